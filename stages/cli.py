@@ -1,0 +1,50 @@
+"""What every command line of `stages` shares: one-line errors, exit codes, the record of time and memory."""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.openpose.errors import InputError
+from stages.openpose.files import whole_file
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser with the options that all stages have: `--params` and `--record`."""
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings, see workflow/schemas")
+    made.add_argument("--record", type=Path, help="write seconds and peak memory of this run to this JSON file")
+    return made
+
+
+def run(stage: Callable[[argparse.Namespace], dict | None], arguments: argparse.Namespace) -> None:
+    """Run `stage`; turn mistakes of the user into one line on stderr and exit code 1, Ctrl-C into 130.
+
+    What the stage returns (facts worth keeping: counts, seconds of its parts) goes into the record.
+    """
+    started, started_cpu = time.perf_counter(), time.process_time()
+    try:
+        facts = stage(arguments) or {}
+    except (InputError, FileNotFoundError) as problem:
+        sys.exit(f"error: {problem}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    if arguments.record:
+        write_record(arguments.record, time.perf_counter() - started, time.process_time() - started_cpu, facts)
+
+
+def write_record(path: Path, seconds: float, cpu_seconds: float, facts: dict) -> None:
+    """Write the JSON of one run: wall and CPU seconds, peak resident memory in MB, and the stage's own facts."""
+    peak_kb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    record = {
+        "seconds": round(seconds, 3),
+        "cpu_seconds": round(cpu_seconds, 3),
+        "peak_memory_mb": round(peak_kb / 1024, 1),
+        **facts,
+    }
+    with whole_file(path) as part:
+        part.write_text(json.dumps(record, indent=2) + "\n")

@@ -1,0 +1,124 @@
+"""The body model: keypoints, limbs, mirror pairs and OKS sigmas. They stand here and nowhere else.
+
+Two orders of keypoints exist. *COCO order* (17) is that of the annotations and of results; *network order* (18 parts,
+the neck added) is that of the heatmaps. Sources: FACTS section 1; OKS sigmas from the COCO keypoint evaluation.
+"""
+
+from dataclasses import dataclass
+
+COCO_KEYPOINTS = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+
+PARTS = (
+    "nose",
+    "neck",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_eye",
+    "left_eye",
+    "right_ear",
+    "left_ear",
+)
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """What the method must know of a body.
+
+    Attributes:
+        keypoints: names in annotation (COCO) order.
+        oks_sigmas: per-keypoint standard deviation of OKS, annotation order, relative to the person's scale.
+        parts: names in network order; the background heatmap follows the last part.
+        limbs: (from, to) part indices; limb i owns PAF channels 2 i (x) and 2 i + 1 (y).
+        decode_order: limb indices in the order in which people are assembled.
+        late_limbs: limbs that only complete existing people and never start one.
+        derived: parts that no annotation holds, as {part: (part, part)} whose mean they are.
+    """
+
+    keypoints: tuple[str, ...]
+    oks_sigmas: tuple[float, ...]
+    parts: tuple[str, ...]
+    limbs: tuple[tuple[int, int], ...]
+    decode_order: tuple[int, ...]
+    late_limbs: tuple[int, ...]
+    derived: dict[str, tuple[str, str]]
+
+    @property
+    def heatmap_channels(self) -> int:
+        """Number of heatmaps: one a part and the background."""
+        return len(self.parts) + 1
+
+    @property
+    def paf_channels(self) -> int:
+        """Number of part-affinity-field channels: x and y of each limb."""
+        return 2 * len(self.limbs)
+
+    @property
+    def part_of_keypoint(self) -> tuple[int, ...]:
+        """For each keypoint (annotation order) the index of its part."""
+        return tuple(self.parts.index(name) for name in self.keypoints)
+
+    @property
+    def mirrored_parts(self) -> tuple[int, ...]:
+        """For each part the part it becomes in a mirrored picture."""
+        return tuple(self.parts.index(_other_side(name)) for name in self.parts)
+
+    @property
+    def mirrored_keypoints(self) -> tuple[int, ...]:
+        """For each keypoint (annotation order) the one it becomes in a mirrored picture."""
+        return tuple(self.keypoints.index(_other_side(name)) for name in self.keypoints)
+
+    @property
+    def mirrored_limbs(self) -> tuple[int, ...]:
+        """For each limb the limb it becomes in a mirrored picture."""
+        swap = self.mirrored_parts
+        return tuple(self.limbs.index((swap[a], swap[b])) for a, b in self.limbs)
+
+
+def _other_side(name: str) -> str:
+    side, _, rest = name.partition("_")
+    return {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name)
+
+
+COCO = Skeleton(
+    keypoints=COCO_KEYPOINTS,
+    oks_sigmas=(
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
+        0.089,
+    ),
+    parts=PARTS,
+    limbs=(
+        (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (2, 16), (1, 5), (5, 6), (6, 7),
+        (5, 17), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17),
+    ),
+    decode_order=(6, 10, 7, 8, 11, 12, 0, 1, 2, 3, 4, 5, 14, 15, 17, 16, 18, 9, 13),
+    late_limbs=(9, 13),
+    derived={"neck": ("left_shoulder", "right_shoulder")},
+)  # fmt: skip
