@@ -1,0 +1,21 @@
+"""What decoders return."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class People:
+    """The people found in one picture.
+
+    Attributes:
+        keypoints: float32 [P, 17, 3], annotation (COCO) order: x, y in pixels, pixel centres at integers; third column
+            the keypoint's score, 0 = not found (x and y are 0 then).
+        parts: float32 [P, 18, 3], the same in network order, neck included.
+        scores: float32 [P], the person's score; higher is more certain.
+    """
+
+    keypoints: np.ndarray
+    parts: np.ndarray
+    scores: np.ndarray
