@@ -1,0 +1,53 @@
+# make run: the whole pipeline on the active params.yaml (default: the bundled sample). make test: the tests.
+# Each sets up its own environment in .venv first; `make env` does only that.
+SHELL := /bin/bash
+PYTHON ?= python3
+CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+ENV := .venv/.made-from-lock
+ACTIVE := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: run test test-slow lint format env lock clean
+
+run: $(ENV)
+	@$(ACTIVE) snakemake --cores $(CORES)
+	@echo
+	@$(ACTIVE) dvc metrics show
+	@echo
+	@echo "Report: results/report/index.html"
+	@echo "To type snakemake, dvc and python -m stages.<stage> yourself: source .venv/bin/activate"
+
+test: $(ENV)
+	@$(ACTIVE) python -m pytest -m "not slow" $(PYTEST_ARGS)
+
+test-slow: $(ENV)
+	@$(ACTIVE) python -m pytest -m slow $(PYTEST_ARGS)
+
+lint: $(ENV)
+	@$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check .
+	@$(ACTIVE) snakefmt --check Snakefile workflow
+	@$(ACTIVE) snakemake --lint
+
+format: $(ENV)
+	@$(ACTIVE) ruff check --fix . ; $(ACTIVE) ruff format . ; $(ACTIVE) snakefmt Snakefile workflow
+
+env: $(ENV)
+
+$(ENV): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "error: $(PYTHON) is `$(PYTHON) -V 2>&1`; this project runs on Python 3.11, 3.12 and 3.13." \
+	  "Name one: make $(firstword $(MAKECMDGOALS) run) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) lacks the venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Making .venv from requirements.lock (some minutes, about 2.5 GB) ..."
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@touch $(ENV)
+
+# New pins for everything: needs uv (pip install uv).
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --upgrade --extra test pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf results/detect results/report results/runs results/checkpoints results/tensorboard logs .snakemake

@@ -1,0 +1,24 @@
+# The schedule: which stage runs when, beside which, with what resources. What the stages read and write stands in
+# dvc.yaml; workflow/bridge.py brings it here.
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+sys.path.insert(0, workflow.basedir)
+
+from workflow.bridge import connect
+
+bridge = connect(Path(workflow.basedir), main=workflow.is_main_process, dry=workflow.dryrun)
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/results.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        bridge.everything(),

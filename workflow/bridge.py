@@ -1,0 +1,184 @@
+"""Where Snakemake and DVC meet: dvc.yaml declares the stages, this module tells Snakemake's rules about them.
+
+A rule takes its inputs and outputs from dvc.yaml and runs a stage by `dvc repro --single-item`, so that both engines
+share one notion of "up to date": DVC's content hashes. For Snakemake a stage is to be run exactly when a *mark*, a file
+newer than the outputs with content that is new each time, is among its inputs; all other inputs are `ancient()`, so
+that times changed by `git checkout` or `dvc checkout` start nothing. The marks are worked out once, in the main
+process; the processes of single jobs find them on disk.
+"""
+
+import fcntl
+import re
+import shutil
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import networkx
+import yaml
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo
+from snakemake.exceptions import WorkflowError
+from snakemake.io import ancient, directory
+
+MARKS = Path(".snakemake/stale")
+
+
+@dataclass
+class Bridge:
+    """The stages of dvc.yaml as Snakemake needs them.
+
+    Attributes:
+        declared: dvc.yaml as it is written, stage by stage, templates unresolved.
+        settings: params.yaml.
+        outputs: resolved stage name (`masks@train-0`) -> its output paths.
+        inputs: resolved stage name -> what it reads, each path with the stage that makes it (None for plain files).
+        stale: names of stages to be run; None where another process worked them out.
+    """
+
+    declared: dict
+    settings: dict
+    outputs: dict[str, list[str]] = field(default_factory=dict)
+    inputs: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    stale: set[str] | None = None
+
+    def makes(self, rule: str) -> list:
+        """Output patterns of a rule: `${item.split}` of dvc.yaml becomes Snakemake's wildcard `{split}`."""
+        entries = [entry for kind in ("outs", "metrics", "plots") for entry in self.declared[rule].get(kind, [])]
+        paths = [self._pattern(entry if isinstance(entry, str) else next(iter(entry))) for entry in entries]
+        return [_flagged(path) for path in paths]
+
+    def needs(self, rule: str):
+        """Input function of a rule: what the stage reads, and its mark where it is to be run."""
+
+        def inputs(wildcards) -> list:
+            name = self.name(rule, wildcards)
+            mark = [str(MARKS / name)] if (MARKS / name).exists() else []
+            read = self.inputs.get(name, {})
+            # what a stale stage makes must not be ancient(), or Snakemake would not run those who read it
+            return mark + [
+                path if maker and (MARKS / maker).exists() else ancient(path) for path, maker in read.items()
+            ]
+
+        return inputs
+
+    def name(self, rule: str, wildcards) -> str:
+        """DVC's name of the stage that a rule's job runs: `masks@train-0`, or the rule's own name without a matrix."""
+        keys = list(self.declared[rule].get("matrix", ()))
+        return "@".join([rule, "-".join(str(wildcards[key]) for key in keys)]) if keys else rule
+
+    def stem(self, rule: str) -> str:
+        """Pattern of a rule's stage names, for its log and benchmark files: `masks@{source}-{shard}`."""
+        keys = list(self.declared[rule].get("matrix", ()))
+        return "@".join([rule, "-".join(f"{{{key}}}" for key in keys)]) if keys else rule
+
+    def command(self, rule: str) -> str:
+        """Shell command of a rule: DVC runs the one stage, its messages go to the terminal and to the log."""
+        stage = self.stem(rule).replace("{", "{wildcards.")
+        return f"dvc --wait-for-lock repro --single-item {stage} 2>&1 | tee {{log}}"
+
+    def everything(self) -> list[str]:
+        """All outputs of all stages: the target of a run."""
+        return [path for paths in self.outputs.values() for path in paths]
+
+    def _pattern(self, template: str) -> str:
+        template = re.sub(r"\$\{item\.(\w+)\}", r"{\1}", template)
+        return re.sub(r"\$\{(\w+)\.(\w+)\}", lambda m: str(self.settings[m[1]][m[2]]), template)
+
+
+def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
+    """Read dvc.yaml; in the `main` process also find out which stages are stale and mark them.
+
+    Raises WorkflowError where the environment is not active, dvc.yaml is not valid or another run is at work.
+    """
+    _require_environment()
+    if main and not dry:
+        _take_turn()
+        shutil.rmtree(".snakemake/incomplete", ignore_errors=True)  # DVC decides by content, see docs/engines.md
+    try:
+        return _connect(root, main)
+    except DvcException as problem:
+        raise WorkflowError(f"DVC cannot read the pipeline: {problem}") from None
+
+
+def _connect(root: Path, main: bool) -> Bridge:
+    repo = Repo(str(root), _wait_for_lock=True)
+    bridge = Bridge(
+        declared=yaml.safe_load((root / "dvc.yaml").read_text())["stages"],
+        settings=yaml.safe_load((root / "params.yaml").read_text()),
+    )
+    graph = repo.index.graph
+    for stage in repo.index.stages:
+        bridge.outputs[stage.addressing] = [_path(out, root) for out in stage.outs]
+        made = {_path(out, root): maker.addressing for maker in graph.successors(stage) for out in maker.outs}
+        read = [_path(dep, root) for dep in stage.deps if type(dep).__name__ == "Dependency"]
+        files = {path: None for path in read if not any(_overlap(path, other) for other in made)}
+        used = {other: maker for other, maker in made.items() if any(_overlap(path, other) for path in read)}
+        bridge.inputs[stage.addressing] = files | used
+    if main:
+        bridge.stale = {stage.addressing for stage in _stale_stages(repo)}
+        _write_marks(bridge.stale)
+    repo.close()
+    return bridge
+
+
+def _stale_stages(repo: Repo) -> set:
+    """Stages whose command, parameters, inputs or outputs differ from dvc.lock, and all that depend on them."""
+    changed = {stage for stage in repo.index.stages if _changed(repo, stage)}
+    graph = repo.index.graph  # edges point from a stage to those it depends on
+    return changed.union(*(networkx.ancestors(graph, stage) for stage in changed))
+
+
+def _changed(repo: Repo, stage) -> bool:
+    waiting = False
+    while True:
+        try:
+            with repo.lock:
+                return stage.changed()
+        except LockError:
+            # another process runs a stage; it needs repo.lock to finish, so wait without holding it
+            if not waiting:
+                print(f"waiting for another DVC process that works on stage {stage.addressing} …", file=sys.stderr)
+            waiting = True
+            time.sleep(1)
+
+
+def _write_marks(stale: set[str]) -> None:
+    shutil.rmtree(MARKS, ignore_errors=True)
+    MARKS.mkdir(parents=True)
+    for name in stale:
+        # Snakemake ignores a newer input whose content it has seen before, hence something new each time
+        (MARKS / name).write_text(uuid.uuid4().hex)
+
+
+def _take_turn() -> None:
+    """Hold a lock until this process ends; the kernel frees it whatever the end is."""
+    Path(".snakemake").mkdir(exist_ok=True)
+    _take_turn.file = open(".snakemake/bridge.lock", "a")  # noqa: SIM115 - open for the life of the process
+    try:
+        fcntl.flock(_take_turn.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise WorkflowError("another snakemake is at work in this folder; wait for its end, then try again") from None
+
+
+def _require_environment() -> None:
+    here = Path(sys.executable).parent
+    found = shutil.which("python")
+    if found is None or Path(found).parent.resolve() != here.resolve():
+        raise WorkflowError(f"the environment is not active (python is {found}); type: source {here}/activate")
+
+
+def _path(entry, root: Path) -> str:
+    return str(Path(entry.fs_path).relative_to(root)) if Path(entry.fs_path).is_relative_to(root) else entry.fs_path
+
+
+def _overlap(one: str, other: str) -> bool:
+    return Path(one).is_relative_to(other) or Path(other).is_relative_to(one)
+
+
+def _flagged(path: str):
+    """Outputs without a suffix are folders; Snakemake wants to be told."""
+    return path if Path(path).suffix else directory(path)
