@@ -3,11 +3,14 @@
     python -m stages.params list           presets and what they are for
     python -m stages.params use tiny       make a preset the active params.yaml
     python -m stages.params check          check params.yaml
+
+`use` can change single keys of a preset: use own_data --set download.root=/path/to/data
 """
 
 import argparse
 import io
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -52,6 +55,7 @@ class Download:
     retries: int
     timeout_s: float
     parallel: int
+    weights: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Labels:
     paf_overlap: str
     paf_grid: str
     beyond_frame: str
+    made_on: str
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,7 @@ class Augment:
     scale_max: float
     rotation_deg: float
     shift_px: float
+    shift_in: str
     flip_probability: float
     interpolation: str
     outside_supervised: bool
@@ -255,21 +261,28 @@ def preset_names() -> list[str]:
 
 def preset_text(name: str) -> str:
     """The complete params.yaml of a preset: itself, laid over the preset named in its first key `extends`."""
-    from ruamel.yaml import YAML  # here, because every stage imports this module and only `use` needs it
-
     if name not in preset_names():
         raise InputError(f"preset `{name}` does not exist; there are: {', '.join(preset_names())}")
     text = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
-    overlay = yaml.safe_load(text)
+    editor = _editor()
+    overlay = editor.load(text)
     base = overlay.pop("extends", None)
     if base is None:
         return text
-    editor = YAML()
-    editor.width = 120
     merged = editor.load(preset_text(base))
     for section, values in overlay.items():
         merged.setdefault(section, {}).update(values)
     return _dump(editor, merged, _heading(text))
+
+
+def _editor() -> Any:
+    """A YAML reader and writer that keeps comments and quotes."""
+    from ruamel.yaml import YAML  # here, because every stage imports this module and only `use` needs it
+
+    editor = YAML()
+    editor.width = 120
+    editor.preserve_quotes = True
+    return editor
 
 
 def _heading(text: str) -> str:
@@ -282,8 +295,6 @@ def _heading(text: str) -> str:
 
 
 def _dump(editor: Any, merged: Any, heading: str) -> str:
-
-
     for values in merged.values():
         for key, value in values.items():
             if isinstance(value, list):
@@ -295,10 +306,41 @@ def _dump(editor: Any, merged: Any, heading: str) -> str:
     return heading + "\n\n" + body[body.index("dataset:") :]
 
 
-def use(name: str, path: Path) -> None:
-    """Make preset `name` the active params file at `path`."""
-    text = preset_text(name)
-    build(yaml.safe_load(text), f"preset {name}")
+def with_changes(text: str, changes: Iterable[str]) -> str:
+    """The params text with single keys changed, each change as `section.key=YAML value`; comments stay."""
+    editor = _editor()
+    values = editor.load(text)
+    for change in changes:
+        name, equals, value = change.partition("=")
+        section, dot, key = name.partition(".")
+        if not (equals and dot and key):
+            raise InputError(f"--set {change}: expected section.key=value, as in download.root=/data/mine")
+        if key not in (values.get(section) or {}):
+            raise InputError(f"--set {change}: unknown key {name}; keys: {', '.join(values.get(section) or values)}")
+        values[section][key] = _typed(editor, value, change)
+    return _dump(editor, values, _heading(text))
+
+
+def _typed(editor: Any, text: str, change: str) -> Any:
+    """The value that YAML 1.2 sees in `text`, in a form that YAML 1.1 (PyYAML) reads the same: `off`, `2e-5`."""
+    from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    try:
+        value = editor.load(text) if text else ""
+    except YAMLError:
+        raise InputError(f"--set {change}: {text!r} is not a YAML value; put it in quotes") from None
+    if isinstance(value, float):
+        return editor.load(yaml.safe_dump(float(value)).split()[0])
+    if isinstance(value, str) and yaml.safe_load(value) != value:
+        return DoubleQuotedScalarString(value)
+    return value
+
+
+def use(name: str, path: Path, changes: Iterable[str] = ()) -> None:
+    """Make preset `name`, with single keys changed (`section.key=value`), the active params file at `path`."""
+    text = with_changes(preset_text(name), changes) if changes else preset_text(name)
+    build(yaml.safe_load(text), f"preset {name}" + (" with --set" if changes else ""))
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
@@ -308,12 +350,14 @@ def _main() -> None:
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="presets and what they are for")
-    commands.add_parser("use", help="make a preset the active params.yaml").add_argument("preset")
+    chosen = commands.add_parser("use", help="make a preset the active params.yaml")
+    chosen.add_argument("preset")
+    chosen.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change one key of it")
     commands.add_parser("check", help="check params.yaml")
     arguments = parser.parse_args()
     try:
         if arguments.command == "use":
-            use(arguments.preset, arguments.params)
+            use(arguments.preset, arguments.params, arguments.set)
             print(f"{arguments.params}: preset {arguments.preset}")
         elif arguments.command == "check":
             load(arguments.params)

@@ -1,0 +1,59 @@
+"""Fetch a data set: archives of pictures, annotations, id lists, weights. The only stage that uses the network.
+
+    python -m stages.download --output data/coco2014
+
+Broken transfers are resumed, also after a kill: run the same command again. Settings: section `download` of the params
+file.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from threading import Lock
+
+from tqdm import tqdm
+
+from stages import cli, params
+from stages.openpose.delivery import deliver, needed_bytes, plan
+from stages.openpose.errors import InputError
+from stages.openpose.sources import parse_sources
+
+
+def download(arguments: argparse.Namespace) -> dict:
+    """Bring everything that the sources file lists below `arguments.output`."""
+    settings = params.load(arguments.params).download
+    sources = Path(settings.sources)
+    entries = parse_sources(params.read_yaml(sources), str(sources))
+    unknown = set(settings.weights) - {entry.name for entry in entries if entry.group == "weights"}
+    if unknown:
+        raise InputError(f"download.weights: {sources} lists no weights named {', '.join(sorted(unknown))}")
+    wanted = [entry for entry in entries if entry.group != "weights" or entry.name in settings.weights]
+    items = plan(wanted, settings, sources)
+    lock = Lock()
+    with tqdm(
+        total=needed_bytes(items),
+        desc="download",
+        unit="B",
+        unit_scale=True,
+        mininterval=1 if sys.stderr.isatty() else 10,
+    ) as bar:
+
+        def advance(count: int) -> None:
+            with lock:
+                bar.update(count)
+
+        came = deliver(items, arguments.output, settings, advance)
+    for key, how in came.items():
+        print(f"{key}: {how}")
+    return {"bytes": needed_bytes(items)}
+
+
+def main() -> None:
+    """Command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder of the data set, data/<name>")
+    cli.run(download, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
