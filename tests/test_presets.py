@@ -1,0 +1,87 @@
+"""Presets, and single keys changed on the command line."""
+
+import pytest
+import yaml
+
+from stages import params
+from stages.openpose.errors import InputError
+
+
+def values(text):
+    return yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("name", params.preset_names())
+def test_preset_is_complete_and_allowed(name):
+    made = params.build(values(params.preset_text(name)), name)
+    assert made.dataset.name == name.removesuffix("_reference")
+    assert list(made.dataset.generated) == ([name] if name in ("sample", "tiny") else [])
+
+
+@pytest.mark.parametrize("name", params.preset_names())
+def test_keys_of_a_preset_beyond_its_base_differ_from_it(name):
+    overlay = yaml.safe_load((params.PRESETS / f"{name}.yaml").read_text())
+    base = values(params.preset_text(overlay.pop("extends"))) if "extends" in overlay else {}
+    for section, keys in overlay.items():
+        for key, value in keys.items():
+            assert name == "sample" or base[section][key] != value, f"{section}.{key} says nothing new"
+
+
+def test_preset_of_the_reference_switches_every_parity_on():
+    made = params.build(values(params.preset_text("coco2014_reference")), "")
+    assert (made.pack.protocol, made.pack.duplicate_radius) == ("reference", "reference")
+    assert (made.labels.paf_overlap, made.labels.paf_grid, made.labels.beyond_frame) == ("last", "corner", "keep")
+    assert (made.augment.scale, made.augment.mask_shrink, made.augment.outside_supervised) == ("off", "cubic", True)
+    assert (made.decoder.mode, made.decoder.score_rule, made.train.epochs) == ("parity", "sum", 100)
+
+
+def test_comments_and_values_of_the_base_stay_in_a_preset():
+    text = params.preset_text("tiny")
+    assert text.startswith("# A hundred drawn pictures")
+    assert values(text)["labels"] == values(params.preset_text("sample"))["labels"]
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("download.root=/a b", "/a b"),
+        ("download.mirror=", ""),
+        ("augment.scale=off", "off"),
+        ("train.learning_rate=2e-5", 2e-5),
+        ("train.learning_rate=0.001", 0.001),
+        ("detect.scales=[1.0, 2.0]", [1.0, 2.0]),
+        ("train.init=0123", "0123"),
+        ("download.have='it''s'", "it's"),
+    ],
+)
+def test_key_set_on_the_command_line_is_read_back_the_same(tmp_path, change, found):
+    if change == "train.init=0123":
+        change = "train.init='0123'"
+    params.use("sample", tmp_path / "params.yaml", [change])
+    section, key = change.partition("=")[0].split(".")
+    expected = values(params.preset_text("sample"))
+    expected[section][key] = found
+    assert values((tmp_path / "params.yaml").read_text()) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("download.rot=1", r"unknown key download\.rot; keys: sources, root"),
+        ("downlod.root=1", r"unknown key downlod\.root; keys: dataset, sample"),
+        ("root=1", r"expected section\.key=value"),
+        ("download.root", r"expected section\.key=value"),
+        ("train.epochs=many", r"`train\.epochs`: expected type integer, found 'many'"),
+        ("train.epochs=0", r"`train\.epochs`: expected at least 1, found 0"),
+        ("detect.scales=[1", "not a YAML value"),
+    ],
+)
+def test_bad_change_is_named_and_leaves_params_alone(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        params.use("sample", tmp_path / "params.yaml", [change])
+    assert not (tmp_path / "params.yaml").exists()
+
+
+def test_preset_that_does_not_exist_is_named():
+    with pytest.raises(InputError, match=r"preset `coco` does not exist; there are: coco2014, "):
+        params.preset_text("coco")
