@@ -1,0 +1,117 @@
+"""Reading the lists of a large JSON file piece by piece: memory stays at a few megabytes whatever the file's size.
+
+A COCO annotation file is one object whose long lists (`images`, `annotations`) hold hundreds of thousands of small
+objects. Parsed at once, 200 MB of it become more than 1 GB of Python objects. Here brackets and quotes are located
+with array operations, the text is cut between list elements, and orjson parses one piece at a time.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from stages.openpose.errors import InputError
+
+BLOCK_BYTES = 1 << 20
+_DEPTH = np.zeros(256, np.int32)
+_DEPTH[[ord("{"), ord("[")]] = 1
+_DEPTH[[ord("}"), ord("]")]] = -1
+_STRUCTURAL = _DEPTH != 0
+_STRUCTURAL[ord('"')] = True
+
+
+def read_lists(
+    path: Path | str, names: tuple[str, ...], digest: "hashlib._Hash | None" = None
+) -> Iterator[tuple[str, list[Any]]]:
+    """Yield (name, some consecutive elements) of the lists called `names` at the top level of a JSON object.
+
+    Pieces come in file order; a list that is present but empty yields nothing. `digest` is fed every byte of the file.
+    The parts of the file that are not asked for are only checked for balanced brackets.
+
+    Raises:
+        InputError: the file is missing, no JSON object, or cut off.
+    """
+    path = Path(path)
+    scanner = _Scanner(path)
+    rest = b""
+    try:
+        with path.open("rb") as file:
+            while block := file.read(max(BLOCK_BYTES, len(rest))):
+                if digest is not None:
+                    digest.update(block)
+                pieces, rest = scanner.feed(rest + block)
+                for name, text in pieces:
+                    if name in names and (elements := scanner.parse(text)):
+                        yield name, elements
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: no such file; expected a JSON file of annotations") from None
+    if scanner.depth != 0 or not scanner.opened or rest.strip():
+        raise InputError(f"{path}: not whole JSON: the file ends in the middle of an object; fetch it again")
+
+
+class _Scanner:
+    """Where in the file the reader stands: depth of brackets, and the top-level list it is in."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.depth = 0
+        self.opened = False
+        self.list_name: str | None = None  # None between lists
+
+    def feed(self, text: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
+        """Cut `text` after the last whole element; return (list name, its elements' text) pieces and the remainder."""
+        if not self.opened and text.strip():
+            if not text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+                raise InputError(f"{self.path}: not a JSON object: expected `{{` at the start, found {text[:20]!r}")
+            self.opened = True
+        at, chars, depths = self._structure(text)
+        whole = np.flatnonzero((_DEPTH[chars] < 0) & (depths <= 2))
+        if not len(whole):
+            return [], text
+        last = whole[-1]
+        pieces = self._pieces(text, at[: last + 1], chars[: last + 1], depths[: last + 1])
+        self.depth = int(depths[last])
+        if self.depth < 0:
+            raise InputError(f"{self.path}: not valid JSON: a closing bracket too many")
+        return pieces, text[at[last] + 1 :]
+
+    def _structure(self, text: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Positions and characters of quotes and of brackets outside strings, and the depth after each."""
+        if b"\\" in text:  # an escaped quote ends no string; same length, so that positions stay
+            text = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")
+        codes = np.frombuffer(text, np.uint8)
+        at = np.flatnonzero(_STRUCTURAL[codes])
+        chars = codes[at]
+        quotes = chars == ord('"')
+        in_string = (np.cumsum(quotes) & 1).astype(bool)
+        kept = quotes | ~in_string
+        at, chars = at[kept], chars[kept]
+        return at, chars, self.depth + np.cumsum(_DEPTH[chars])
+
+    def _pieces(self, text: bytes, at: np.ndarray, chars: np.ndarray, depths: np.ndarray) -> list[tuple[str, bytes]]:
+        """The runs of list elements in a text that ends after a whole element."""
+        pieces = []
+        start = 0
+        borders = np.flatnonzero(((_DEPTH[chars] > 0) & (depths == 2)) | ((_DEPTH[chars] < 0) & (depths == 1)))
+        for border in borders:
+            if depths[border] == 1:
+                if self.list_name is not None:
+                    pieces.append((self.list_name, text[start : at[border]]))
+                self.list_name = None
+            else:
+                is_list = chars[border] == ord("[") and border >= 2
+                self.list_name = self.parse(text[at[border - 2] : at[border - 1] + 1])[0] if is_list else None
+                start = int(at[border]) + 1
+        if self.list_name is not None:
+            pieces.append((self.list_name, text[start : at[-1] + 1]))
+        return pieces
+
+    def parse(self, text: bytes) -> list[Any]:
+        """The Python objects of comma-separated JSON values."""
+        try:
+            return orjson.loads(b"[" + text.strip(b", \t\r\n") + b"]")
+        except orjson.JSONDecodeError as problem:
+            raise InputError(f"{self.path}: not valid JSON ({problem}) near {text[:60]!r}") from None
