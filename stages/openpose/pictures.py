@@ -1,0 +1,233 @@
+"""A picture's bytes by file name, from a zip archive or a folder, without unpacking anything.
+
+An archive's directory is read once; after that every picture is one read at its offset. Reads do not share a file
+position, so any number of threads may read at once.
+"""
+
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from stages.openpose.errors import InputError
+
+_LOCAL_HEADER = b"PK\x03\x04"
+_LOCAL_HEADER_BYTES = 30
+_EXTRA_GUESS_BYTES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    offset: int
+    stored_bytes: int
+    bytes: int
+    crc: int
+    method: int
+    encrypted: bool
+
+
+class Archive:
+    """Pictures of a zip archive, looked up by base name whatever folder of the archive they are in."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._entries: dict[str, _Entry] = {}
+        self._ambiguous: set[str] = set()
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for info in archive.infolist():
+                    if not info.is_dir():
+                        self._add(info)
+        except zipfile.BadZipFile as problem:
+            raise InputError(f"{path}: not a whole zip archive ({problem}); fetch it again") from None
+        self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def _add(self, info: zipfile.ZipInfo) -> None:
+        name = PurePosixPath(info.filename).name
+        if name in self._entries:
+            self._ambiguous.add(name)
+        self._entries[name] = _Entry(
+            info.header_offset,
+            info.compress_size,
+            info.file_size,
+            info.CRC,
+            info.compress_type,
+            bool(info.flag_bits & 1),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the archive; reading afterwards is an error."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def names(self) -> list[str]:
+        """Base names of all pictures, sorted."""
+        return sorted(self._entries)
+
+    def size(self, file_name: str) -> int:
+        """Bytes of a picture as the directory declares them, without reading it."""
+        return self._find(file_name).bytes
+
+    def read(self, file_name: str) -> bytes:
+        """The bytes of a picture; InputError names one that is missing, encrypted, damaged or of another size."""
+        entry = self._find(file_name)
+        where = f"{self.path}: picture {file_name}"
+        head = os.pread(self._file, _LOCAL_HEADER_BYTES + _EXTRA_GUESS_BYTES + entry.stored_bytes, entry.offset)
+        if head[:4] != _LOCAL_HEADER or len(head) < _LOCAL_HEADER_BYTES:
+            raise InputError(f"{where}: damaged archive, no entry at its place; fetch the archive again")
+        start = _LOCAL_HEADER_BYTES + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        stored = head[start : start + entry.stored_bytes]
+        if len(stored) < entry.stored_bytes:
+            stored = os.pread(self._file, entry.stored_bytes, entry.offset + start)
+        data = _unpacked(stored, entry, where)
+        if zlib.crc32(data) != entry.crc:
+            raise InputError(f"{where}: damaged, its checksum is wrong; fetch the archive again")
+        return data
+
+    def _find(self, file_name: str) -> _Entry:
+        name = PurePosixPath(file_name).name
+        where = f"{self.path}: picture {file_name}"
+        entry = self._entries.get(name)
+        if entry is None:
+            raise InputError(f"{where}: not in the archive, which holds {len(self._entries)} files")
+        if name in self._ambiguous:
+            raise InputError(f"{where}: the archive holds several files of this name; every picture needs its own")
+        if entry.encrypted:
+            raise InputError(f"{where}: encrypted; expected an archive without a password")
+        return entry
+
+
+def _unpacked(stored: bytes, entry: _Entry, where: str) -> bytes:
+    """The bytes of an entry, never more than one byte beyond its declared size whatever the archive claims."""
+    if len(stored) < entry.stored_bytes:
+        raise InputError(f"{where}: the archive is cut off; fetch it again")
+    if entry.method == zipfile.ZIP_STORED:
+        data = stored
+    elif entry.method == zipfile.ZIP_DEFLATED:
+        try:
+            data = zlib.decompressobj(-15).decompress(stored, entry.bytes + 1)
+        except zlib.error as problem:
+            raise InputError(f"{where}: damaged ({problem}); fetch the archive again") from None
+    else:
+        raise InputError(f"{where}: compression method {entry.method} is not supported; use stored or deflated entries")
+    if len(data) != entry.bytes:
+        more = "larger" if len(data) > entry.bytes else "smaller"
+        raise InputError(f"{where}: {more} than the {entry.bytes} bytes that the archive declares; damaged or forged")
+    return data
+
+
+class Folder:
+    """Pictures in a plain folder, by file name, or by base name where the annotations add a folder of their own."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def names(self) -> list[str]:
+        """Base names of all files, sorted."""
+        return sorted(entry.name for entry in os.scandir(self.path) if entry.is_file())
+
+    def size(self, file_name: str) -> int:
+        """Bytes of a picture, without reading it."""
+        return os.stat(self._find(file_name)).st_size
+
+    def read(self, file_name: str) -> bytes:
+        """The bytes of a picture; InputError names one that is missing."""
+        with open(self._find(file_name), "rb") as file:
+            return file.read()
+
+    def _find(self, file_name: str) -> Path:
+        for name in (file_name, PurePosixPath(file_name).name):
+            if (path := self.path / name).is_file():
+                return path
+        raise InputError(f"{self.path}: picture {file_name}: no such file in this folder")
+
+
+Pictures = Archive | Folder
+
+
+def open_pictures(path: Path | str) -> Pictures:
+    """Open a zip archive, a folder, or a `.folder` file that holds the path of a folder.
+
+    Raises:
+        InputError: nothing there, or neither.
+    """
+    path = Path(path)
+    if path.suffix == ".folder" and path.is_file():
+        target = Path(path.read_text(encoding="utf-8").strip())
+        if not target.is_dir():
+            raise InputError(f"{path}: points to the folder {target}, which does not exist; download again")
+        return Folder(target)
+    if path.is_dir():
+        return Folder(path)
+    if path.is_file():
+        return Archive(path)
+    raise InputError(f"{path}: no such archive or folder of pictures")
+
+
+def find_pictures(archives: Path | str, source: str) -> Path:
+    """Path of the pictures of a source ("train", "val") among the archives that download left."""
+    archives = Path(archives)
+    for candidate in (archives / f"{source}.zip", archives / f"{source}.folder", archives / source):
+        if candidate.exists():
+            return candidate
+    raise InputError(f"{archives}: holds neither {source}.zip nor {source}.folder; run the stage download first")
+
+
+def decode_bgr(data: bytes, name: str) -> np.ndarray:
+    """Decode an encoded picture to uint8 [H, W, 3], BGR; grey and CMYK become BGR. EXIF orientation is ignored, because
+    annotations refer to the pixels as they are stored.
+
+    Raises:
+        InputError: no picture, or a damaged one; `name` says which.
+    """
+    if data[:2] == b"\xff\xd8":
+        try:
+            if simplejpeg.decode_jpeg_header(data)[2] not in ("CMYK", "YCCK"):
+                return simplejpeg.decode_jpeg(data, "BGR")
+        except ValueError as problem:
+            if "extraneous bytes" not in str(problem):  # bytes between markers: harmless, and found in COCO
+                raise InputError(f"{name}: damaged JPEG ({problem})") from None
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    if image is None:
+        raise InputError(f"{name}: not a picture that can be decoded (JPEG or PNG expected, {len(data)} bytes found)")
+    return image
+
+
+def size_hw(data: bytes, name: str) -> tuple[int, int]:
+    """(height, width) in pixels of an encoded picture. Of a JPEG only the header is read, and its end is looked for.
+
+    Raises:
+        InputError: no picture, or a JPEG that is cut off.
+    """
+    if data[:2] != b"\xff\xd8":
+        return decode_bgr(data, name).shape[:2]
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except ValueError as problem:
+        raise InputError(f"{name}: damaged JPEG ({problem})") from None
+    if not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        raise InputError(f"{name}: JPEG cut off after {len(data)} bytes, its end marker is missing; fetch it again")
+    return height, width
