@@ -1,0 +1,133 @@
+"""Find people in one shard of a set of pictures, with one model: at one scale, at several, and mirrored too.
+
+    python -m stages.detect --model models/trained --data data/sample --split val --shard 0 --shards 2 --output DIR
+    python -m stages.detect --model models/trained --annotations val.json --pictures val.zip --output DIR
+
+Writes single.json, multi.json and multi_flip.json (COCO results) and images.json (ids of all images looked at)
+and model.json (what the model says of itself).
+Settings: sections `detect` and `decoder` of params.yaml. Threads: OMP_NUM_THREADS, else the processors of this process.
+"""
+
+import argparse
+import os
+import sys
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import cv2
+import orjson
+from tqdm import tqdm
+
+from stages import cli, layout, params
+from stages.openpose import pictures
+from stages.openpose.decoder import decode
+from stages.openpose.detection import Clock, Picture, find_people, plan_batches
+from stages.openpose.errors import InputError
+from stages.openpose.files import whole_folder
+from stages.openpose.forward import load_forward, read_model
+from stages.openpose.inference import OUTPUTS
+from stages.openpose.scoring import to_results
+
+
+def detect(arguments: argparse.Namespace) -> dict:
+    """Run the model on the pictures of the shard; write COCO results and the list of images."""
+    settings = params.load(arguments.params)
+    shard = _shard(arguments, settings.detect.shards)
+    wanted = _pictures(layout.read_split(arguments), *shard)
+    forward = load_forward(arguments.model)
+    cv2.setNumThreads(1)  # the pool's threads each resize a picture of their own
+    clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
+    found: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
+    with pictures.open_pictures(_archive(arguments)) as archive, _bar(len(wanted)) as bar:
+        people = find_people(
+            plan_batches(wanted, settings.detect, settings.detect.batch_size),
+            read=lambda one: pictures.decode_bgr(archive.read(one.file_name), one.file_name),
+            forward=forward,
+            decode=partial(decode, **asdict(settings.decoder)),
+            settings=settings.detect,
+            threads=thread_count(),
+            clock=clock,
+        )
+        for picture, by_output in people:
+            for output, some in by_output.items():
+                found[output][picture.image_id] = orjson.dumps(to_results(some, picture.image_id))[1:-1]
+            bar.update()
+    _write(arguments.output, found, [picture.image_id for picture in wanted], read_model(arguments.model))
+    return {"pictures": len(wanted)} | _time_split(
+        clock, time.perf_counter() - started, time.process_time() - started_cpu
+    )
+
+
+def _shard(arguments: argparse.Namespace, planned: tuple[int, ...]) -> tuple[int, int]:
+    shards = arguments.shards or len(planned)
+    if not 0 <= arguments.shard < shards:
+        raise InputError(f"--shard: expected 0 to {shards - 1} of {shards} shards, found {arguments.shard}")
+    return arguments.shard, shards
+
+
+def _pictures(split: layout.Split, shard: int, shards: int) -> list[Picture]:
+    """Every `shards`-th image by id, so that shards are alike."""
+    images = split.images
+    return [
+        Picture(int(images.ids[row]), images.file_names[row], tuple(images.sizes[row].tolist()))
+        for row in split.rows[shard::shards]
+    ]
+
+
+def _archive(arguments: argparse.Namespace) -> Path:
+    if arguments.pictures:
+        return arguments.pictures
+    if arguments.data:
+        return pictures.find_pictures(arguments.data / "archives", layout.WHOLE_SET)
+    raise InputError("expected --pictures ARCHIVE_OR_FOLDER, or --data FOLDER of a data set; found neither")
+
+
+def thread_count() -> int:
+    """Threads that read and decode: OMP_NUM_THREADS of the environment, else the processors of this process."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
+
+
+def _bar(total: int) -> tqdm:
+    return tqdm(
+        total=total, desc="detect", unit="picture", mininterval=0.5 if sys.stderr.isatty() else 10, smoothing=0.05
+    )
+
+
+def _write(folder: Path, found: dict[str, dict[int, bytes]], ids: list[int], model: dict) -> None:
+    with whole_folder(folder) as part:
+        for output, by_image in found.items():
+            rows = [by_image[image_id] for image_id in sorted(ids) if by_image[image_id]]
+            (part / f"{output}.json").write_bytes(b"[" + b",\n".join(rows) + b"]\n")
+        (part / "images.json").write_bytes(orjson.dumps(sorted(ids)) + b"\n")
+        (part / "model.json").write_bytes(orjson.dumps(model) + b"\n")
+
+
+def _time_split(clock: Clock, seconds: float, cpu_seconds: float) -> dict:
+    """Processor seconds of reading, averaging, decoding, and what is left: the network and the libraries' threads."""
+    split = {part: round(clock.seconds[part], 3) for part in ("read", "average", "decode")}
+    split["network"] = round(cpu_seconds - sum(split.values()), 3)
+    return {
+        "cpu_seconds_of": split,
+        "network_wall_seconds": round(clock.seconds["network"], 3),
+        "pictures_wall_seconds": round(seconds, 3),
+        "read_and_decode_share": round((split["read"] + split["decode"]) / max(cpu_seconds, 1e-9), 4),
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = cli.parser(__doc__)
+    layout.add_split_arguments(parser)
+    parser.add_argument("--model", type=Path, required=True, help="folder of a model, with its model.yaml")
+    parser.add_argument("--pictures", type=Path, help="zip archive, folder or .folder file with the pictures")
+    parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0")
+    parser.add_argument("--shards", type=int, help="number of shards; default: as many as detect.shards lists")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write")
+    cli.run(detect, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

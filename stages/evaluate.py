@@ -1,0 +1,210 @@
+"""Average precision of one model on one split, with 95 % intervals, and what kinds of errors stand behind it.
+
+    python -m stages.evaluate --data data/sample --split val --detections results/detect/trained \\
+        --output results/evaluate/trained/val.json --plots results/evaluate/trained/val
+    python -m stages.evaluate --annotations val.json --ids val1k.txt --detections DIR --output FILE --plots DIR \\
+        --train-packed train.h5 val.h5
+
+Reads the shards that stage detect left below --detections; every image of the split must have been looked at.
+Settings: section `evaluate` of params.yaml.
+"""
+
+import argparse
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from stages import cli, layout, params
+from stages.openpose import diagnostics, scoring
+from stages.openpose.errors import InputError
+from stages.openpose.files import whole_file, whole_folder
+from stages.openpose.inference import OUTPUTS
+from stages.openpose.packed import open_packed
+from stages.openpose.skeleton import COCO
+from stages.openpose.splits import leaks
+
+
+def evaluate(arguments: argparse.Namespace) -> dict:
+    """Score the detections of the split; write the metrics and the tables of errors."""
+    settings = params.load(arguments.params)
+    split = layout.read_split(arguments)
+    folders = shard_folders(arguments.detections, settings.detect.splits, settings.detect.shards)
+    owners = owners_of(split.ids, folders, arguments.detections)
+    truth = scoring.read_truth(layout.annotations_path(arguments))
+    scores, matches, scenes = {}, {}, {}
+    for output in OUTPUTS:
+        results = read_results(folders, owners, output)
+        scores[output], matches[output] = scoring.evaluate(truth, results, split.ids, title=output)
+        scenes[output] = diagnostics.scenes(truth, results, split.ids)
+        scores[output] |= _interval(
+            "AP",
+            scoring.bootstrap_interval(matches[output], settings.evaluate.bootstrap_samples, _rng(settings.evaluate)),
+        )
+    metrics = {
+        **scores,
+        "gains": {output: _gain(matches[output], matches["single"], settings.evaluate) for output in OUTPUTS[1:]},
+        "images": len(split.ids),
+        "people": int(matches["single"].people.sum()),
+        **audit(folders, arguments, split.ids),
+        "protocol": settings.pack.protocol,
+    }
+    with whole_file(arguments.output) as part:
+        part.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
+    names = dict(zip(split.ids, (split.images.file_names[row] for row in split.rows), strict=True))
+    with whole_folder(arguments.plots) as folder:
+        write_tables(folder, scores, matches, scenes, names)
+    return {"images": len(split.ids)}
+
+
+def shard_folders(detections: Path, splits: Sequence[str], shards: Sequence[int]) -> list[Path]:
+    """Folders written by stage detect: those of the planned splits and shards, else all below `detections`.
+
+    Left-over shards of an earlier plan are not among them.
+    """
+    planned = [detections / split / str(shard) for split in splits for shard in shards]
+    found = [folder for folder in planned if (folder / "images.json").exists()]
+    found = found or sorted(path.parent for path in detections.rglob("images.json"))
+    if not found:
+        raise InputError(f"{detections}: no images.json below it; expected what the stage detect writes")
+    return found
+
+
+def owners_of(ids: Sequence[int], folders: Sequence[Path], detections: Path) -> dict[int, Path]:
+    """For each image the first folder that looked at it; InputError where none did, or two of one split."""
+    owners: dict[int, Path] = {}
+    for folder in folders:
+        for image_id in orjson.loads((folder / "images.json").read_bytes()):
+            earlier = owners.setdefault(image_id, folder)
+            if earlier != folder and earlier.parent == folder.parent:
+                raise InputError(f"image {image_id} is in {earlier} and in {folder}; delete the older of the two")
+    missing = [image_id for image_id in ids if image_id not in owners]
+    if missing:
+        raise InputError(
+            f"{detections}: {len(missing)} of {len(ids)} images of the split were not looked at, ids {missing[:10]}"
+            f"{' ...' if len(missing) > 10 else ''}; run the stage detect for all shards of a split that holds them"
+        )
+    return {image_id: owners[image_id] for image_id in ids}
+
+
+def read_results(folders: Sequence[Path], owners: dict[int, Path], output: str) -> list[dict]:
+    """COCO results of the images of `owners`, each from its folder, without the keypoints' scores."""
+    results = []
+    for folder in folders:
+        try:
+            listed = orjson.loads((folder / f"{output}.json").read_bytes())
+        except (FileNotFoundError, orjson.JSONDecodeError) as problem:
+            raise InputError(
+                f"{folder / output}.json: no COCO results ({problem}); run the stage detect again"
+            ) from None
+        for result in listed:
+            if owners.get(result["image_id"]) == folder:
+                result.pop("keypoint_scores", None)
+                results.append(result)
+    return results
+
+
+def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[int]) -> dict:
+    """How many images of the split the model was trained or chosen on; None where that is not known.
+
+    Of models that were not trained here only their own statement is known.
+    """
+    model = orjson.loads((folders[0] / "model.json").read_bytes()) if (folders[0] / "model.json").exists() else {}
+    if model.get("imported"):
+        return {"leaked_images": None, "contaminated": None, "trained_on": model.get("trained_on") or "unknown"}
+    files = arguments.train_packed or (arguments.data and sorted((arguments.data / "packed").glob("*.h5")))
+    if not files:
+        return {"leaked_images": None, "contaminated": None, "trained_on": "unknown"}
+    leaked: set[int] = set()
+    for file in files:
+        with open_packed(file) as packed:
+            leaked |= set(leaks(packed.image_ids, ids))
+    return {"leaked_images": len(leaked), "contaminated": bool(leaked), "trained_on": "the packed files"}
+
+
+def _rng(settings: params.Evaluate) -> np.random.Generator:
+    return np.random.default_rng(settings.seed)
+
+
+def _interval(name: str, interval: tuple[float, float] | None) -> dict[str, float | None]:
+    low, high = interval or (None, None)
+    return {f"{name}_low": low, f"{name}_high": high}
+
+
+def _gain(ours: scoring.Matches, single: scoring.Matches, settings: params.Evaluate) -> dict[str, float | None]:
+    gain, interval = scoring.paired_difference(ours, single, settings.bootstrap_samples, _rng(settings))
+    return {"AP": gain} | _interval("AP", interval)
+
+
+def _rounded(value):
+    """Six digits; NaN (undefined) as null."""
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return (None if np.isnan(value) else round(value, 6)) if isinstance(value, float) else value
+
+
+def write_tables(folder: Path, scores: dict, matches: dict, scenes: dict, file_names: dict[int, str]) -> None:
+    """The CSV files of the plots: pr, oks, keypoints, groups, worst."""
+    curves = {output: diagnostics.precision_recall(matches[output]) for output in OUTPUTS}
+    columns = {"recall": curves["single"]["recall"]}
+    for output, curve in curves.items():
+        columns |= {f"{output}_{name[-2:]}": values for name, values in curve.items() if name != "recall"}
+    _table(folder / "pr.csv", list(columns), zip(*columns.values(), strict=True))
+
+    counts = [diagnostics.oks_histogram(scenes[output]) for output in OUTPUTS]
+    edges = np.linspace(0, 1, len(counts[0]), endpoint=False)
+    _table(folder / "oks.csv", ["oks_from", *OUTPUTS], zip(edges, *counts, strict=True))
+
+    _table(folder / "keypoints.csv", ["inference", "keypoint", "labelled", *diagnostics.KINDS], _error_rows(scenes))
+    groups = [row for output in OUTPUTS for row in _group_rows(output, scores[output], matches[output])]
+    _table(folder / "groups.csv", ["inference", "group", "pictures", "people", "AP"], groups)
+
+    worst = [
+        (scene.image_id, file_names[scene.image_id], len(scene.labelled), len(scene.found), loss)
+        for scene, loss in diagnostics.worst(scenes[OUTPUTS[-1]])
+    ]
+    _table(folder / "worst.csv", ["image_id", "file_name", "people", "found", "lost_oks"], worst)
+
+
+def _error_rows(scenes: dict) -> Iterable[tuple]:
+    """Per inference and keypoint: number of labelled keypoints of matched people, share of each kind."""
+    for output in OUTPUTS:
+        for name, counts in zip(COCO.keypoints, diagnostics.keypoint_errors(scenes[output]), strict=True):
+            yield output, name, int(counts.sum()), *(counts / max(counts.sum(), 1))
+
+
+def _group_rows(output: str, scores: dict, matches: scoring.Matches) -> Iterable[tuple]:
+    pictures, people = len(matches.image_ids), int(matches.people.sum())
+    yield output, "all", pictures, people, scores["AP"]
+    for group, metric in (("medium (32 to 96 px)", "APm"), ("large (96 px and more)", "APl")):
+        yield output, group, "", "", scores[metric]
+    for row in diagnostics.crowding(matches):
+        yield output, row["group"], row["pictures"], row["people"], row["AP"]
+
+
+def _table(path: Path, heading: list[str], rows: Iterable[Sequence]) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(heading)
+        for row in rows:
+            writer.writerow(
+                "" if one is None else _rounded(float(one)) if isinstance(one, float) else one for one in row
+            )
+
+
+def main() -> None:
+    """Command line."""
+    parser = cli.parser(__doc__)
+    layout.add_split_arguments(parser)
+    parser.add_argument("--detections", type=Path, required=True, help="folder with what stage detect wrote")
+    parser.add_argument("--train-packed", type=Path, nargs="+", help="packed files the model was trained and chosen on")
+    parser.add_argument("--output", type=Path, required=True, help="metrics JSON to write")
+    parser.add_argument("--plots", type=Path, required=True, help="folder of CSV tables to write")
+    cli.run(evaluate, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Which pictures a command line is to look at: explicit paths, or a data set laid out by the stage download."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages.openpose.annotations import Images, read_images
+from stages.openpose.errors import InputError
+
+WHOLE_SET = "val"
+
+
+@dataclass(frozen=True)
+class Split:
+    """Annotations and the rows of their images that belong to the split, ascending by id."""
+
+    images: Images
+    rows: np.ndarray
+
+    @property
+    def ids(self) -> list[int]:
+        """Image ids, ascending."""
+        return self.images.ids[self.rows].tolist()
+
+
+def add_split_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options `--data` and `--split`, or instead of them `--annotations` and `--ids`."""
+    parser.add_argument("--data", type=Path, help="folder of a data set, data/<name>; stands for the paths below")
+    parser.add_argument(
+        "--split", default=WHOLE_SET, help=f"with --data: {WHOLE_SET} (all images) or an id list of its folder ids"
+    )
+    parser.add_argument("--annotations", type=Path, help="COCO keypoint annotations")
+    parser.add_argument("--ids", type=Path, help="image ids to take, one a line; all images without it")
+
+
+def read_split(arguments: argparse.Namespace) -> Split:
+    """The images that the options of `add_split_arguments` name.
+
+    Raises:
+        InputError: neither --data nor --annotations; a file that is missing or damaged; ids that are not annotated.
+    """
+    ids = arguments.ids
+    if ids is None and arguments.data and arguments.split != WHOLE_SET:
+        ids = arguments.data / "ids" / f"{arguments.split}.txt"
+    images = read_images(annotations_path(arguments))
+    return Split(images, np.arange(len(images)) if ids is None else _rows(images, ids))
+
+
+def annotations_path(arguments: argparse.Namespace) -> Path:
+    """The annotation file that the options of `add_split_arguments` name."""
+    if arguments.annotations:
+        return arguments.annotations
+    if arguments.data:
+        return arguments.data / "annotations" / f"{WHOLE_SET}.json"
+    raise InputError("expected --annotations FILE, or --data FOLDER of a data set; found neither")
+
+
+def _rows(images: Images, path: Path) -> np.ndarray:
+    try:
+        wanted = sorted({int(line) for line in path.read_text(encoding="utf-8").split("\n") if _is_id(line)})
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such id list; expected one image id a line") from None
+    except ValueError as problem:
+        raise InputError(f"{path}: expected one image id a line ({problem})") from None
+    if not wanted:
+        raise InputError(f"{path}: no image id in it; expected one a line")
+    known = images.rows()
+    unknown = [image_id for image_id in wanted if image_id not in known]
+    if unknown:
+        raise InputError(f"{path}: {len(unknown)} ids are not in {images.path}, the first: {unknown[:5]}")
+    return np.array([known[image_id] for image_id in wanted])
+
+
+def _is_id(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")

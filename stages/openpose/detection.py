@@ -1,0 +1,169 @@
+"""Many pictures through one network: reading, network and decoding overlap, memory stays flat.
+
+A pool of threads reads and decodes pictures ahead of the network and turns its maps into people behind it; the network
+itself is called from one thread. Pictures of equal padded sizes share a call. Order and results do not depend on the
+number of threads.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+
+import numpy as np
+
+from stages.openpose.errors import InputError
+from stages.openpose.forward import Forward
+from stages.openpose.inference import (
+    OUTPUTS,
+    Settings,
+    View,
+    input_sizes,
+    maps_for,
+    network_inputs,
+    to_picture,
+    views_for,
+)
+from stages.openpose.people import People
+
+BATCHES_AHEAD = 2
+PARTS = ("read", "network", "average", "decode")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to be looked at: its id, its name for `read`, (height, width) in pixels."""
+
+    image_id: int
+    file_name: str
+    size_hw: tuple[int, int]
+
+
+@dataclass
+class Clock:
+    """Seconds of processor time that the parts of a run took, summed over threads, and the network's wall time."""
+
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("read", "average", "decode", "network"), 0.0)
+    )
+    _lock: Lock = field(default_factory=Lock)
+
+    @contextmanager
+    def part(self, name: str, now: Callable[[], float] = time.thread_time) -> Iterator[None]:
+        """Add the time that the block takes to part `name`."""
+        started = now()
+        yield
+        with self._lock:
+            self.seconds[name] += now() - started
+
+
+def plan_batches(pictures: Sequence[Picture], settings: Settings, batch_size: int) -> list[list[Picture]]:
+    """Batches of at most `batch_size` pictures that have equal padded sizes at all scales, in a fixed order."""
+    groups: dict[tuple, list[Picture]] = {}
+    for picture in sorted(pictures, key=lambda one: one.image_id):
+        groups.setdefault(input_sizes(picture.size_hw, settings.height_px, settings.scales), []).append(picture)
+    return [
+        groups[sizes][first : first + batch_size]
+        for sizes in sorted(groups)
+        for first in range(0, len(groups[sizes]), batch_size)
+    ]
+
+
+def find_people(
+    batches: Sequence[Sequence[Picture]],
+    *,
+    read: Callable[[Picture], np.ndarray],
+    forward: Forward,
+    decode: Callable[..., People],
+    settings: Settings,
+    outputs: Sequence[str] = OUTPUTS,
+    threads: int = 2,
+    clock: Clock | None = None,
+) -> Iterator[tuple[Picture, dict[str, People]]]:
+    """People of every picture by output, in pixels of the picture, in the order of `batches`.
+
+    Args:
+        batches: of `plan_batches`.
+        read: uint8 [H, W, 3] BGR of a picture; called from several threads.
+        decode: (heatmaps [h, w, 19], pafs [h, w, 38], stride=...) -> People in pixels of the network's input.
+        outputs: of inference.OUTPUTS.
+        threads: that read and decode.
+
+    Raises:
+        InputError: a picture has another size than `batches` say; whatever `read` raises.
+    """
+    clock = clock or Clock()
+    views = views_for(outputs, settings.scales)
+
+    def prepare(picture: Picture) -> dict[View, np.ndarray]:
+        with clock.part("read"):
+            return network_inputs(_checked(read(picture), picture), views, settings)
+
+    def finish(picture: Picture, maps: dict[View, tuple]) -> dict[str, People]:
+        with clock.part("average"):
+            averaged = maps_for(outputs, maps, picture.size_hw, settings)
+        with clock.part("decode"):
+            return {
+                output: to_picture(
+                    decode(one.heatmaps, one.pafs, stride=one.stride_px), picture.size_hw, settings.height_px
+                )
+                for output, one in averaged.items()
+            }
+
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        try:
+            yield from _overlapped(pool, batches, prepare, lambda inputs: _run(forward, views, inputs, clock), finish)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, network: Callable, finish: Callable):
+    """Yield (picture, finish(picture, its maps)) in order, a few batches read ahead and a few decoded behind."""
+    ahead: deque[tuple[Sequence[Picture], list[Future]]] = deque()
+    behind: deque[tuple[Picture, Future]] = deque()
+    upcoming = iter(batches)
+
+    def read_ahead() -> None:
+        for batch in upcoming:
+            ahead.append((batch, [pool.submit(prepare, picture) for picture in batch]))
+            if len(ahead) >= BATCHES_AHEAD:
+                break
+
+    read_ahead()
+    while ahead:
+        batch, prepared = ahead.popleft()
+        inputs = [future.result() for future in prepared]
+        del prepared
+        read_ahead()
+        for picture, maps in zip(batch, network(inputs), strict=True):
+            behind.append((picture, pool.submit(finish, picture, maps)))
+        while behind and (len(behind) > 2 * len(batch) or behind[0][1].done()):
+            picture, future = behind.popleft()
+            yield picture, future.result()
+    for picture, future in behind:
+        yield picture, future.result()
+
+
+def _run(forward: Forward, views: Sequence[View], inputs: list[dict[View, np.ndarray]], clock: Clock) -> list[dict]:
+    """Maps (heatmaps, pafs) by view of each picture of a batch."""
+    found: list[dict] = [{} for _ in inputs]
+    for view in views:
+        batch = np.stack([one[view] for one in inputs])
+        with clock.part("network", time.perf_counter):
+            heatmaps, pafs = forward(batch)
+        for row, maps in enumerate(zip(heatmaps, pafs, strict=True)):
+            found[row][view] = maps
+    return found
+
+
+def _checked(picture: np.ndarray, expected: Picture) -> np.ndarray:
+    if picture.shape[:2] != tuple(expected.size_hw):
+        raise InputError(
+            f"picture {expected.file_name} (image {expected.image_id}): expected height x width "
+            f"{' x '.join(map(str, expected.size_hw))} as annotated, found {' x '.join(map(str, picture.shape[:2]))}; "
+            "annotations and pictures do not belong together"
+        )
+    return picture
