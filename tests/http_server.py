@@ -7,11 +7,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FileServer:
-    """Serves `files` (path -> bytes). `habits[path]` lists how the next requests go wrong; when it is empty all is well.
+    """Serves `files` (path -> bytes). `habits[path]` lists how the next requests go wrong, then all goes well.
 
     Habits: an int is an error code; "drop" closes after half of what was asked for; "no ranges" sends the whole
-    file; "stall" stops sending after half; "no length" sends no Content-Length; "shifted" starts elsewhere than asked.
-    `asked` lists (path, Range header) of every request.
+    file; "stall" stops sending after half; "no length" sends no Content-Length; "shifted" starts elsewhere than
+    asked. `asked` lists (path, Range header) of every request.
     """
 
     def __init__(self):

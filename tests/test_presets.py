@@ -18,15 +18,6 @@ def test_preset_is_complete_and_allowed(name):
     assert list(made.dataset.generated) == ([name] if name in ("sample", "tiny") else [])
 
 
-@pytest.mark.parametrize("name", params.preset_names())
-def test_keys_of_a_preset_beyond_its_base_differ_from_it(name):
-    overlay = yaml.safe_load((params.PRESETS / f"{name}.yaml").read_text())
-    base = values(params.preset_text(overlay.pop("extends"))) if "extends" in overlay else {}
-    for section, keys in overlay.items():
-        for key, value in keys.items():
-            assert name == "sample" or base[section][key] != value, f"{section}.{key} says nothing new"
-
-
 def test_preset_of_the_reference_switches_every_parity_on():
     made = params.build(values(params.preset_text("coco2014_reference")), "")
     assert (made.pack.protocol, made.pack.duplicate_radius) == ("reference", "reference")
