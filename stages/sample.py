@@ -1,0 +1,61 @@
+"""Draw the bundled sample: people in places, as archives laid out exactly as COCO 2014's.
+
+Writes train.zip, val.zip, annotations.zip, val1k.txt and sources.yaml (which stage `download` reads). The same seed
+gives the same bytes whatever the number of processes; OMP_NUM_THREADS limits that number.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import cv2
+
+from stages import cli, params
+from stages.openpose.errors import InputError
+from stages.openpose.files import whole_file, whole_folder
+from stages.synthetic.dataset import Task, draw_all, write_sample
+from stages.synthetic.sheet import make_sheet
+
+SHEET_PICTURES, SHEET_COLUMNS = 30, 6
+
+
+def available_workers() -> int:
+    """Processes to draw with: OMP_NUM_THREADS where set, else the cores this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked:
+        if not asked.isdigit() or int(asked) < 1:
+            raise InputError(f"OMP_NUM_THREADS: expected a whole number above 0, found {asked!r}; unset or mend it")
+        return int(asked)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def draw_sample(arguments: argparse.Namespace) -> dict:
+    """Stage sample."""
+    sample = params.load(arguments.params).sample
+    workers = available_workers()
+    if arguments.sheet:
+        _write_sheet(arguments.sheet, sample.seed, workers, arguments.plain)
+        return {}
+    counts = {"train": sample.train_images, "val": sample.val_images}
+    with whole_folder(arguments.output) as folder:
+        return write_sample(folder, seed=sample.seed, counts=counts, val1k_images=sample.val1k_images, workers=workers)
+
+
+def _write_sheet(path: Path, seed: int, workers: int, plain: bool) -> None:
+    tasks = [Task(seed, 0, index) for index in range(SHEET_PICTURES)]
+    sheet = make_sheet(list(draw_all(tasks, workers)), SHEET_COLUMNS, annotated=not plain)
+    ok, encoded = cv2.imencode(path.suffix or ".png", sheet)
+    if not ok:
+        raise InputError(f"{path}: expected a name ending in .png or .jpg, found {path.suffix!r}")
+    with whole_file(path) as part:
+        part.write_bytes(encoded.tobytes())
+
+
+if __name__ == "__main__":
+    parser = cli.parser(__doc__)
+    parser.add_argument("--output", type=Path, default=Path("data/sample/source"), help="folder to write")
+    parser.add_argument(
+        "--sheet", type=Path, help="instead of the sample, draw its first pictures into this one picture"
+    )
+    parser.add_argument("--plain", action="store_true", help="contact sheet without keypoints and outlines")
+    cli.run(draw_sample, parser.parse_args())

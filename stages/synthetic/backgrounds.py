@@ -1,0 +1,259 @@
+"""Places: meadow, street, room, court, beach, and plain textures. Pictures uint8 [H, W, 3] in BGR."""
+
+import cv2
+import numpy as np
+
+SKIES = (((225, 190, 150), (240, 230, 215)), ((200, 200, 200), (225, 225, 225)), ((210, 150, 100), (235, 215, 190)),
+         ((120, 130, 200), (170, 200, 240)), ((150, 120, 90), (190, 170, 150)))  # fmt: skip
+GROUNDS = (
+    (60, 110, 80),
+    (70, 130, 110),
+    (120, 125, 130),
+    (95, 95, 98),
+    (150, 180, 200),
+    (170, 175, 180),
+    (70, 100, 140),
+)
+WALLS = (
+    (190, 200, 205),
+    (160, 185, 200),
+    (150, 130, 120),
+    (130, 150, 110),
+    (120, 140, 190),
+    (70, 75, 90),
+    (215, 215, 210),
+)
+LIVELY = ((60, 60, 200), (70, 170, 60), (200, 120, 50), (60, 200, 230), (180, 70, 150), (230, 230, 230), (40, 40, 40))
+
+
+def draw_background(rng: np.random.Generator, height: int, width: int, horizon: int) -> np.ndarray:
+    """A place whose floor meets what stands behind it at row `horizon`."""
+    place = rng.choice(["meadow", "street", "room", "court", "beach", "texture"], p=[0.2, 0.22, 0.26, 0.14, 0.08, 0.1])
+    picture = np.empty((height, width, 3), np.uint8)
+    painter = {
+        "meadow": _meadow,
+        "street": _street,
+        "room": _room,
+        "court": _court,
+        "beach": _beach,
+        "texture": _texture,
+    }
+    painter[str(place)](rng, picture, min(max(horizon, 12), height - 8))
+    return picture
+
+
+def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: int) -> np.ndarray:
+    """Noise uint8 [height, width] with blobs of about `cell` pixels."""
+    small = rng.integers(0, 256, (height // cell + 2, width // cell + 2), np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+
+
+def grain(rng: np.random.Generator, picture: np.ndarray, cells: tuple[int, ...], strength: int) -> None:
+    """Roughen `picture` in place by noise of the given cell sizes, at most about `strength` grey levels."""
+    height, width = picture.shape[:2]
+    total = np.zeros((height, width), np.int32)
+    for cell in cells:
+        total += smooth_noise(rng, height, width, cell)
+    change = (total - 128 * len(cells)) * strength // (128 * len(cells))
+    picture[:] = np.clip(picture + change[..., None], 0, 255)
+
+
+def _pick(rng, colours):
+    colour = colours[int(rng.integers(len(colours)))]
+    change = int(rng.integers(-22, 23))
+    return tuple(int(min(250, max(10, c + change + int(rng.integers(-8, 9))))) for c in colour)
+
+
+def _fade(picture, top, bottom):
+    rows = np.arange(picture.shape[0])[:, None, None]
+    last = max(1, picture.shape[0] - 1)
+    picture[:] = (np.array(top) * (last - rows) + np.array(bottom) * rows) // last
+
+
+def _sky(rng, picture):
+    if not picture.size:
+        return
+    top, bottom = SKIES[int(rng.integers(len(SKIES)))]
+    _fade(picture, top, bottom)
+    if rng.random() < 0.7:
+        height, width = picture.shape[:2]
+        cloud = smooth_noise(rng, height, width, 24).astype(np.int32) + smooth_noise(rng, height, width, 10) // 2
+        share = np.clip(cloud - 190, 0, 90)[..., None]
+        picture[:] = (picture * (128 - share) + 245 * share) // 128
+
+
+def _ground(rng, picture, colour=None):
+    colour = _pick(rng, GROUNDS) if colour is None else colour
+    _fade(picture, [c * 0.85 for c in colour], colour)
+    grain(rng, picture, (3, 9), int(rng.integers(18, 60)))
+
+
+def _hills(rng, picture, horizon):
+    width = picture.shape[1]
+    for layer in range(int(rng.integers(1, 4))):
+        knots = rng.integers(0, max(2, horizon // 2), width // 40 + 3)
+        x = np.linspace(0, width, len(knots))
+        top = horizon - np.round(np.interp(np.arange(width), x, knots)).astype(int) // (layer + 1)
+        points = np.concatenate([np.stack([np.arange(width), top], 1), [[width, horizon], [0, horizon]]])
+        cv2.fillPoly(picture, [points.astype(np.int32)], _pick(rng, ((90, 120, 90), (60, 90, 60), (140, 150, 130))))
+
+
+def _trees(rng, picture, horizon):
+    band = picture[max(0, horizon - int(rng.integers(15, 60))) : horizon]
+    for _ in range(int(rng.integers(4, 14))):
+        x, y = int(rng.integers(0, picture.shape[1])), int(rng.integers(0, max(1, band.shape[0])))
+        cv2.circle(band, (x, y), int(rng.integers(8, 30)), _pick(rng, ((40, 90, 60), (35, 70, 50), (50, 110, 90))), -1)
+    if band.size:
+        grain(rng, band, (3, 7), 50)
+
+
+def _meadow(rng, picture, horizon):
+    _sky(rng, picture[:horizon])
+    _hills(rng, picture, horizon)
+    if rng.random() < 0.7:
+        _trees(rng, picture, horizon)
+    _ground(rng, picture[horizon:], _pick(rng, ((60, 120, 90), (50, 140, 110), (90, 150, 150), (70, 100, 120))))
+
+
+def _street(rng, picture, horizon):
+    height, width = picture.shape[:2]
+    _sky(rng, picture[:horizon])
+    x = -int(rng.integers(0, 40))
+    while x < width:
+        wide = int(rng.integers(50, 150))
+        top = int(rng.integers(-20, max(1, horizon - 30)))
+        _house(rng, picture, x, top, x + wide, horizon)
+        x += wide + (int(rng.integers(5, 30)) if rng.random() < 0.2 else 0)
+    _ground(rng, picture[horizon:], _pick(rng, ((120, 125, 130), (95, 95, 98), (150, 155, 160))))
+    kerb = horizon + max(3, (height - horizon) // 6)
+    cv2.rectangle(picture, (0, horizon), (width, kerb), _pick(rng, ((165, 170, 172), (130, 140, 150))), -1)
+    if rng.random() < 0.5:
+        for k in range(-1, 8):
+            points = [[k * 60, kerb + 25], [k * 60 + 30, kerb + 25], [k * 60 + 38, kerb + 31], [k * 60 + 4, kerb + 31]]
+            cv2.fillPoly(picture, [np.array(points, np.int32)], (215, 218, 220))
+
+
+def _house(rng, picture, x0, y0, x1, y1):
+    cv2.rectangle(picture, (x0, y0), (x1, y1), _pick(rng, (*WALLS, (90, 110, 170), (100, 120, 150))), -1)
+    glass, frame = (
+        _pick(rng, ((90, 70, 55), (140, 120, 100), (60, 60, 60))),
+        _pick(rng, ((220, 220, 220), (70, 70, 80))),
+    )
+    step_x, step_y = int(rng.integers(18, 36)), int(rng.integers(24, 44))
+    for y in range(y0 + 8, y1 - 14, step_y):
+        for x in range(x0 + 7, x1 - 12, step_x):
+            cv2.rectangle(picture, (x, y), (x + step_x // 2, y + step_y // 2), glass, -1)
+            cv2.rectangle(picture, (x, y), (x + step_x // 2, y + step_y // 2), frame, 1)
+    part = picture[max(0, y0) : y1, max(0, x0) : max(0, x1)]
+    if part.size:
+        grain(rng, part, (3, 17), 26)
+
+
+def _room(rng, picture, horizon):
+    width = picture.shape[1]
+    wall = picture[:horizon]
+    colour, second = _pick(rng, WALLS), _pick(rng, WALLS)
+    wall[:] = colour
+    paper = rng.random()
+    step = int(rng.integers(8, 30))
+    if paper < 0.2:
+        for x in range(0, width, 2 * step):
+            cv2.rectangle(wall, (x, 0), (x + step - 1, horizon), second, -1)
+    elif paper < 0.35:
+        for y in range(0, horizon, step):
+            cv2.line(wall, (0, y), (width, y), second, 1)
+            for x in range((y // step % 2) * step, width, 2 * step):
+                cv2.line(wall, (x, y), (x, y + step), second, 1)
+    grain(rng, wall, (4, 40), 20)
+    for _ in range(int(rng.integers(0, 4))):
+        _wall_piece(rng, wall)
+    cv2.rectangle(picture, (0, horizon - 4), (width, horizon), _pick(rng, ((230, 230, 230), (60, 80, 110))), -1)
+    _planks(rng, picture, horizon)
+
+
+def _planks(rng, picture, horizon):
+    height, width = picture.shape[:2]
+    floor = picture[horizon:]
+    _ground(rng, floor, _pick(rng, ((90, 130, 175), (60, 90, 130), (140, 150, 160), (120, 110, 110), (90, 80, 120))))
+    if rng.random() < 0.7:
+        vanish = int(rng.integers(width // 4, 3 * width // 4))
+        line = tuple(int(c) for c in floor[-1, 0] * 0.7)
+        for x in range(-3 * width, 4 * width, int(rng.integers(40, 110))):
+            cv2.line(picture, (vanish + (x - vanish) // 4, horizon), (x, height), line, 1, cv2.LINE_AA)
+        y, step = horizon, 4.0
+        while y < height and rng.random() < 0.9:
+            cv2.line(picture, (0, int(y)), (width, int(y)), line, 1)
+            y, step = y + step, step * 1.5
+
+
+def _wall_piece(rng, wall):
+    """A picture, window, shelf or poster of strong shapes, the kind of thing that looks like somebody but is not."""
+    height, width = wall.shape[:2]
+    wide, tall = int(rng.integers(25, 90)), int(rng.integers(25, 90))
+    x, y = int(rng.integers(-10, width - 15)), int(rng.integers(-10, max(1, height - 25)))
+    cv2.rectangle(wall, (x, y), (x + wide, y + tall), _pick(rng, LIVELY), -1)
+    kind = rng.random()
+    if kind < 0.35:
+        cv2.rectangle(
+            wall, (x + 3, y + 3), (x + wide - 3, y + tall - 3), _pick(rng, ((230, 205, 170), (120, 90, 70))), -1
+        )
+        cv2.line(wall, (x + wide // 2, y), (x + wide // 2, y + tall), (225, 225, 225), 2)
+    elif kind < 0.6:
+        for row in range(y + 12, y + tall, 16):
+            at = x + 2
+            while at < x + wide - 3:
+                book = int(rng.integers(3, 8))
+                cv2.rectangle(wall, (at, row - int(rng.integers(6, 11))), (at + book, row), _pick(rng, LIVELY), -1)
+                at += book + 1
+    else:
+        for _ in range(int(rng.integers(2, 6))):
+            at = (x + int(rng.integers(4, wide)), y + int(rng.integers(4, tall)))
+            size = (int(rng.integers(3, 14)), int(rng.integers(3, 14)))
+            cv2.ellipse(wall, at, size, int(rng.integers(0, 180)), 0, 360, _pick(rng, LIVELY), -1, cv2.LINE_AA)
+    cv2.rectangle(wall, (x, y), (x + wide, y + tall), _pick(rng, ((40, 60, 90), (30, 30, 30), (200, 200, 200))), 2)
+
+
+def _court(rng, picture, horizon):
+    height, width = picture.shape[:2]
+    stand = picture[:horizon]
+    _fade(stand, _pick(rng, WALLS), _pick(rng, WALLS))
+    if rng.random() < 0.6:
+        blobs = rng.integers(30, 240, (horizon // 4 + 1, width // 4 + 1, 3), np.uint8)
+        stand[:] = cv2.resize(blobs, (width, horizon), interpolation=cv2.INTER_LINEAR_EXACT) // 2 + stand // 2
+    board = max(0, horizon - int(rng.integers(8, 30)))
+    cv2.rectangle(picture, (0, board), (width, horizon), _pick(rng, LIVELY), -1)
+    for x in range(int(rng.integers(0, 40)), width, int(rng.integers(30, 70))):
+        cv2.rectangle(picture, (x, board + 3), (x + int(rng.integers(8, 24)), horizon - 3), _pick(rng, LIVELY), -1)
+    _ground(
+        rng,
+        picture[horizon:],
+        _pick(rng, ((60, 140, 70), (60, 110, 60), (150, 100, 50), (60, 90, 190), (100, 160, 200))),
+    )
+    for _ in range(int(rng.integers(1, 5))):
+        a, b = int(rng.integers(horizon, height)), int(rng.integers(horizon, height))
+        cv2.line(
+            picture,
+            (int(rng.integers(-60, width)), a),
+            (width + int(rng.integers(0, 80)), b),
+            (235, 238, 238),
+            2,
+            cv2.LINE_AA,
+        )
+
+
+def _beach(rng, picture, horizon):
+    shore = horizon + (picture.shape[0] - horizon) // 4
+    _sky(rng, picture[:horizon])
+    _fade(picture[horizon:shore], (170, 140, 70), (200, 190, 140))
+    grain(rng, picture[horizon:shore], (2, 6), 30)
+    _ground(rng, picture[shore:], _pick(rng, ((150, 190, 215), (130, 170, 195))))
+
+
+def _texture(rng, picture, horizon):
+    height, width = picture.shape[:2]
+    blobs = rng.integers(20, 236, (int(rng.integers(2, 9)), int(rng.integers(2, 9)), 3), np.uint8)
+    picture[:] = cv2.resize(blobs, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    grain(rng, picture, (2, 8, 30), int(rng.integers(20, 80)))
+    for _ in range(int(rng.integers(0, 12))):
+        a, b = (rng.integers(-20, [width + 20, height + 20]) for _ in range(2))
+        cv2.line(picture, a.tolist(), b.tolist(), _pick(rng, LIVELY), int(rng.integers(1, 14)), cv2.LINE_AA)
