@@ -1,0 +1,93 @@
+"""A toy project: the real Snakefile, dvc.yaml and workflow/, with stages that take no time (toy.py)."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PARTS = ("Snakefile", "dvc.yaml", "requirements.lock", "workflow", "profiles", "envs", ".gitignore", ".dvcignore")
+
+
+@dataclass
+class Project:
+    """A project folder in which commands are run as a user would type them in the active environment."""
+
+    folder: Path
+
+    def run(self, command: str, *, fails: bool = False, **environment: str) -> str:
+        """Output of `command` (both streams); asserts that it succeeds, or fails where `fails` is set."""
+        done = subprocess.run(
+            command, shell=True, cwd=self.folder, env=self.environment(**environment), text=True, capture_output=True
+        )
+        text = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, f"{command} exited with {done.returncode}:\n{text}"
+        return text
+
+    def environment(self, **more: str) -> dict[str, str]:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**os.environ, "PATH": path, "TOY_JOURNAL": str(self.folder / ".journal"), **more}
+
+    def work_of(self, command: str, **environment: str) -> list[str]:
+        """Stages whose bodies really ran during `command`, sorted, with repetitions (one for each matrix element)."""
+        journal = self.folder / ".journal"
+        journal.unlink(missing_ok=True)
+        self.run(command, **environment)
+        return sorted(journal.read_text().split()) if journal.exists() else []
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        file = self.folder / path
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    def copy(self, to: Path) -> "Project":
+        shutil.copytree(self.folder, to, symlinks=True)
+        return Project(to)
+
+
+SNAKEMAKE = "snakemake --cores 4"
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory) -> Project:
+    """A committed toy project in which nothing has run yet."""
+    folder = tmp_path_factory.mktemp("toy") / "fresh"
+    folder.mkdir()
+    for part in PARTS:
+        source = ROOT / part
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+    _write_toy_stages(folder)
+    project = Project(folder)
+    project.run(f"cd {ROOT} && python -m stages.params --params {folder}/params.yaml use tiny")
+    project.run("git init -q && git config user.email toy@example.org && git config user.name toy && dvc init -q")
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    project.run("echo .journal >> .gitignore && git add -A && git commit -qm start")
+    return project
+
+
+def _write_toy_stages(folder: Path) -> None:
+    declared = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    for name, stage in declared.items():
+        for path in stage.get("deps", []):
+            if path.endswith(".py") or path == "stages/synthetic":
+                code = folder / (path if path.endswith(".py") else f"{path}/__init__.py")
+                code.parent.mkdir(parents=True, exist_ok=True)
+                code.write_text(f'"""{name}"""\n')
+        (folder / "stages" / f"{name}.py").write_text("from stages.toy import main\n\nmain()\n")
+    shutil.copy(Path(__file__).with_name("toy.py"), folder / "stages" / "toy.py")
+    (folder / "stages" / "__init__.py").touch()
+
+
+@pytest.fixture(scope="session")
+def finished(fresh: Project, tmp_path_factory) -> Project:
+    """A toy project that `snakemake` has finished and whose dvc.lock is committed; tests must copy it."""
+    project = fresh.copy(tmp_path_factory.mktemp("toy") / "finished")
+    project.run(SNAKEMAKE)
+    project.run("git add -A && git commit -qm finished")
+    return project

@@ -1,0 +1,92 @@
+"""Snakemake and DVC share one notion of "up to date" (the table of situations in docs/engines.md)."""
+
+import pytest
+
+SNAKEMAKE = "snakemake --cores 4"
+REPRO = "dvc repro"
+MODEL_ON = ["detect", "detect", "evaluate", "evaluate", "report", "train"]
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    return finished.copy(tmp_path / "project")
+
+
+@pytest.mark.parametrize("first", [SNAKEMAKE, REPRO])
+@pytest.mark.parametrize("second", [SNAKEMAKE, REPRO])
+def test_what_one_engine_finished_the_other_does_not_run_again(fresh, tmp_path, first, second):
+    project = fresh.copy(tmp_path / "project")
+    assert "train" in project.work_of(first)
+    lock = (project.folder / "dvc.lock").read_text()
+    assert project.work_of(second) == []
+    assert (project.folder / "dvc.lock").read_text() == lock
+
+
+def test_a_second_snakemake_says_that_there_is_nothing_to_be_done(project):
+    assert "Nothing to be done" in project.run(SNAKEMAKE)
+
+
+@pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
+def test_a_changed_parameter_runs_its_stage_and_what_depends_on_it(project, engine):
+    project.edit("params.yaml", "min_keypoints: 5", "min_keypoints: 6")
+    assert project.work_of(engine) == sorted([*MODEL_ON, "pack", "pack"])
+
+
+@pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
+def test_a_changed_code_file_runs_its_stage_and_what_depends_on_it(project, engine):
+    project.edit("stages/train.py", "main()", "main()  # changed")
+    assert project.work_of(engine) == MODEL_ON
+
+
+@pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
+def test_a_change_undone_is_restored_without_work(project, engine):
+    project.edit("stages/train.py", "main()", "main()  # changed")
+    project.run(engine)
+    project.edit("stages/train.py", "main()  # changed", "main()")
+    assert project.work_of(engine) == []
+    assert project.run("git status --porcelain") == ""
+
+
+def test_touched_files_start_nothing(project):
+    project.run("find stages params.yaml dvc.yaml -exec touch {} +")
+    assert "Nothing to be done" in project.run(SNAKEMAKE)
+
+
+@pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
+def test_a_fresh_clone_with_pulled_data_has_nothing_to_do(project, tmp_path, engine):
+    project.run("dvc push")
+    clone = project.__class__(tmp_path / "clone")
+    project.run(f"git clone -q . {clone.folder}")
+    clone.run("dvc pull")
+    assert clone.work_of(engine) == []
+    assert clone.run("git status --porcelain --untracked-files=no") == ""
+
+
+def test_a_fresh_clone_without_data_runs_the_whole_pipeline(project, tmp_path):
+    clone = project.__class__(tmp_path / "elsewhere" / "clone")
+    project.run(f"git clone -q . {clone.folder}")
+    assert set(clone.work_of(SNAKEMAKE)) >= {"sample", "download", "masks", "pack", "train", "detect", "report"}
+    assert clone.run("git status --porcelain --untracked-files=no") == ""
+
+
+def test_checking_out_an_old_commit_with_its_data_has_nothing_to_do(project):
+    project.edit("stages/train.py", "main()", "main()  # changed")
+    project.run(SNAKEMAKE)
+    project.run("git commit -qam newer && git checkout -q HEAD~1 && dvc checkout")
+    assert project.work_of(SNAKEMAKE) == []
+    project.run("git checkout -q - && dvc checkout")
+    assert project.work_of(REPRO) == []
+
+
+def test_a_failing_stage_ends_with_its_message_and_the_next_run_goes_on(project):
+    project.edit("stages/train.py", "main()", "main()  # changed")
+    assert "train fails on purpose" in project.run(SNAKEMAKE, fails=True, TOY_FAIL="train")
+    assert project.work_of(SNAKEMAKE) == MODEL_ON
+
+
+def test_outside_the_environment_the_message_says_how_to_activate_it(project):
+    import sys
+
+    text = project.run(f"PATH=/usr/bin:/bin {sys.executable} -m snakemake --cores 1", fails=True)
+    assert "source " in text
+    assert "activate" in text
