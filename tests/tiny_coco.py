@@ -1,4 +1,4 @@
-"""Small COCO data sets for tests: annotations as dicts, pictures of noise, folders as the download stage leaves them."""
+"""Small COCO data sets for tests: annotations as dicts, pictures of noise, folders as download leaves them."""
 
 import json
 import zipfile

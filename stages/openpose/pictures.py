@@ -226,7 +226,7 @@ def size_hw(data: bytes, name: str) -> tuple[int, int]:
         return decode_bgr(data, name).shape[:2]
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data, strict=False)
-    except ValueError as problem:
+    except (ValueError, KeyError) as problem:
         raise InputError(f"{name}: damaged JPEG ({problem})") from None
     if not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
         raise InputError(f"{name}: JPEG cut off after {len(data)} bytes, its end marker is missing; fetch it again")
