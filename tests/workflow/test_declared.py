@@ -1,0 +1,79 @@
+"""dvc.yaml declares exactly what each stage uses: code files, parameter sections, rules."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# these carry messages, argument parsing and file renaming; no result depends on them
+PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params.py", "stages/openpose/__init__.py",
+            "stages/openpose/errors.py", "stages/openpose/files.py", "stages/openpose/compiled.py"}  # fmt: skip
+
+
+def imported(path: str) -> set[str]:
+    """Project files that `path` imports directly, wherever in the file the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            file = name.replace(".", "/")
+            found |= {f for f in (f"{file}.py", f"{file}/__init__.py") if f.startswith("stages/") and (ROOT / f).exists()}
+    return found
+
+
+def closure(path: str) -> set[str]:
+    """All project files that running `path` loads."""
+    seen, todo = set(), {path}
+    while todo:
+        file = todo.pop()
+        seen.add(file)
+        todo |= imported(file) - seen - PLUMBING
+    return seen
+
+
+def code_of(stage: str) -> set[str]:
+    return {dep for dep in STAGES[stage]["deps"] if dep.startswith("stages/")}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_code_that_it_runs(stage):
+    declared = code_of(stage)
+    folders = {dep for dep in declared if not dep.endswith(".py")}
+    used = {file for file in closure(f"stages/{stage}.py") if not any(file.startswith(f"{f}/") for f in folders)}
+    assert sorted(declared - folders) == sorted(used)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_the_parameter_sections_that_it_reads(stage):
+    declared = {re.split(r"\.", name)[0] for name in STAGES[stage].get("params", [])}
+    text = (ROOT / "stages" / f"{stage}.py").read_text()
+    sections = yaml.safe_load((ROOT / "params.yaml").read_text())
+    read = {name for name in re.findall(r"\b(?:params|settings)\.(\w+)", text) if name in sections}
+    assert read <= declared
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_one_rule_one_module_one_test_file(stage):
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    assert rules.count(f"\nrule {stage}:\n") == 1
+    assert (ROOT / "stages" / f"{stage}.py").exists()
+    assert (ROOT / "tests" / f"test_{stage}.py").exists()
+
+
+def test_imports_go_one_way():
+    for path in sorted((ROOT / "stages").rglob("*.py")):
+        name = str(path.relative_to(ROOT))
+        for used in imported(name):
+            if name.startswith(("stages/openpose/", "stages/synthetic/")):
+                assert used.startswith(("stages/openpose/", "stages/synthetic/")), f"{name} imports {used}"
+            if name.startswith("stages/openpose/"):
+                assert not used.startswith("stages/synthetic/"), f"{name} imports {used}"
+    assert imported("stages/openpose/skeleton.py") == set()
