@@ -64,6 +64,7 @@ def _sources(data: Path, split: str, settings: params.Pack) -> list[packed.Sourc
         images,
         {name: np.unique(people[name].image) for name in names},
         holdout_images=settings.holdout_images,
+        reference_images=settings.reference_images,
     )
     return [_source(data, name, images[name], people[name], belongs[name], settings) for name in names]
 

@@ -79,6 +79,7 @@ class Pack:
 
     protocol: str
     holdout_images: int
+    reference_images: int
     duplicate_radius: str
     min_keypoints: int
     min_area_px2: float
@@ -129,8 +130,14 @@ class Train:
     optimizer: str
     learning_rate: float
     schedule: str
+    warm_up_samples: int
+    multipliers: str
     weight_decay: float
     decay_meaning: str
+    clip_norm: float
+    average_momentum: float
+    batch_parts: int
+    early_stop_epochs: int
     shuffle_images: int
     corrupt_records: str
     checkpoint_every_s: float

@@ -8,7 +8,6 @@ from stages.openpose.annotations import Images
 from stages.openpose.errors import InputError
 
 SOURCES = ("train", "val")
-REFERENCE_HELD_OUT = 2645
 
 
 def sources_read(protocol: str) -> tuple[str, ...]:
@@ -23,7 +22,7 @@ def choose(
     with_people: dict[str, np.ndarray],
     *,
     holdout_images: int,
-    reference_images: int = REFERENCE_HELD_OUT,
+    reference_images: int,
 ) -> dict[str, np.ndarray]:
     """Which images belong to packed/train.h5 (`split` "train") or packed/val.h5 ("val").
 
