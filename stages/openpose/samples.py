@@ -1,0 +1,168 @@
+"""From a packed file to single samples: decode the picture once for all its samples, draw, warp.
+
+What a sample looks like depends on (seed, epoch, sample) only, not on threads, order or what was decoded before.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simplejpeg
+
+from stages.openpose.augment import UNCHANGED, affine, affine_scale, draw, map_parts, warp_image, warp_mask
+from stages.openpose.errors import InputError
+from stages.openpose.packed import Packed
+
+_REDUCTIONS = (8, 4, 2)
+
+
+@dataclass(frozen=True)
+class DecodedImage:
+    """All that the samples of one image share.
+
+    Attributes:
+        picture: uint8 [ceil(H / f), ceil(W / f), 3], BGR, f = `reduced_by`.
+        reduced_by: 1, 2, 4 or 8.
+        mask: uint8 [H, W], 255 = supervised; None when the whole image is.
+        hw: (H, W).
+        parts: float32 [P, parts, 3], image pixels.
+        affines: the map of each sample of the image, by sample number.
+    """
+
+    picture: np.ndarray
+    reduced_by: int
+    mask: np.ndarray | None
+    hw: tuple[int, int]
+    parts: np.ndarray
+    affines: dict[int, np.ndarray]
+
+
+class Samples:
+    """Makes the samples of a packed file, one at a time, from any number of threads.
+
+    Args:
+        packed: the open file.
+        stride_px: side of a cell of the mask.
+        augment: the section `augment`.
+        seed: of the random maps; None for the plain map of the main person, the same in every epoch.
+        keep: images whose picture is kept at once for samples still to come; a smaller number costs time only.
+    """
+
+    def __init__(self, packed: Packed, *, stride_px: int, augment: Any, seed: int | None, keep: int):
+        self.packed, self.stride_px, self.augment, self.seed = packed, stride_px, augment, seed
+        self._first = np.searchsorted(packed.sample_image, np.arange(len(packed.image_ids) + 1)).tolist()
+        self._kept = _Kept(keep)
+
+    def affine(self, epoch: int, sample: int) -> np.ndarray:
+        """The map from image to crop, float64 [2, 3], of sample number `sample` in an epoch."""
+        rng = None if self.seed is None else np.random.default_rng((self.seed, epoch, sample))
+        drawn = UNCHANGED if rng is None else draw(rng, self.augment)
+        return affine(drawn, self.packed.centres[sample], self.packed.scales[sample], self.augment)
+
+    def decode(self, epoch: int, image: int) -> DecodedImage:
+        """Read and decode an image for all its samples of an epoch, none of which needs it larger.
+
+        With linear interpolation a picture that all samples shrink at least twice is decoded at 1/2, 1/4 or 1/8 size:
+        faster, and the mean of the pixels instead of a few of them.
+
+        Raises:
+            InputError: the record is damaged; names the file and the image id.
+        """
+        affines = {sample: self.affine(epoch, sample) for sample in range(*self._first[image : image + 2])}
+        largest = max(map(affine_scale, affines.values()))
+        allowed = [f for f in _REDUCTIONS if self.augment.interpolation == "linear" and largest * f <= 1]
+        picture, reduced_by = self._picture(image, next(iter(allowed), 1))
+        return DecodedImage(
+            picture=picture,
+            reduced_by=reduced_by,
+            mask=self.packed.mask_miss(image) if self.packed.mask_rle(image) else None,
+            hw=tuple(self.packed.sizes[image].tolist()),
+            parts=self.packed.parts(image),
+            affines=affines,
+        )
+
+    def _picture(self, image: int, reduced_by: int) -> tuple[np.ndarray, int]:
+        hw = tuple(self.packed.sizes[image].tolist())
+        if reduced_by > 1:
+            reduced_hw = tuple(-(-side // reduced_by) for side in hw)
+            picture = _decode_reduced(self.packed.jpeg(image), reduced_hw, reduced_by)
+            if picture is not None:
+                return picture, reduced_by
+        picture = self.packed.image(image)
+        if picture.shape[:2] != hw:
+            raise InputError(
+                f"{self.packed.path}: image {self.packed.image_ids[image]}: expected {hw[1]} x {hw[0]} pixels, the "
+                f"picture has {picture.shape[1]} x {picture.shape[0]}; run the stage pack again"
+            )
+        return picture, 1
+
+    def write(self, epoch: int, sample: int, picture_out: np.ndarray, mask_out: np.ndarray) -> np.ndarray:
+        """Make one sample.
+
+        Args:
+            epoch: from 0.
+            sample: number of the sample in the packed file.
+            picture_out: uint8 [S, S, 3] to write the crop into, BGR.
+            mask_out: float32 [S / stride, S / stride] to write the supervised share of cells into.
+
+        Returns:
+            float64 [P, parts, 3], the people in pixels of the crop.
+
+        Raises:
+            InputError: the record of the image is damaged.
+        """
+        image = int(self.packed.sample_image[sample])
+        uses = self._first[image + 1] - self._first[image]
+        decoded = self._kept.take((epoch, image), uses, lambda: self.decode(epoch, image))
+        matrix = decoded.affines[sample]
+        warp_image(decoded.picture, matrix, self.augment, reduced_by=decoded.reduced_by, out=picture_out)
+        mask_out[...] = warp_mask(decoded.mask, decoded.hw, matrix, self.augment, self.stride_px)
+        return map_parts(decoded.parts, matrix)
+
+
+def _decode_reduced(data: bytes, reduced_hw: tuple[int, int], reduced_by: int) -> np.ndarray | None:
+    """Decode a JPEG at 1 / `reduced_by` of its size; None where that is not possible or the picture is damaged."""
+    try:
+        if simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK"):
+            return None
+        height, width = reduced_hw
+        picture = simplejpeg.decode_jpeg(data, "BGR", min_height=height, min_width=width, min_factor=reduced_by)
+    except ValueError:
+        return None
+    return picture if picture.shape[:2] == reduced_hw else None
+
+
+class _Kept:
+    """Results that several callers need: made once, by whoever asks first, and dropped after the last use.
+
+    No more than `most` are held; the oldest goes first and is made again if somebody still asks for it.
+    """
+
+    def __init__(self, most: int):
+        self._most = most
+        self._lock = threading.Lock()
+        self._results: OrderedDict[Any, list] = OrderedDict()  # key: [future, uses left]
+
+    def take(self, key: Any, uses: int, make: Callable[[], Any]) -> Any:
+        """The result of `make` for `key`, which is asked for `uses` times in all."""
+        with self._lock:
+            entry = self._results.get(key)
+            mine = entry is None
+            if mine:
+                entry = self._results[key] = [Future(), uses]
+            entry[1] -= 1
+            if entry[1] == 0:
+                del self._results[key]
+            elif len(self._results) > self._most:
+                self._results.popitem(last=False)
+        future = entry[0]
+        if mine:
+            try:
+                future.set_result(make())
+            except BaseException as problem:
+                future.set_exception(problem)
+        return future.result()
