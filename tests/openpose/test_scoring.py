@@ -23,7 +23,7 @@ def people_of(parts, scores=None):
 
 @pytest.fixture
 def labelled(tmp_path):
-    """Annotations of four pictures: two figures, one figure, a figure with a crowd, nobody; and the figures by image."""
+    """Annotations of four pictures (two figures, one, one with a crowd, nobody) and the figures by image."""
     figures = {1: [figure(60, 30, 120), figure(150, 40, 90)], 2: [figure(80, 20, 140)], 3: [figure(90, 50, 100)]}
     annotations = [
         annotation(10 * image_id + row, image_id, one)
@@ -187,7 +187,7 @@ def test_difference_of_a_model_with_itself_is_zero(labelled):
 def test_a_model_better_on_every_image_is_surely_better(labelled):
     truth, figures = labelled
     right = [one for image_id, many in figures.items() for one in scoring.to_results(people_of(many), image_id)]
-    off = [scoring.to_results(people_of([p + (9, 0, 0) for p in many]), i) for i, many in figures.items()]
+    off = [scoring.to_results(people_of([p + np.array([9, 0, 0]) for p in many]), i) for i, many in figures.items()]
     ours, theirs = (
         scoring.evaluate(truth, results, [1, 2, 3])[1] for results in (right, [one for some in off for one in some])
     )
