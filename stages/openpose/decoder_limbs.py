@@ -1,118 +1,185 @@
-"""PAFs and peaks to limbs: which pairs of peaks belong together, judged by line integrals at the maps' resolution."""
+"""Peaks and PAFs to limbs: which pairs of peaks belong together, judged by line integrals at the maps' resolution."""
 
 import numpy as np
 
 from stages.openpose.compiled import jit
 
-# Ends that a start remembers, best first. Greedy matching needs the next best end where better ones are taken; more
-# than this many accepted ends at one start happen in noise only. It keeps memory linear in the number of peaks.
+# Two limits on how far the other end of a limb is looked for. A limb longer than this share of the picture's longer
+# side belongs to nobody whose other limbs are in the picture.
+LONGEST_SHARE = 0.75
+# Among N evenly spread ends, the circle that holds this many. A limb that skips more nearer ends than that is no limb
+# (with 200 people in the picture the circle's radius is still 0.45 of the picture's side). Keeps growth linear.
+NEAREST = 128
+# Ends that a start remembers, best first: matching needs the next best where better ones are taken. More accepted ends
+# than this at one start exist in noise only. Keeps memory linear.
 REMEMBERED = 16
-# No finite PAF value beyond this is a direction; such values, NaN and infinity count as 0.
-HIGHEST_VALUE = 16.0
+# No PAF value beyond this is a direction: it counts as 0, like NaN.
+HIGHEST_VALUE = np.float32(16)
+# Less than any sum of samples.
+REFUSED = np.float32(-1e9)
+_ONE = np.uint64(1)
+
+
+def sample_positions(samples: int) -> np.ndarray:
+    """Places of the inner samples along a limb, float32 in 0..1, middle first: false limbs fail there first."""
+    inner = np.arange(1, samples - 1) / (samples - 1)
+    return inner[np.argsort(np.abs(inner - 0.5), kind="stable")].astype(np.float32)
 
 
 @jit
-def _along(pafs, channel, x, y, ux, uy):
-    """The PAF of one limb at (x, y), bilinear in cells, along the direction (ux, uy)."""
-    h, w, _ = pafs.shape
-    x0, y0 = min(int(x), w - 1), min(int(y), h - 1)
-    x1, y1 = min(x0 + 1, w - 1), min(y0 + 1, h - 1)
-    fx, fy = np.float32(x - x0), np.float32(y - y0)
-    one = np.float32(1)
-    a, b, c, d = (one - fx) * (one - fy), fx * (one - fy), (one - fx) * fy, fx * fy
-    k = channel + 1
-    px = a * pafs[y0, x0, channel] + b * pafs[y0, x1, channel] + c * pafs[y1, x0, channel] + d * pafs[y1, x1, channel]
-    py = a * pafs[y0, x0, k] + b * pafs[y0, x1, k] + c * pafs[y1, x0, k] + d * pafs[y1, x1, k]
-    value = px * ux + py * uy
-    return value if abs(value) < HIGHEST_VALUE else np.float32(0)
+def match(pafs, peaks, starts, limbs, positions, threshold, allowed):
+    """Limbs of all kinds.
 
+    Args:
+        pafs: float32 [h, w, 2 kinds]; kind k owns channels 2 k (x) and 2 k + 1 (y).
+        peaks, starts: see `decoder_peaks.find_peaks`.
+        limbs: int64 [kinds, 2], the parts that each kind joins.
+        positions: see `sample_positions`.
+        threshold: float32, what the PAF along the limb must exceed at a sample.
+        allowed: how many samples may fail.
 
-@jit
-def _integral(pafs, channel, start, end, order, threshold, allowed, reach):
-    """Score of one pair of peaks, below 0 where it is refused."""
-    h, w, _ = pafs.shape
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    length = np.sqrt(dx * dx + dy * dy)
-    if length < 1e-3:
-        return np.float32(-1)
-    ux, uy = dx / length, dy / length
-    n = order.size
-    total = np.float32(0)
-    failed = 0
-    for i in order:
-        t = np.float32(i) / np.float32(n - 1)
-        x = min(max(start[0] + t * dx, np.float32(0)), np.float32(w - 1))
-        y = min(max(start[1] + t * dy, np.float32(0)), np.float32(h - 1))
-        value = _along(pafs, channel, x, y, ux, uy)
-        if not value > threshold:
-            failed += 1
-            if failed > allowed:
-                return np.float32(-1)
-        total += value
-    return total / np.float32(n) + min(np.float32(0.5) * h / length - np.float32(1), np.float32(0))
-
-
-@jit
-def _remember(scores, ends, score, end):
-    """Put a pair among the best of its start (descending)."""
-    at = scores.size - 1
-    if not score > scores[at]:
-        return
-    while at > 0 and score > scores[at - 1]:
-        scores[at], ends[at] = scores[at - 1], ends[at - 1]
-        at -= 1
-    scores[at], ends[at] = score, end
-
-
-@jit
-def _choose(start_of, end_of, score_of, order, used, out, count):
-    """Greedy matching: best first, each peak once."""
-    for pair in order:
-        a, b = start_of[pair], end_of[pair]
-        if not used[a] and not used[b]:
-            used[a] = True
-            used[b] = True
-            out[count, 0], out[count, 1], out[count, 2] = a, b, score_of[pair]
-            count += 1
-    return count
-
-
-@jit
-def match(pafs, peaks, starts, limbs, order, threshold, allowed):
-    """Chosen limbs float64 [M, 3] (start peak, end peak, score) and the first of each limb kind, int64 [limbs + 1]."""
+    Returns:
+        ends int64 [M, 2] (peaks), scores float32 [M], and firsts int64 [kinds + 1]: kind k owns rows
+        firsts[k]:firsts[k + 1].
+    """
     kinds = limbs.shape[0]
+    counts = starts[1:] - starts[:-1]
     most = 0
     for kind in range(kinds):
-        most += min(
-            starts[limbs[kind, 0] + 1] - starts[limbs[kind, 0]], starts[limbs[kind, 1] + 1] - starts[limbs[kind, 1]]
-        )
-    out = np.empty((most, 3), np.float64)
+        most += min(counts[limbs[kind, 0]], counts[limbs[kind, 1]])
+    ends, scores = np.empty((most, 2), np.int64), np.empty(most, np.float32)
     firsts = np.zeros(kinds + 1, np.int64)
-    scores = np.empty(REMEMBERED, np.float32)
-    ends = np.empty(REMEMBERED, np.int64)
-    used = np.zeros(peaks.shape[0], np.bool_)
-    count = 0
+    places = _inside(peaks, pafs.shape[0], pafs.shape[1])
     for kind in range(kinds):
-        a0, a1 = starts[limbs[kind, 0]], starts[limbs[kind, 0] + 1]
-        b0, b1 = starts[limbs[kind, 1]], starts[limbs[kind, 1] + 1]
-        start_of = np.empty((a1 - a0) * REMEMBERED, np.int64)
-        end_of = np.empty((a1 - a0) * REMEMBERED, np.int64)
-        score_of = np.empty((a1 - a0) * REMEMBERED, np.float32)
-        pairs = 0
-        for a in range(a0, a1):
-            scores[:] = 0
-            for b in range(b0, b1):
-                score = _integral(pafs, 2 * kind, peaks[a], peaks[b], order, threshold, allowed, 0)
-                if score > 0:
-                    _remember(scores, ends, score, b)
-            for k in range(REMEMBERED):
-                if scores[k] <= 0:
-                    break
-                start_of[pairs], end_of[pairs], score_of[pairs] = a, ends[k], scores[k]
-                pairs += 1
-        best = np.argsort(-score_of[:pairs])
-        used[a0:a1] = False
-        used[b0:b1] = False
-        count = _choose(start_of, end_of, score_of, best, used, out, count)
-        firsts[kind + 1] = count
-    return out[:count], firsts
+        a, b = limbs[kind, 0], limbs[kind, 1]
+        at = firsts[kind]
+        if counts[a] > 0 and counts[b] > 0:
+            from_, to = places[starts[a] : starts[a + 1]], places[starts[b] : starts[b + 1]]
+            lists, list_scores = _accepted(pafs, 2 * kind, from_, to, positions, threshold, allowed)
+            at = _choose(lists, list_scores, to.shape[0], ends, scores, at)
+            ends[firsts[kind] : at, 0] += starts[a]
+            ends[firsts[kind] : at, 1] += starts[b]
+        firsts[kind + 1] = at
+    return ends[:at], scores[:at], firsts
+
+
+@jit
+def _inside(peaks, h, w):
+    """Places float32 [N, 2] of peaks, moved to the nearest cell centre line where they lie beyond the outer ones."""
+    places = np.empty((peaks.shape[0], 2), np.float32)
+    for i in range(peaks.shape[0]):
+        places[i, 0] = min(max(peaks[i, 0], np.float32(0)), np.float32(w - 1))
+        places[i, 1] = min(max(peaks[i, 1], np.float32(0)), np.float32(h - 1))
+    return places
+
+
+@jit
+def _accepted(pafs, channel, from_, to, positions, threshold, allowed):
+    """The best ends of each start, best first: int64 [starts, REMEMBERED] (-1 = no more) and scores, float32."""
+    h, w, channels = pafs.shape
+    flat = pafs.reshape(h * w * channels)
+    at_end = np.empty((to.shape[0], 2), np.float32)
+    for b in range(to.shape[0]):
+        at_end[b] = _sample(flat, channel, h, w, channels, to[b, 0], to[b, 1])
+    lists = np.full((from_.shape[0], REMEMBERED), -1, np.int64)
+    scores = np.zeros((from_.shape[0], REMEMBERED), np.float32)
+    reach = _reach(h, w, to.shape[0])
+    first = 0
+    for a in range(from_.shape[0]):
+        x, y = from_[a, 0], from_[a, 1]
+        sx, sy = _sample(flat, channel, h, w, channels, x, y)
+        # peaks are sorted by fine row, and refinement moves none by more than half a cell: 2 cells of slack
+        while first < to.shape[0] and to[first, 1] < y - reach - 2:
+            first += 1
+        for b in range(first, to.shape[0]):
+            dx, dy = to[b, 0] - x, to[b, 1] - y
+            if dy > reach + 2:
+                break
+            length = np.sqrt(dx * dx + dy * dy)
+            if length > reach or length < np.float32(1e-3):
+                continue
+            ux, uy = dx / length, dy / length
+            low, high = sx * ux + sy * uy, at_end[b, 0] * ux + at_end[b, 1] * uy
+            left = allowed - (not low > threshold) - (not high > threshold)
+            if left < 0:
+                continue
+            inner = _inner(flat, channel, h, w, channels, x, y, dx, dy, ux, uy, positions, threshold, left)
+            mean = (low + high + inner) / np.float32(positions.size + 2)
+            score = mean + min(np.float32(0.5) * np.float32(h) / length - np.float32(1), np.float32(0))
+            if score > scores[a, REMEMBERED - 1]:
+                _remember(lists[a], scores[a], b, score)
+    return lists, scores
+
+
+@jit
+def _reach(h, w, ends):
+    """Longest limb to look for, in cells."""
+    return np.float32(min(LONGEST_SHARE * max(h, w), np.sqrt(NEAREST * h * w / (np.pi * ends))) + 1)
+
+
+@jit
+def _sample(flat, channel, h, w, channels, x, y):
+    """The PAF (x, y) of one limb kind, bilinear at x 0..w-1, y 0..h-1 in cells; (0, 0) where it is not finite."""
+    x0, y0 = np.uint64(x), np.uint64(y)  # unsigned: no test for negative indices
+    fx, fy = x - np.float32(x0), y - np.float32(y0)
+    right = np.uint64(channels) if x0 + _ONE < np.uint64(w) else np.uint64(0)
+    below = np.uint64(channels * w) if y0 + _ONE < np.uint64(h) else np.uint64(0)
+    i = (y0 * np.uint64(w) + x0) * np.uint64(channels) + np.uint64(channel)
+    k = i + below
+    px = (flat[i] + fx * (flat[i + right] - flat[i])) * (np.float32(1) - fy)
+    px += (flat[k] + fx * (flat[k + right] - flat[k])) * fy
+    i, k = i + _ONE, k + _ONE
+    py = (flat[i] + fx * (flat[i + right] - flat[i])) * (np.float32(1) - fy)
+    py += (flat[k] + fx * (flat[k + right] - flat[k])) * fy
+    good = abs(px) < HIGHEST_VALUE and abs(py) < HIGHEST_VALUE
+    return (px, py) if good else (np.float32(0), np.float32(0))
+
+
+@jit
+def _inner(flat, channel, h, w, channels, x, y, dx, dy, ux, uy, positions, threshold, allowed):
+    """Sum of the PAF along a limb over its inner samples; REFUSED when more than `allowed` fail."""
+    total = np.float32(0)
+    failed = 0
+    for t in positions:
+        px, py = _sample(flat, channel, h, w, channels, x + t * dx, y + t * dy)
+        value = px * ux + py * uy
+        failed += not value > threshold
+        if failed > allowed:
+            return REFUSED
+        total += value
+    return total
+
+
+@jit
+def _remember(ends, scores, end, score):
+    """Put an end in its place among the best of its start; the last one falls out."""
+    at = ends.size - 1
+    while at > 0 and scores[at - 1] < score:
+        ends[at], scores[at] = ends[at - 1], scores[at - 1]
+        at -= 1
+    ends[at], scores[at] = end, score
+
+
+@jit
+def _choose(lists, list_scores, ends_count, ends, scores, at):
+    """Greedy matching (best pair first, each peak once), written to rows `at` on; returns the row after the last.
+
+    Found without sorting: every start asks for its best end, an end keeps the better of two starts, and the other asks
+    for its next best. With one score a pair, what is stable in this sense is what greedy choice gives.
+    """
+    partner = np.full(ends_count, -1, np.int64)
+    held = np.zeros(ends_count, np.float32)
+    asked = np.zeros(lists.shape[0], np.int64)
+    for a in range(lists.shape[0]):
+        asking = a
+        while asking >= 0 and asked[asking] < REMEMBERED and lists[asking, asked[asking]] >= 0:
+            end, score = lists[asking, asked[asking]], list_scores[asking, asked[asking]]
+            asked[asking] += 1
+            if score > held[end]:
+                partner[end], asking = asking, partner[end]
+                held[end] = score
+    for end in range(ends_count):
+        if partner[end] >= 0:
+            ends[at, 0], ends[at, 1], scores[at] = partner[end], end, held[end]
+            at += 1
+    return at

@@ -1,4 +1,9 @@
-"""Heatmaps to peaks: smoothing and enlargement in one separable filter, local maxima, sub-pixel refinement."""
+"""Heatmaps to peaks: smoothing and enlargement in one separable filter, local maxima, sub-pixel refinement.
+
+The enlarged maps are never interleaved: each phase (position within a cell) is a plane of its own, with the rows and
+the channels-last layout of the network's maps. So every inner loop runs over contiguous memory, and the neighbours of a
+fine grid point are the same index in another plane or one cell further.
+"""
 
 from functools import lru_cache
 
@@ -8,26 +13,43 @@ from stages.openpose.compiled import jit
 
 # Cubic convolution with a = -1/2 (Keys 1981) reproduces parabolas, so a peak keeps its place; OpenCV's -3/4 does not.
 CUBIC_A = -0.5
-# A finite heatmap value beyond this is no probability but an overflow: treated like NaN, as 0.
-HIGHEST_VALUE = 16.0
+# A heatmap value beyond this is no probability but an overflow: it counts as 0, like NaN.
+HIGHEST_VALUE = np.float32(16)
+OUTSIDE = np.float32(-1)
+# Values below this share of a peak say more about noise and neighbours than about the shape of the peak.
+SHOULDER = np.float32(0.25)
 
 
-@lru_cache(maxsize=32)
+def find_peaks(heatmaps: np.ndarray, parts: int, threshold: float, sigma_cells: float, enlarge: int):
+    """Peaks of the first `parts` channels of heatmaps float32 [h, w, C], found on a grid `enlarge` times as fine.
+
+    A peak is higher than its left and upper neighbour, not lower than its right and lower one, and above the threshold
+    (all in smoothed maps). Its place is the vertex of a parabola through the logarithms along x and along y, which is
+    exact for a lone Gaussian.
+
+    Returns:
+        peaks float32 [N, 3]: x, y in cells of the heatmaps (cell centres at integers) and smoothed value, sorted by
+        part, then by fine row; and starts int64 [parts + 1]: part p owns peaks[starts[p]:starts[p + 1]].
+    """
+    channels = heatmaps.shape[2]
+    fine = _enlarge(heatmaps, filter_taps(sigma_cells, enlarge))
+    found = _maxima(fine, channels, parts, np.float32(threshold))
+    return _refine(fine, found, channels, parts)
+
+
+@lru_cache(maxsize=64)
 def filter_taps(sigma_cells: float, enlarge: int) -> np.ndarray:
     """Weights float32 [enlarge, 2 r + 1] of the filter "Gaussian after cubic interpolation", one row a phase.
 
-    Fine grid point p = enlarge i + q lies at cell (p + 0.5) / enlarge - 0.5 (pixel centres, no half-pixel shift); its
+    Fine grid point enlarge i + q lies at cell i + (q + 0.5) / enlarge - 0.5 (the half-pixel rule of enlargements); its
     value is the sum over t of taps[q, t] maps[i + t - r].
     """
     radius = int(np.ceil(2.5 * sigma_cells + (1 if enlarge > 1 else 0)))
     offset = (np.arange(enlarge) + 0.5) / enlarge - 0.5
     distance = offset[:, None] - np.arange(-radius, radius + 1)[None, :]
-    if sigma_cells > 0:
-        shift = np.linspace(-4, 4, 161) * sigma_cells
-        weight = np.exp(-0.5 * (shift / sigma_cells) ** 2)
-        taps = (_cubic(distance[:, :, None] - shift) * weight).sum(axis=2)
-    else:
-        taps = _cubic(distance)
+    shift = np.linspace(-4, 4, 161)
+    weight = np.exp(-0.5 * shift**2)
+    taps = (_cubic(distance[:, :, None] - shift * sigma_cells) * weight).sum(axis=2)
     return np.ascontiguousarray(taps / taps.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
@@ -39,106 +61,124 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 
 
 @jit
+def _combine(out, source, step, weights):
+    """out[i] = sum over t of weights[t] source[i + t step]; an odd number of weights."""
+    n = out.size
+    first, weight = source[:n], weights[0]
+    for i in range(n):
+        out[i] = weight * first[i]
+    for t in range(1, weights.size, 2):  # two at a time: half the reads and writes of `out`
+        a, b = source[t * step : t * step + n], source[(t + 1) * step : (t + 1) * step + n]
+        wa, wb = weights[t], weights[t + 1]
+        for i in range(n):
+            out[i] += wa * a[i] + wb * b[i]
+
+
+@jit
+def _clean(maps, r):
+    """Maps [h, w, C] as one line of h + 2 r rows: NaN, infinite and negative values 0, edge rows repeated r times."""
+    h, w, c = maps.shape
+    row = w * c
+    source = maps.reshape(h * row)
+    padded = np.empty((h + 2 * r) * row, np.float32)
+    body = padded[r * row : (r + h) * row]
+    for i in range(h * row):
+        v = source[i]
+        v = v if v > np.float32(0) else np.float32(0)
+        body[i] = v if v < HIGHEST_VALUE else np.float32(0)
+    for k in range(r):
+        padded[k * row : (k + 1) * row] = body[:row]
+        padded[(r + h + k) * row : (r + h + k + 1) * row] = body[(h - 1) * row :]
+    return padded
+
+
+@jit
 def _enlarge(maps, taps):
-    """Filter maps [h, w, C]: float32 [f h + 2, (f w + 2) C], one fine row a line, framed by -1."""
+    """Filter maps [h, w, C] with taps [f, 2 r + 1] to planes [f, f, h + 2, (w + 2) C] (phase y, phase x), framed."""
     h, w, c = maps.shape
     f, n = taps.shape
-    r = n // 2
-    flat = maps.reshape(h, w * c)
-    fine = np.empty((f * h + 2, (f * w + 2) * c), np.float32)
-    fine[0] = -1
-    fine[f * h + 1] = -1
-    fine[:, :c] = -1
-    fine[:, (f * w + 1) * c :] = -1
-    line = np.empty((w + 2 * r) * c, np.float32)
-    inner = line[r * c : (r + w) * c]
-    clean = np.empty((h, w * c), np.float32)
+    r, row = n // 2, w * c
+    padded = _clean(maps, r)
+    fine = np.empty((f, f, h + 2, row + 2 * c), np.float32)
+    fine[:, :, 0] = OUTSIDE
+    fine[:, :, h + 1] = OUTSIDE
+    fine[:, :, :, :c] = OUTSIDE
+    fine[:, :, :, row + c :] = OUTSIDE
+    line = np.empty(row + 2 * r * c, np.float32)
     for y in range(h):
-        for i in range(w * c):
-            v = flat[y, i]
-            v = v if v > 0 else np.float32(0)  # also NaN
-            clean[y, i] = v if v < HIGHEST_VALUE else np.float32(0)
-    for y in range(h):
-        for q in range(f):
-            inner[:] = 0
-            for t in range(n):
-                row = clean[min(max(y + t - r, 0), h - 1)]
-                weight = taps[q, t]
-                for i in range(w * c):
-                    inner[i] += weight * row[i]
+        for qy in range(f):
+            _combine(line[r * c : r * c + row], padded[y * row :], row, taps[qy])
             for k in range(r):
                 line[k * c : (k + 1) * c] = line[r * c : (r + 1) * c]
                 line[(r + w + k) * c : (r + w + k + 1) * c] = line[(r + w - 1) * c : (r + w) * c]
-            out = fine[f * y + q + 1, c : (f * w + 1) * c]
-            for p in range(f):
-                for x in range(w):
-                    for k in range(c):
-                        v = np.float32(0)
-                        for t in range(n):
-                            v += taps[p, t] * line[(x + t) * c + k]
-                        out[(f * x + p) * c + k] = v
+            for qx in range(f):
+                _combine(fine[qy, qx, y + 1, c : c + row], line, c, taps[qx])
     return fine
 
 
 @jit
+def _neighbours(fine, qy, qx, y, c):
+    """Row y of a plane without its frame, and the rows that hold its left, right, upper and lower neighbours."""
+    f, end = fine.shape[0], fine.shape[3] - c
+    here = fine[qy, qx, y, c:end]
+    left = fine[qy, qx - 1, y, c:end] if qx > 0 else fine[qy, f - 1, y, : end - c]
+    right = fine[qy, qx + 1, y, c:end] if qx < f - 1 else fine[qy, 0, y, 2 * c :]
+    above = fine[qy - 1, qx, y, c:end] if qy > 0 else fine[f - 1, qx, y - 1, c:end]
+    below = fine[qy + 1, qx, y, c:end] if qy < f - 1 else fine[0, qx, y + 1, c:end]
+    return here, left, right, above, below
+
+
+@jit
 def _maxima(fine, c, parts, threshold):
-    """Flat indices of maxima among 4 neighbours above the threshold, row by row; on a plateau its first point."""
-    rows, width = fine.shape
-    found = np.empty(fine.size // 2 + 1, np.int64)
+    """Maxima among 4 neighbours as int64 [N, 4]: part, plane (f qy + qx), row, index in the framed row."""
+    f, _, rows, width = fine.shape
+    n = width - 2 * c
+    flags = np.zeros((n + 7) // 8 * 8, np.uint8)
+    words = flags.view(np.uint64)
+    found = np.empty((fine.size // 2 + 1, 4), np.int32)
     count = 0
     for y in range(1, rows - 1):
-        up, row, down = fine[y - 1], fine[y], fine[y + 1]
-        for i in range(c, width - c):
-            v = row[i]
-            if v > threshold and v > row[i - c] and v >= row[i + c] and v > up[i] and v >= down[i] and i % c < parts:
-                found[count] = y * width + i
-                count += 1
+        for plane in range(f * f):
+            here, left, right, above, below = _neighbours(fine, plane // f, plane % f, y, c)
+            for i in range(n):
+                v = here[i]
+                flags[i] = (v > threshold) & (v > left[i]) & (v >= right[i]) & (v > above[i]) & (v >= below[i])
+            for word in range(words.size):
+                if words[word] == 0:
+                    continue
+                for i in range(8 * word, min(8 * word + 8, n)):
+                    if flags[i] and i % c < parts:
+                        found[count, 0], found[count, 1], found[count, 2], found[count, 3] = i % c, plane, y, i
+                        count += 1
     return found[:count]
 
 
 @jit
 def _vertex(before, at, after):
-    """Offset of the top of a parabola through the logarithms of three values: exact for a Gaussian."""
-    floor = np.float32(0.25) * at  # noise, not the shape of the peak, rules the values far below the top
-    a, b, c = np.log(max(before, floor)), np.log(at), np.log(max(after, floor))
+    """Offset, -0.5 .. 0.5, of the top of the parabola through the logarithms of three values."""
+    b = np.log(at)
+    a, c = np.log(max(before, SHOULDER * at)), np.log(max(after, SHOULDER * at))
     bend = 2 * b - a - c
-    if bend <= 1e-6:
-        return 0.0
-    return min(max((c - a) / (2 * bend), -0.5), 0.5)
+    return min(max((c - a) / (2 * bend), -0.5), 0.5) if bend > 1e-6 else 0.0
 
 
 @jit
-def _refine(fine, found, c, parts, f):
-    """Peaks float32 [N, 3] (x, y in cells, value), sorted by part, and the first peak of each part int64 [parts + 1]."""
-    width = fine.shape[1]
-    flat = fine.reshape(fine.size)
+def _refine(fine, found, c, parts):
+    """Maxima to peaks and starts, see `find_peaks`."""
+    f = fine.shape[0]
     starts = np.zeros(parts + 1, np.int64)
-    for index in found:
-        starts[index % width % c + 1] += 1
+    for row in range(found.shape[0]):
+        starts[found[row, 0] + 1] += 1
     for part in range(parts):
         starts[part + 1] += starts[part]
     fill = starts.copy()
-    peaks = np.empty((found.size, 3), np.float32)
-    for index in found:
-        y, i = index // width, index % width
-        x, part = i // c, i % c
-        dx = _vertex(flat[index - c], flat[index], flat[index + c])
-        dy = _vertex(flat[index - width], flat[index], flat[index + width])
-        row = fill[part]
+    peaks = np.empty((found.shape[0], 3), np.float32)
+    for row in range(found.shape[0]):
+        part, plane, y, i = found[row, 0], found[row, 1], found[row, 2], found[row, 3]
+        here, left, right, above, below = _neighbours(fine, plane // f, plane % f, y, c)
+        peak = peaks[fill[part]]
         fill[part] += 1
-        peaks[row, 0] = (x - 1 + dx + 0.5) / f - 0.5
-        peaks[row, 1] = (y - 1 + dy + 0.5) / f - 0.5
-        peaks[row, 2] = flat[index]
+        peak[0] = i // c + (plane % f + 0.5 + _vertex(left[i], here[i], right[i])) / f - 0.5
+        peak[1] = y - 1 + (plane // f + 0.5 + _vertex(above[i], here[i], below[i])) / f - 0.5
+        peak[2] = here[i]
     return peaks, starts
-
-
-def find_peaks(heatmaps, parts: int, threshold: float, sigma_cells: float, enlarge: int):
-    """Peaks of heatmaps float32 [h, w, C >= parts], found on a grid `enlarge` times as fine.
-
-    Returns:
-        peaks float32 [N, 3]: x, y in cells of the heatmaps (cell centres at integers) and value, sorted by part; and
-        starts int64 [parts + 1]: the peaks of part p are peaks[starts[p]:starts[p + 1]], from the top downwards.
-    """
-    fine = _enlarge(heatmaps, filter_taps(sigma_cells, enlarge))
-    c = heatmaps.shape[2]
-    return _refine(fine, _maxima(fine, c, parts, np.float32(threshold)), c, parts, enlarge)

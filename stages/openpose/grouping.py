@@ -6,55 +6,65 @@ from stages.openpose.compiled import jit
 
 
 @jit
-def assemble(peaks, parts, limbs, decode_order, late, chosen, firsts):
-    """People as peak indices int64 [P, parts] (-1 = not found), and float64 [P, 2]: sum of part scores, of limb scores."""
-    members = np.full((chosen.shape[0], parts), -1, np.int64)
-    sums = np.zeros((chosen.shape[0], 2), np.float64)
+def assemble(peaks, parts, limbs, decode_order, late, ends, scores, firsts):
+    """Join limbs to people, each peak owned by one person at most.
+
+    A limb starts a person, adds a peak to one, or joins two people who have no part in common; where they have, the
+    limb is dropped (the reference overwrites the part, and counts it twice). Late limbs start nobody.
+
+    Args:
+        peaks, ends, scores, firsts: see `decoder_limbs.match`.
+        parts: number of parts.
+        limbs, decode_order: int64 [kinds, 2] and [kinds].
+        late: bool [kinds].
+
+    Returns:
+        members int64 [P, parts] (peak or -1; people who were joined to others are empty rows) and
+        limb_sums float32 [P]: the sum of the scores of their limbs.
+    """
+    members = np.full((ends.shape[0], parts), -1, np.int64)
+    limb_sums = np.zeros(ends.shape[0], np.float32)
     owner = np.full(peaks.shape[0], -1, np.int64)
     count = 0
     for kind in decode_order:
-        a, b = limbs[kind, 0], limbs[kind, 1]
         for row in range(firsts[kind], firsts[kind + 1]):
-            i, j, score = int(chosen[row, 0]), int(chosen[row, 1]), chosen[row, 2]
+            i, j = ends[row, 0], ends[row, 1]
             p, q = owner[i], owner[j]
             if p < 0 and q < 0:
                 if late[kind]:
                     continue
                 p = count
                 count += 1
-                members[p, a] = i
-                members[p, b] = j
-                sums[p, 0] = np.float64(peaks[i, 2]) + peaks[j, 2]
+            elif p < 0:
+                p = q
+            elif p == q or (q >= 0 and not _join(members, limb_sums, owner, p, q)):
+                continue
+            if _take(members[p], limbs[kind, 0], i) and _take(members[p], limbs[kind, 1], j):
                 owner[i] = p
                 owner[j] = p
-            elif q < 0:
-                if members[p, b] >= 0:
-                    continue
-                members[p, b] = j
-                owner[j] = p
-                sums[p, 0] += peaks[j, 2]
-            elif p < 0:
-                if members[q, a] >= 0:
-                    continue
-                members[q, a] = i
-                owner[i] = q
-                sums[q, 0] += peaks[i, 2]
-                p = q
-            elif p == q:
-                continue
-            else:
-                clash = False
-                for part in range(parts):
-                    if members[p, part] >= 0 and members[q, part] >= 0:
-                        clash = True
-                if clash:
-                    continue
-                for part in range(parts):
-                    if members[q, part] >= 0:
-                        members[p, part] = members[q, part]
-                        owner[members[q, part]] = p
-                        members[q, part] = -1
-                sums[p] += sums[q]
-                sums[q] = 0
-            sums[p, 1] += score
-    return members[:count], sums[:count]
+                limb_sums[p] += scores[row]
+    return members[:count], limb_sums[:count]
+
+
+@jit
+def _take(person, part, peak):
+    """Give a person a peak, unless it has another one of that part."""
+    if person[part] < 0:
+        person[part] = peak
+    return person[part] == peak
+
+
+@jit
+def _join(members, limb_sums, owner, p, q):
+    """Move everything of person q to person p; False, and nothing moves, where both have the same part."""
+    for part in range(members.shape[1]):
+        if members[p, part] >= 0 and members[q, part] >= 0:
+            return False
+    for part in range(members.shape[1]):
+        if members[q, part] >= 0:
+            members[p, part] = members[q, part]
+            owner[members[q, part]] = p
+            members[q, part] = -1
+    limb_sums[p] += limb_sums[q]
+    limb_sums[q] = 0
+    return True
