@@ -35,6 +35,7 @@ class Look:
     hair: int
     shirt: int
     sleeve: int
+    tails: int
     trousers: int
     shoes: int
     socks: int
@@ -42,6 +43,7 @@ class Look:
     sleeve_cut: float
     trouser_cut: float
     skirt: float
+    hem: float
     loose: float
     long_sleeve: bool
     hair_style: str
@@ -83,6 +85,7 @@ def draw_look(rng: np.random.Generator, table: list[np.ndarray]) -> Look:
         hair=add(material(render.STRANDS, hair, [c * 0.45 for c in hair], roughness=0.5)),
         shirt=add(shirt),
         sleeve=add(_sleeve_of(rng, shirt)),
+        tails=add(_tails_of(shirt)),
         trousers=add(trousers),
         shoes=add(
             material(render.HALVES if rng.random() < 0.1 else render.PLAIN, pick(rng, CLOTHES), pick(rng, CLOTHES))
@@ -92,6 +95,7 @@ def draw_look(rng: np.random.Generator, table: list[np.ndarray]) -> Look:
         sleeve_cut=1.0 if long_sleeve else float(rng.choice([0.0, 0.45, 0.55, 0.65])),
         trouser_cut=rng.uniform(0.3, 0.95) if shorts else 2.0,
         skirt=skirt,
+        hem=rng.uniform(0.015, 0.06) if rng.random() < 0.7 and not skirt else 0.0,
         loose=rng.uniform(1.0, 1.28),
         long_sleeve=long_sleeve,
         hair_style=str(
@@ -119,6 +123,14 @@ def _sleeve_of(rng: np.random.Generator, shirt: np.ndarray) -> np.ndarray:
     if int(shirt[render.PATTERN]) in (render.LOGO, render.JACKET, render.PANELS, render.HALVES):
         sleeve[render.PATTERN] = render.PLAIN
     return sleeve
+
+
+def _tails_of(shirt: np.ndarray) -> np.ndarray:
+    """The same cloth below the waist, where no second logo hangs."""
+    tails = shirt.copy()
+    if int(shirt[render.PATTERN]) in (render.LOGO, render.HALVES):
+        tails[render.PATTERN] = render.PLAIN
+    return tails
 
 
 def _draw_trousers(rng: np.random.Generator, like: np.ndarray | None) -> np.ndarray:

@@ -28,7 +28,9 @@ LIVELY = ((60, 60, 200), (70, 170, 60), (200, 120, 50), (60, 200, 230), (180, 70
 
 def draw_background(rng: np.random.Generator, height: int, width: int, horizon: int) -> np.ndarray:
     """A place whose floor meets what stands behind it at row `horizon`."""
-    place = rng.choice(["meadow", "street", "room", "court", "beach", "texture"], p=[0.2, 0.22, 0.26, 0.14, 0.08, 0.1])
+    place = rng.choice(
+        ["meadow", "street", "room", "court", "beach", "texture"], p=[0.22, 0.24, 0.26, 0.14, 0.08, 0.06]
+    )
     picture = np.empty((height, width, 3), np.uint8)
     painter = {
         "meadow": _meadow,
@@ -45,7 +47,8 @@ def draw_background(rng: np.random.Generator, height: int, width: int, horizon: 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: int) -> np.ndarray:
     """Noise uint8 [height, width] with blobs of about `cell` pixels."""
     small = rng.integers(0, 256, (height // cell + 2, width // cell + 2), np.uint8)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    noise = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    return cv2.GaussianBlur(noise, (2 * (cell // 4) + 1,) * 2, 0) if cell >= 8 else noise
 
 
 def grain(rng: np.random.Generator, picture: np.ndarray, cells: tuple[int, ...], strength: int) -> None:
@@ -78,33 +81,42 @@ def _sky(rng, picture):
     if rng.random() < 0.7:
         height, width = picture.shape[:2]
         cloud = smooth_noise(rng, height, width, 24).astype(np.int32) + smooth_noise(rng, height, width, 10) // 2
-        share = np.clip(cloud - 190, 0, 90)[..., None]
+        share = np.clip((cloud - 190) * 2, 0, 110)[..., None]
         picture[:] = (picture * (128 - share) + 245 * share) // 128
 
 
 def _ground(rng, picture, colour=None):
     colour = _pick(rng, GROUNDS) if colour is None else colour
-    _fade(picture, [c * 0.85 for c in colour], colour)
-    grain(rng, picture, (3, 9), int(rng.integers(18, 60)))
+    _fade(picture, [c * 0.8 + 30 for c in colour], colour)
+    grain(rng, picture, (2, 12), int(rng.integers(8, 36)))
+    height, width = picture.shape[:2]
+    rows = np.arange(height) * 4 * height // (np.arange(height) + 3 * height + 1)  # finer towards the horizon
+    patches = smooth_noise(rng, height, width, 12)[np.minimum(rows, height - 1)].astype(np.int32) - 128
+    picture[:] = np.clip(picture + (patches * int(rng.integers(0, 30)) // 128)[..., None], 0, 255)
 
 
 def _hills(rng, picture, horizon):
     width = picture.shape[1]
     for layer in range(int(rng.integers(1, 4))):
         knots = rng.integers(0, max(2, horizon // 2), width // 40 + 3)
-        x = np.linspace(0, width, len(knots))
-        top = horizon - np.round(np.interp(np.arange(width), x, knots)).astype(int) // (layer + 1)
+        heights = np.repeat(knots, 40)
+        smooth = np.convolve(np.convolve(heights, np.ones(33, int), "same") // 33, np.ones(33, int), "same") // 33
+        top = horizon - smooth[20 : 20 + width] // (layer + 1)
         points = np.concatenate([np.stack([np.arange(width), top], 1), [[width, horizon], [0, horizon]]])
         cv2.fillPoly(picture, [points.astype(np.int32)], _pick(rng, ((90, 120, 90), (60, 90, 60), (140, 150, 130))))
 
 
 def _trees(rng, picture, horizon):
-    band = picture[max(0, horizon - int(rng.integers(15, 60))) : horizon]
-    for _ in range(int(rng.integers(4, 14))):
-        x, y = int(rng.integers(0, picture.shape[1])), int(rng.integers(0, max(1, band.shape[0])))
-        cv2.circle(band, (x, y), int(rng.integers(8, 30)), _pick(rng, ((40, 90, 60), (35, 70, 50), (50, 110, 90))), -1)
-    if band.size:
-        grain(rng, band, (3, 7), 50)
+    before = picture[:horizon].copy()
+    tall = int(rng.integers(10, 45))
+    for _ in range(int(rng.integers(5, 16))):
+        x, y = int(rng.integers(0, picture.shape[1])), horizon - int(rng.integers(0, tall))
+        colour = _pick(rng, ((50, 95, 65), (45, 75, 55), (60, 110, 90), (80, 120, 100)))
+        cv2.circle(picture, (x, y), int(rng.integers(8, 26)), colour, -1, cv2.LINE_AA)
+    leaves = picture[:horizon].copy()
+    grain(rng, leaves, (2, 5), 45)
+    grown = (picture[:horizon] != before).any(2)
+    picture[:horizon][grown] = leaves[grown]
 
 
 def _meadow(rng, picture, horizon):
@@ -164,7 +176,7 @@ def _room(rng, picture, horizon):
             cv2.line(wall, (0, y), (width, y), second, 1)
             for x in range((y // step % 2) * step, width, 2 * step):
                 cv2.line(wall, (x, y), (x, y + step), second, 1)
-    grain(rng, wall, (4, 40), 20)
+    grain(rng, wall, (2, 40), 10)
     for _ in range(int(rng.integers(0, 4))):
         _wall_piece(rng, wall)
     cv2.rectangle(picture, (0, horizon - 4), (width, horizon), _pick(rng, ((230, 230, 230), (60, 80, 110))), -1)
@@ -251,9 +263,10 @@ def _beach(rng, picture, horizon):
 
 def _texture(rng, picture, horizon):
     height, width = picture.shape[:2]
-    blobs = rng.integers(20, 236, (int(rng.integers(2, 9)), int(rng.integers(2, 9)), 3), np.uint8)
-    picture[:] = cv2.resize(blobs, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
-    grain(rng, picture, (2, 8, 30), int(rng.integers(20, 80)))
+    cells = (int(rng.integers(2, 7)), int(rng.integers(2, 7)))
+    blobs = rng.integers(30, 226, (*cells, 1)) * 2 // 3 + rng.integers(0, 80, (*cells, 3))
+    picture[:] = cv2.resize(blobs.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    grain(rng, picture, (2, 8, 30), int(rng.integers(15, 55)))
     for _ in range(int(rng.integers(0, 12))):
         a, b = (rng.integers(-20, [width + 20, height + 20]) for _ in range(2))
-        cv2.line(picture, a.tolist(), b.tolist(), _pick(rng, LIVELY), int(rng.integers(1, 14)), cv2.LINE_AA)
+        cv2.line(picture, a.tolist(), b.tolist(), _pick(rng, LIVELY), int(rng.integers(1, 12)), cv2.LINE_AA)

@@ -18,7 +18,7 @@ def build_body(figure: Figure, size: Proportions, look: Look) -> Solids:
     for i, side in enumerate(SIDES):
         _leg(made, figure, size, look, i, side)
         _arm(made, figure, size, look, i, side)
-    if look.skirt:
+    if _wears_skirt(figure, look):
         _skirt(made, figure, size, look)
     _head(made, figure, size, look)
     _hair(made, figure, size, look)
@@ -53,12 +53,17 @@ EVIDENCE = {
 
 def _trunk(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     at, pelvis, chest = figure.joints, figure.pelvis, figure.chest
-    wide = size.girth * size.hip / 0.062
-    middle = 0.068 * size.girth * size.waist
+    wide = size.girth * size.hip / 0.058
+    middle = 0.078 * size.girth * size.waist
     made.cone(
-        solids.PELVIS, at["pelvis"] - pelvis[:, 1] * 0.012, at["waist"] - pelvis[:, 1] * 0.01, 0.079 * wide,
-        middle * 1.02, look.trousers, mat_2=look.shirt, cut=0.3, flat=0.72, frame=pelvis,
+        solids.PELVIS, at["pelvis"] - pelvis[:, 1] * 0.012, at["waist"] - pelvis[:, 1] * 0.01, 0.08 * wide,
+        middle * 1.02, look.trousers, mat_2=look.tails, cut=0.12, flat=0.72, frame=pelvis,
     )  # fmt: skip
+    if look.hem:
+        made.cone(
+            solids.PELVIS, at["waist"], at["pelvis"] - pelvis[:, 1] * look.hem, middle * 1.05, 0.107 * wide,
+            look.tails, flat=0.85, frame=pelvis, style=render.OPEN_END,
+        )  # fmt: skip
     broad = size.shoulder / 0.115
     breast = at["neck"] - chest[:, 1] * 0.095
     made.cone(
@@ -97,7 +102,7 @@ def _leg(made: Solids, figure: Figure, size: Proportions, look: Look, i: int, si
     cut = min(1.0, look.trouser_cut)
     loose = look.loose if long else 1.0
     made.cone(
-        solids.THIGH[i], hip, knee, 0.066 * girth, 0.045 * girth * (0.5 + 0.5 * loose), look.trousers, mat_2=look.skin,
+        solids.THIGH[i], hip, knee, 0.059 * girth, 0.045 * girth * (0.5 + 0.5 * loose), look.trousers, mat_2=look.skin,
         cut=cut, frame=thigh,
     )  # fmt: skip
     cloth = look.trousers if long else look.skin
@@ -114,15 +119,23 @@ def _leg(made: Solids, figure: Figure, size: Proportions, look: Look, i: int, si
     made.cone(solids.FOOT[i], heel - sole, toe - sole, 0.03, 0.025, look.hat, flat=0.35, frame=foot, flat_axis=1)
 
 
+def _wears_skirt(figure: Figure, look: Look) -> bool:
+    """Skirts are drawn on people whose legs hang together; on others they would be balloons and become shorts."""
+    at = figure.joints
+    left, right = (at[f"{side}_hip"] - at[f"{side}_knee"] for side in SIDES)
+    apart = float(np.linalg.norm(at["left_knee"] - at["right_knee"]))
+    return look.skirt > 0 and min(left[1], right[1]) > 0.17 and apart < 0.26
+
+
 def _skirt(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     at = figure.joints
     knees = 0.5 * (at["left_knee"] + at["right_knee"])
     spread = 0.5 * float(np.linalg.norm(at["left_knee"] - at["right_knee"]))
     end = at["pelvis"] + look.skirt * (knees - at["pelvis"])
-    flare = 0.075 * size.girth + look.skirt * (spread * 0.6 + 0.035)
+    flare = 0.075 * size.girth + look.skirt * (spread * 0.7 + 0.045)
     made.cone(
-        solids.SKIRT, at["pelvis"], end, 0.08 * size.girth * size.hip / 0.062, flare, look.trousers, flat=0.75,
-        frame=figure.pelvis,
+        solids.SKIRT, at["pelvis"], end, 0.08 * size.girth * size.hip / 0.058, flare, look.trousers, flat=0.8,
+        frame=figure.pelvis, style=render.OPEN_END,
     )  # fmt: skip
 
 
@@ -171,7 +184,7 @@ def _hair(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     if look.hair_style == "long":
         back = figure.joints["neck"] - figure.chest[:, 1] * 0.04 - figure.chest[:, 2] * 0.045
         made.cone(solids.HAIR, place(0, -0.01, -0.03), back, 0.06 * h, 0.05 * h, look.hair, flat=0.6, frame=frame)
-    elif look.hair_style == "bun":
+    elif look.hair_style == "bun" and look.hat_style in ("", "cap"):
         made.ball(solids.HAIR, place(0, 0.045, -0.065), 0.03 * h, look.hair, frame=frame)
     elif look.hair_style == "tail":
         made.cone(

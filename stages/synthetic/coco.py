@@ -11,7 +11,7 @@ from stages.synthetic.body import EVIDENCE
 from stages.synthetic.scene import CROWD, PERSON, SUPER, Drawn
 
 ABSENT, HIDDEN, VISIBLE = 0, 1, 2
-HIDDEN_REACH = 0.13  # body heights: hidden joints farther than this from anything seen of the person go unlabelled
+HIDDEN_REACH = 0.06  # body heights: hidden joints farther than this from anything seen of the person go unlabelled
 SMALL_PX2 = 800  # people smaller than this seldom get keypoints, as in COCO
 LEAST_PX2 = 24  # people of whom less is seen are not annotated at all
 
@@ -90,7 +90,7 @@ def outline(mask: np.ndarray) -> list[list[float]]:
     for contour in contours:
         if len(contour) < 3 or cv2.contourArea(contour) < 3 * SUPER * SUPER:
             continue
-        thin = cv2.approxPolyDP(contour, 0.6, True)
+        thin = cv2.approxPolyDP(contour, 0.9, True)
         if len(thin) >= 3:
             polygons.append(((thin.reshape(-1) + 0.5) / SUPER).tolist())
     return [[round(v, 2) for v in polygon] for polygon in polygons]

@@ -73,14 +73,14 @@ def draw_proportions(rng: np.random.Generator) -> Proportions:
     return Proportions(
         head=rng.uniform(1.3, 1.5) if child else rng.uniform(1.04, 1.2),
         shoulder=rng.uniform(0.103, 0.115) if woman else rng.uniform(0.115, 0.128),
-        hip=rng.uniform(0.062, 0.07) if woman else rng.uniform(0.056, 0.064),
+        hip=rng.uniform(0.057, 0.064) if woman else rng.uniform(0.051, 0.058),
         torso=rng.uniform(0.275, 0.3),
         upper_arm=long * rng.uniform(0.158, 0.17),
         forearm=long * rng.uniform(0.138, 0.15),
         thigh=long * rng.uniform(0.23, 0.25),
         shin=long * rng.uniform(0.225, 0.245),
         girth=rng.choice([0.88, 1.0, 1.0, 1.1, 1.28]) * rng.uniform(0.95, 1.05),
-        waist=rng.uniform(0.78, 0.9) if woman else rng.uniform(0.9, 1.02),
+        waist=rng.uniform(0.8, 0.92) if woman else rng.uniform(0.92, 1.06),
     )
 
 

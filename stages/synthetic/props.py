@@ -65,7 +65,7 @@ def draw_thing(rng: np.random.Generator, table: list) -> Solids:
     """A distractor standing at the origin."""
     made = Solids()
     makers = (_tree, _bush, _lamp, _dog, _ball, _car, _traffic_cone, _table, _parasol, _crates, _horse, _dummy)
-    weights = np.cumsum((0.14, 0.08, 0.12, 0.16, 0.1, 0.07, 0.05, 0.08, 0.04, 0.06, 0.06, 0.04))
+    weights = np.cumsum((0.14, 0.08, 0.12, 0.16, 0.1, 0.05, 0.05, 0.08, 0.04, 0.06, 0.06, 0.04))
     makers[int(np.searchsorted(weights, rng.random() * weights[-1], side="right"))](rng, table, made)
     return made
 
@@ -140,10 +140,14 @@ def _ball(rng, table, made):
 def _car(rng, table, made):
     paint = _add(table, material(render.PLAIN, pick(rng, CLOTHES), roughness=0.05))
     glass = _add(table, material(render.PLAIN, (90, 75, 60), roughness=0.05))
+    lamp = _add(table, material(render.PLAIN, (190, 230, 240), roughness=0.05))
     tyre = _add(table, material(render.PLAIN, (32, 30, 30)))
     made.box(THING, (0, 0.27, 0), (1.1, 0.16, 0.42), paint)
     made.box(THING, (-0.1, 0.55, 0), (0.62, 0.15, 0.38), glass)
     made.box(THING, (-0.1, 0.71, 0), (0.6, 0.02, 0.38), paint)
+    for x in (-1.1, 1.1):
+        for z in (-0.3, 0.3):
+            made.ball(THING, (x, 0.32, z), 0.06, lamp)
     for x in (-0.7, 0.7):
         for z in (-0.4, 0.4):
             made.ball(THING, (x, 0.17, z), 0.17, tyre, flat=0.4)
@@ -171,7 +175,7 @@ def _table(rng, table, made):
 def _parasol(rng, table, made):
     cloth = _add(table, material(render.PINSTRIPES, pick(rng, CLOTHES), pick(rng, CLOTHES), 6.0))
     made.cone(THING, (0, 0, 0), (0, 1.3, 0), 0.015, 0.015, _add(table, material(render.PLAIN, (200, 205, 210))))
-    made.ball(THING, (0, 1.25, 0), 0.5, cloth, flat=0.3, flat_axis=1)
+    made.ball(THING, (0, 1.25, 0), 0.5, cloth, flat=0.5, flat_axis=1, style=render.CAP)
 
 
 def _crates(rng, table, made):

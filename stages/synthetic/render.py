@@ -35,7 +35,7 @@ PATTERN, COLOUR, COLOUR_2, FREQUENCY, ROUGHNESS, BEARD, GLASSES, LIPS, EYES, MAT
 )
 
 # Styles: which part of a solid exists. Hair and hats are shells around the head.
-WHOLE, SHORT_HAIR, LONG_HAIR, FRINGE, CAP, TONSURE = range(6)
+WHOLE, SHORT_HAIR, LONG_HAIR, FRINGE, CAP, TONSURE, OPEN_END = range(7)
 
 _EXACT = {"cache": True, "error_model": "numpy", "fastmath": False}
 
@@ -47,7 +47,7 @@ def draw(solids, materials, noise, light, colour, depth, index):
 
     `noise` uint8 [256, 256] is a seamless tile; `light` float64 [4]: unit vector to the light and ambient share 0..1.
     """
-    for i in range(solids.shape[0]):
+    for i in range(solids.shape[0] - 1, -1, -1):  # nearest things stand last: what they hide need not be shaded
         if solids[i, KIND] == CONE:
             _draw_cone(i, solids[i], materials, noise, light, colour, depth, index)
         else:
@@ -75,7 +75,8 @@ def _draw_cone(i, row, materials, noise, light, colour, depth, index):
     d2 = dx * dx + dy * dy + dz * dz
     db = dx * bx + dy * by + dz * bz
     for y in range(y0, y1):
-        for x in range(x0, x1):
+        first, last = _columns(row, y + 0.5, max(ra, rb))
+        for x in range(max(x0, first), min(x1, last)):
             px, py = x + 0.5 - row[A], y + 0.5 - row[A + 1]
             w_o = px * wx + py * wy
             ox, oy, oz = px + stretch * w_o * wx, py + stretch * w_o * wy, stretch * w_o * wz
@@ -83,7 +84,7 @@ def _draw_cone(i, row, materials, noise, light, colour, depth, index):
             o2 = ox * ox + oy * oy + oz * oz
             ob = ox * bx + oy * by + oz * bz
             s, t = _hit_cone(od, o2, ob, ra, rb, slope, length2, d2, db, bx * bx + by * by + bz * bz)
-            if t < 0.0 or s + row[A + 2] <= depth[y, x]:
+            if t < 0.0 or s + row[A + 2] <= depth[y, x] or (t == 1.0 and row[STYLE] == OPEN_END):
                 continue
             nx, ny, nz = ox + s * dx - t * bx, oy + s * dy - t * by, oz + s * dz - t * bz
             w_n = nx * wx + ny * wy + nz * wz
@@ -108,6 +109,18 @@ def _draw_cone(i, row, materials, noise, light, colour, depth, index):
                 ny / norm,
                 nz / norm,
             )
+
+
+@njit(**_EXACT)
+def _columns(row, y, radius):
+    """Columns [first, last) that a capsule of this radius can reach in the row at height y."""
+    t0, t1 = 0.0, 1.0
+    fall = row[B + 1] - row[A + 1]
+    if abs(fall) > 1e-6:
+        ta, tb = (y - radius - row[A + 1]) / fall, (y + radius - row[A + 1]) / fall
+        t0, t1 = min(1.0, max(0.0, min(ta, tb))), min(1.0, max(0.0, max(ta, tb)))
+    xa, xb = row[A] + t0 * (row[B] - row[A]), row[A] + t1 * (row[B] - row[A])
+    return math.floor(min(xa, xb) - radius), math.ceil(max(xa, xb) + radius) + 1
 
 
 @njit(**_EXACT)
@@ -201,7 +214,7 @@ def _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, 
 @njit(**_EXACT)
 def _exists(style, u, v, f):
     """Whether a shell of this style covers the point (side, up, front) of the head, unit one body height."""
-    if style == WHOLE:
+    if style in (WHOLE, OPEN_END):
         return True
     if style == SHORT_HAIR:
         return v > f * 0.5 + 0.004 if f > 0.0 else v > max(-0.06, 2.0 * f)
@@ -258,9 +271,9 @@ def _face(m, u, v, f):
             if eye_u * eye_u + eye_v * eye_v < 0.00004:
                 return m[EYES], m[EYES + 1], m[EYES + 2]
             return 240.0, 242.0, 244.0
-        if abs(eye_u) < 0.014 and abs(v - 0.005 + 0.2 * eye_u) < 0.0035:
+        if abs(eye_u) < 0.014 and abs(v - 0.007 + 16.0 * eye_u * eye_u) < 0.003:
             return m[COLOUR_2], m[COLOUR_2 + 1], m[COLOUR_2 + 2]
-        if u * u / 0.00048 + (v + 0.058) * (v + 0.058) / 0.000022 < 1.0:
+        if u * u < 0.0005 and abs(v + 0.0595 - 6.0 * u * u) < 0.0036 - 4.0 * u * u:
             return m[LIPS], m[LIPS + 1], m[LIPS + 2]
     if m[BEARD] > 0.5 and f > -0.005 and v < -0.03 - 0.25 * max(0.0, 0.03 - abs(u)) + 0.1 * abs(u):
         return m[COLOUR_2], m[COLOUR_2 + 1], m[COLOUR_2 + 2]

@@ -34,8 +34,8 @@ class Drawn:
 
     Attributes:
         picture: uint8 [H, W, 3] BGR.
-        owner: int32 [2 H, 2 W], number of the item seen, -1 for the background.
-        part: int32 [2 H, 2 W], which part of it (see solids).
+        owner: int16 [2 H, 2 W], number of the item seen, -1 for the background.
+        part: int16 [2 H, 2 W], which part of it (see solids).
         depth: float32 [2 H, 2 W], z of the surface.
         items: what the numbers in `owner` stand for.
     """
@@ -61,7 +61,7 @@ def draw_scene(rng: np.random.Generator, noise: np.ndarray) -> Drawn:
     rows, parts, owners = _gather(items)
     render.draw(rows, np.array(table or [np.zeros(render.MATERIAL_COLUMNS)]), noise, _light(rng), colour, depth, index)
     picture = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
-    owner, part = np.append(owners, -1)[index], np.append(parts, -1)[index]
+    owner, part = np.append(owners, -1)[index], np.append(parts, -1)[index]  # row -1 is the background
     return Drawn(_photograph(rng, picture), owner, part, depth, items)
 
 
@@ -144,12 +144,12 @@ def _make_item(rng, table, kind, view) -> Item:
 
 
 def _gather(items) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows, parts, owners = [np.zeros((0, render.SOLID_COLUMNS))], [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+    rows, parts, owners = [np.zeros((0, render.SOLID_COLUMNS))], [np.zeros(0, np.int16)], [np.zeros(0, np.int16)]
     for number, item in enumerate(items):
         row, part = item.solids.project(item.view)
         rows.append(row)
         parts.append(part)
-        owners.append(np.where((part == THING) & (item.kind != "thing"), -2, number).astype(np.int32))
+        owners.append(np.where((part == THING) & (item.kind != "thing"), -2, number).astype(np.int16))
     return np.concatenate(rows), np.concatenate(parts), np.concatenate(owners)
 
 
@@ -181,12 +181,13 @@ def _photograph(rng, picture: np.ndarray) -> np.ndarray:
     if rng.random() < 0.35:
         side = int(rng.choice([3, 3, 5]))
         picture = cv2.GaussianBlur(picture, (side, side), 0)
-    fall = np.linspace(-1, 1, width)[None] * rng.uniform(-0.18, 0.18) + np.linspace(-1, 1, height)[
-        :, None
-    ] * rng.uniform(-0.18, 0.18)
-    gain = (1.0 + fall) * rng.uniform(0.72, 1.15)
-    tint = rng.uniform(0.93, 1.07, 3)
-    level = rng.uniform(-12, 18)
-    noise = rng.integers(-4, 5, (height, width, 1)) + rng.integers(-4, 5, (height, width, 1))
-    result = picture * gain[..., None] * tint + level + noise * rng.uniform(0.0, 1.6)
-    return np.clip(np.round(result, 3), 0, 255).astype(np.uint8)
+    fall = np.linspace(-1, 1, width)[None] * rng.uniform(-0.18, 0.18)
+    fall = fall + np.linspace(-1, 1, height)[:, None] * rng.uniform(-0.18, 0.18)
+    gain = ((1.0 + fall) * rng.uniform(0.85, 1.22)).astype(np.float32)
+    tint = rng.uniform(0.93, 1.07, 3).astype(np.float32)
+    noise = rng.integers(-4, 5, (2, height, width), np.int8).sum(0, dtype=np.float32)
+    noise = noise * np.float32(rng.uniform(0.0, 1.6)) + np.float32(rng.uniform(-12, 18))
+    result = np.empty_like(picture)
+    for channel in range(3):
+        result[..., channel] = np.clip(picture[..., channel] * (gain * tint[channel]) + noise, 0, 255)
+    return result

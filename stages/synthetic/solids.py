@@ -82,7 +82,7 @@ class Solids:
 
     def project(self, view: View) -> tuple[np.ndarray, np.ndarray]:
         """Rows float64 [N, SOLID_COLUMNS] in image space, rounded so that they do not depend on the machine, and parts
-        int32 [N]."""
+        int16 [N]."""
         rows = np.array(self.rows, np.float64).reshape(-1, render.SOLID_COLUMNS)
         a, b = view.project(rows[:, render.A : render.A + 3]), view.project(rows[:, render.B : render.B + 3])
         box = rows[:, render.KIND] == render.BOX
@@ -94,4 +94,4 @@ class Solids:
         to_image = np.diag([1.0, -1.0, 1.0]) @ view.turn
         for axis in (render.FLAT_AXIS, render.SIDE, render.FRONT, render.UP):
             rows[:, axis : axis + 3] = rows[:, axis : axis + 3] @ to_image.T
-        return np.round(rows, 6), np.array(self.parts, np.int32)
+        return np.round(rows, 6), np.array(self.parts, np.int16)
