@@ -180,6 +180,7 @@ class TrainingBatches(_Batches):
         seed: of order and augmentation.
         epoch: from 0.
         shuffle_images: images over which the samples of one image are spread.
+        keep_images: decoded pictures to keep for samples to come; None for `shuffle_images`, fewer cost time only.
         corrupt_records: "fail", or "skip": a sample of a damaged image is replaced by the next whole one of the epoch;
             `skipped` then holds how often, by image id, among the batches handed out so far.
         threads: None for `usable_threads`.
@@ -198,6 +199,7 @@ class TrainingBatches(_Batches):
         seed: int,
         epoch: int = 0,
         shuffle_images: int = 256,
+        keep_images: int | None = None,
         corrupt_records: str = "fail",
         threads: int | None = None,
     ):
@@ -208,7 +210,7 @@ class TrainingBatches(_Batches):
             augment=augment,
             seed=seed,
             epoch=epoch,
-            keep=shuffle_images,
+            keep=shuffle_images if keep_images is None else keep_images,
             corrupt_records=corrupt_records,
             threads=threads,
         )

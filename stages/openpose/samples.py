@@ -79,7 +79,7 @@ class Samples:
         return DecodedImage(
             picture=picture,
             reduced_by=reduced_by,
-            mask=self.packed.mask_miss(image) if self.packed.mask_rle(image) else None,
+            mask=self.packed.mask_miss(image),
             hw=tuple(self.packed.sizes[image].tolist()),
             parts=self.packed.parts(image),
             affines=affines,

@@ -1,0 +1,167 @@
+"""Training samples a second: the reference's method against ours, interleaved in one process, crops of 368 pixels.
+
+python -m benchmarks.loader                                   coco-mini, where ../shared is present
+python -m benchmarks.loader --packed data/sample/packed/train.h5
+
+The reference side is written anew from FACTS sections 4 and 8: the HDF5 file holds one uncompressed uint8 dataset
+[6, H, W] a sample (blue, green, red, a plane of metadata, mask_miss and a mask of everybody; 1.63 MB a sample on
+coco-mini, and each image as often as it has main persons). A sample is read whole, its picture brought to [H, W, 3],
+picture and mask_miss warped with cubic interpolation, the mask shrunk to 46 x 46 with cubic interpolation, labels made
+by `benchmarks.labels.reference_labels`, the mask repeated for the 57 channels. No JPEG is decoded.
+
+Ours, from the packed file, by the loader of the training stage (read, decode, warp, mask, labels, batches of 8):
+- pixel-equal: cubic warps of image and mask and the reference's labels; each sample decodes its picture, or one decode
+  serves all samples of an image;
+- default: linear warp, one decode for all samples of an image, reduced where the crops shrink it; labels on the host or
+  left to the device.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+
+from benchmarks import labels
+from benchmarks.timing import interleaved, print_table
+from stages import params
+from stages.openpose import annotations, augment, crowd_masks, packed, pictures
+from stages.openpose.loader import TrainingBatches
+
+MINI = Path(__file__).resolve().parents[2] / "shared" / "coco-mini"
+DEFAULT = params.Augment(
+    crop_px=368, target_height=0.6, scale="once", scale_min=0.5, scale_max=1.1, rotation_deg=40.0, shift_px=40.0,
+    shift_in="crop", flip_probability=0.5, interpolation="linear", outside_supervised=False, mask_shrink="area",
+)  # fmt: skip
+PARITY = replace(
+    DEFAULT, scale="off", shift_in="image", interpolation="cubic", outside_supervised=True, mask_shrink="cubic"
+)
+MOST_SAMPLES = 200  # on the reference's side 1.6 MB each
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--packed", type=Path, help="packed file; without it coco-mini is packed")
+    arguments.add_argument("--rounds", type=int, default=9)
+    chosen = arguments.parse_args()
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = chosen.packed or pack_mini(Path(folder))
+        name = "coco-mini" if chosen.packed is None else str(chosen.packed)
+        compare(name, path, Path(folder) / "reference.h5", chosen.rounds)
+
+
+def compare(name: str, path: Path, reference_path: Path, rounds: int) -> None:
+    with packed.open_packed(path) as file:
+        samples = min(len(file), MOST_SAMPLES)
+        write_reference(file, reference_path, samples)
+        print(
+            f"{name}: {len(file)} samples of {len(file.image_ids)} images, {rounds} rounds, median; one thread but last"
+        )
+        with h5py.File(reference_path) as reference_file:
+            check_equal(file, reference_file, path)
+            ways = {"reference": lambda: [reference_sample(reference_file, file, k) for k in range(samples)]}
+            amounts = {"reference": samples}
+            for way, batches in our_ways(path).items():
+                ways[way], amounts[way] = epochs(batches), len(file)
+            seconds = interleaved(ways, rounds)
+    rate = {way: amounts[way] / value for way, value in seconds.items()}
+    print_table([(f"training samples: {way}", rate["reference"], rate[way], "samples/s") for way in list(ways)[1:]])
+    print(f"\nfrom one to two threads: {rate['default, two threads'] / rate['default']:.2f}x")
+
+
+def our_ways(path: Path) -> dict[str, TrainingBatches]:
+    common = {"batch_size": 8, "seed": 1, "shuffle_images": 256, "threads": 1}
+    parity = {**common, "labels": labels.PARITY, "augment": PARITY}
+    default = {**common, "labels": labels.CLEAN, "augment": DEFAULT}
+    on_device = replace(labels.CLEAN, made_on="device")
+    return {
+        "pixel-equal, a decode each": TrainingBatches(path, **parity, keep_images=0),
+        "pixel-equal, shared decode": TrainingBatches(path, **parity),
+        "default": TrainingBatches(path, **default),
+        "default, labels left to the device": TrainingBatches(path, **{**default, "labels": on_device}),
+        "default, two threads": TrainingBatches(path, **{**default, "threads": 2}),
+    }
+
+
+def epochs(batches: TrainingBatches) -> Callable[[], None]:
+    """One epoch after another, one a call."""
+
+    def epoch() -> None:
+        for index in range(len(batches)):
+            batches[index]
+        batches.on_epoch_end()
+
+    return epoch
+
+
+def write_reference(file: packed.Packed, path: Path, samples: int) -> None:
+    with h5py.File(path, "w") as target:
+        for sample in range(samples):
+            image = int(file.sample_image[sample])
+            picture, mask = file.image(image).transpose(2, 0, 1), file.mask_miss(image)
+            mask = np.full(picture.shape[1:], 255, np.uint8) if mask is None else mask
+            planes = [*picture, np.zeros_like(mask), mask, np.full_like(mask, 255)]
+            target.create_dataset(f"{sample:07d}", data=np.stack(planes))
+
+
+def reference_matrix(file: packed.Packed, sample: int) -> np.ndarray:
+    drawn = augment.draw(np.random.default_rng((1, 0, sample)), PARITY)
+    return augment.affine(drawn, file.centres[sample], file.scales[sample], PARITY)
+
+
+def reference_sample(
+    reference_file: h5py.File, file: packed.Packed, sample: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture uint8 [368, 368, 3], labels float32 [46, 46, 57] and mask float32 [46, 46, 57] of one sample."""
+    planes = reference_file[f"{sample:07d}"][:]
+    picture, mask = np.ascontiguousarray(planes[:3].transpose(1, 2, 0)), planes[4]
+    matrix = reference_matrix(file, sample)
+    crop = cv2.warpAffine(picture, matrix, (368, 368), flags=cv2.INTER_CUBIC, borderValue=(127, 127, 127))
+    mask = cv2.warpAffine(mask, matrix, (368, 368), flags=cv2.INTER_CUBIC, borderValue=255)
+    mask = cv2.resize(mask, (46, 46), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
+    parts = augment.map_parts(file.parts(int(file.sample_image[sample])), matrix)
+    made = labels.reference_labels(parts).transpose(1, 2, 0).astype(np.float32)
+    return crop, made, np.repeat(mask[:, :, np.newaxis], 57, axis=2)
+
+
+def check_equal(file: packed.Packed, reference_file: h5py.File, path: Path) -> None:
+    """Print how far our pixel-equal batches are from the reference's method."""
+    batches = our_ways(path)["pixel-equal, shared decode"]
+    off = {"pixels": 0.0, "labels": 0.0, "mask": 0.0}
+    for index in range(len(batches)):
+        pictures_made, (targets, mask) = batches[index]
+        for row, sample in enumerate(batches.order[index * 8 : index * 8 + 8].tolist()):
+            if f"{sample:07d}" in reference_file:
+                crop, made, repeated = reference_sample(reference_file, file, sample)
+                pairs = ((pictures_made[row].astype(int), crop), (targets[row], made), (mask[row], repeated))
+                for kind, (ours, theirs) in zip(off, pairs, strict=True):
+                    off[kind] = max(off[kind], float(np.abs(ours - theirs).max()))
+    print("pixel-equal against reference, largest difference: " + ", ".join(f"{k} {v:.1g}" for k, v in off.items()))
+
+
+def pack_mini(folder: Path) -> Path:
+    if not MINI.exists():
+        raise SystemExit("../shared/coco-mini is absent; name a packed file with --packed")
+    json = MINI / "annotations" / "person_keypoints.json"
+    crowd_masks.write_masks(folder / "masks" / "train-0.h5", json, 0, 1)
+    images = annotations.read_images(json)
+    people = annotations.read_people(json, images)
+    source = packed.Source(
+        name="train",
+        images=images,
+        people=people,
+        samples=annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024),
+        masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
+        pictures=pictures.open_pictures(MINI / "images"),
+    )
+    packed.write(folder / "train.h5", [source], {})
+    return folder / "train.h5"
+
+
+if __name__ == "__main__":
+    main()
