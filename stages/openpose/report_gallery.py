@@ -1,0 +1,113 @@
+"""Pictures with the people who were labelled beside the people who were found."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import orjson
+
+from stages.openpose.annotations import Images, People
+from stages.openpose.errors import InputError
+from stages.openpose.pictures import Pictures, decode_bgr
+from stages.openpose.report_blocks import Picture
+from stages.openpose.skeleton import COCO
+
+LARGEST_HW_PX = (460, 520)
+JPEG_QUALITY = 82
+
+
+def choose(images: Images, people: People, wanted: int, known: Iterable[int]) -> list[int]:
+    """`wanted` rows of images with labelled people among the ids `known`, evenly spread over them."""
+    known = set(known)
+    rows = [row for row in np.unique(people.image).tolist() if int(images.ids[row]) in known]
+    picks = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int)
+    return [rows[pick] for pick in picks]
+
+
+def detections(folder: Path, inference: str, image_ids: Iterable[int]) -> dict[int, np.ndarray]:
+    """Keypoints float64 [P, 17, 3] (x, y in pixels, 0 = not found) by image, where a shard in `folder` looked at it."""
+    wanted, found = set(image_ids), {}
+    for shard in sorted(folder.iterdir()) if folder.is_dir() else ():
+        results = shard / f"{inference}.json"
+        if not results.exists() or not (shard / "images.json").exists():
+            continue
+        seen = wanted.intersection(orjson.loads((shard / "images.json").read_bytes()))
+        if not seen:
+            continue
+        found.update({image_id: [] for image_id in seen})
+        for one in orjson.loads(results.read_bytes()):
+            if one["image_id"] in seen:
+                found[one["image_id"]].append(one["keypoints"])
+    return {image_id: np.array(rows, np.float64).reshape(-1, 17, 3) for image_id, rows in found.items()}
+
+
+def looked_at(folder: Path) -> set[int]:
+    """Ids of all images that the shards in `folder` looked at."""
+    ids: set[int] = set()
+    for path in folder.glob("*/images.json"):
+        ids.update(orjson.loads(path.read_bytes()))
+    return ids
+
+
+def show(
+    images: Images,
+    people: People,
+    rows: Sequence[int],
+    found: dict[str, dict[int, np.ndarray]],
+    pictures: Pictures,
+) -> list[Picture]:
+    """The pictures of `rows`: labelled people, then those that each model found.
+
+    Args:
+        found: keypoints float64 [P, 17, 3] by model and image id.
+
+    Pictures that cannot be read are left out.
+    """
+    shown = []
+    for row in rows:
+        name, image_id = images.file_names[row], int(images.ids[row])
+        try:
+            picture = decode_bgr(pictures.read(name), name)
+        except InputError:
+            continue
+        labelled = people.keypoints[people.image == row]
+        views = [(f"labelled: {len(labelled)}", draw(picture, labelled))]
+        for model, by_image in found.items():
+            if image_id in by_image:
+                views.append((f"found by {model}: {len(by_image[image_id])}", draw(picture, by_image[image_id])))
+        shown.append(Picture(views, name))
+    return shown
+
+
+def draw(picture: np.ndarray, keypoints: np.ndarray) -> bytes:
+    """JPEG of a uint8 BGR [H, W, 3] picture, within LARGEST_HW_PX, with the skeletons of `keypoints` [P, 17, 3]."""
+    scale = min(1.0, *(most / side for most, side in zip(LARGEST_HW_PX, picture.shape[:2], strict=True)))
+    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+    canvas = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture.copy()
+    for person in keypoints:
+        _draw_person(canvas, np.append(person[:, :2] * scale, person[:, 2:], axis=1))
+    return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+
+
+def _draw_person(canvas: np.ndarray, person: np.ndarray) -> None:
+    parts = np.zeros((len(COCO.parts), 3))
+    parts[list(COCO.part_of_keypoint)] = person
+    shoulders = parts[[COCO.parts.index(name) for name in COCO.derived["neck"]]]
+    if (shoulders[:, 2] > 0).all():
+        parts[COCO.parts.index("neck")] = shoulders.mean(axis=0)
+    found = parts[:, 2] > 0
+    extent = np.ptp(parts[found, :2], axis=0).max() if found.any() else 0
+    width = int(np.clip(extent / 60, 1, 4))
+    points = np.round(parts[:, :2] * 16).astype(int)
+    for limb, (a, b) in enumerate(COCO.limbs):
+        if found[a] and found[b] and limb not in COCO.late_limbs:
+            cv2.line(canvas, points[a].tolist(), points[b].tolist(), _colour(a, b), width, cv2.LINE_AA, 4)
+    for part in np.flatnonzero(found):
+        cv2.circle(canvas, points[part].tolist(), (width + 1) * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
+
+
+def _colour(a: int, b: int) -> tuple[int, int, int]:
+    """BGR: orange on the person's right, blue on the left, green in the middle."""
+    sides = {COCO.parts[part].partition("_")[0] for part in (a, b)}
+    return (48, 137, 255) if "right" in sides else (255, 144, 30) if "left" in sides else (96, 200, 60)

@@ -1,0 +1,132 @@
+"""Make the page of results: measured beside published AP, leak audit, curves, pictures, facts of the run.
+
+    python -m stages.report --results results --data data/sample --output results/report
+
+Writes index.html (opens from disk, needs nothing else), report.md and figures/*.svg. What a stage has not left behind
+is left out of the page.
+"""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from stages import cli, params
+from stages.openpose import report_data, report_gallery, report_page
+from stages.openpose.annotations import Images, People, read_images, read_people
+from stages.openpose.files import whole_folder
+from stages.openpose.packed import open_packed
+from stages.openpose.pictures import find_pictures, open_pictures
+from stages.openpose.published import THIS_RUN
+from stages.openpose.report_blocks import Charts, Page, Picture, to_html, to_markdown
+from stages.openpose.report_data import Evaluation
+
+MODELS_SHOWN = 2
+
+
+def report(arguments: argparse.Namespace) -> dict:
+    """Read what the stages left and write the page."""
+    settings = params.load(arguments.params)
+    evaluations = report_data.read_evaluations(arguments.results / "evaluate", THIS_RUN)
+    truth = _truth(arguments.data)
+    page = report_page.build(
+        settings.dataset.name,
+        evaluations,
+        report_data.read_table(arguments.results / "train" / "log.csv"),
+        report_data.read_runs(arguments.results / "runs"),
+        gallery(arguments, evaluations, truth, settings.report.gallery_images),
+        facts(arguments, settings, truth),
+        arguments.params.read_text(encoding="utf-8"),
+    )
+    write(page, arguments.output)
+    print(f"report: {arguments.output / 'index.html'}")
+    return {"evaluations": len(evaluations)}
+
+
+def _truth(data: Path) -> tuple[Images, People] | None:
+    path = data / "annotations" / "val.json"
+    if not path.exists():
+        return None
+    images = read_images(path)
+    return images, read_people(path, images)
+
+
+def gallery(
+    arguments: argparse.Namespace, evaluations: list[Evaluation], truth: tuple[Images, People] | None, wanted: int
+) -> dict[str, list[Picture]]:
+    """Pictures spread over the evaluated ones, and those on which most was lost."""
+    models = list(dict.fromkeys(one.model for one in evaluations))[:MODELS_SHOWN]
+    archives = arguments.data / "archives"
+    if not (truth and models and wanted and archives.exists()):
+        return {}
+    images, people = truth
+    folders = {model: _detections(arguments.results / "detect" / model) for model in models}
+    inference = evaluations[0].inferences[-1]
+    row_of = images.rows()
+    lost = [int(line["image_id"]) for line in evaluations[0].tables.get("worst", [])[: max(wanted // 3, 1)]]
+    groups = {
+        "Pictures, spread evenly over those with people": report_gallery.choose(
+            images, people, wanted, report_gallery.looked_at(folders[models[0]])
+        ),
+        f"Worst pictures: most OKS lost by {models[0]}": [row_of[image_id] for image_id in lost if image_id in row_of],
+    }
+    ids = [int(images.ids[row]) for rows in groups.values() for row in rows]
+    found = {model: report_gallery.detections(folder, inference, ids) for model, folder in folders.items()}
+    with open_pictures(find_pictures(archives, "val")) as pictures:
+        shown = {title: report_gallery.show(images, people, rows, found, pictures) for title, rows in groups.items()}
+    return {title: made for title, made in shown.items() if made}
+
+
+def _detections(folder: Path) -> Path:
+    """The folder of shards of the split with most images."""
+    splits = sorted(path for path in folder.glob("*") if path.is_dir())
+    return max(splits, key=lambda split: len(report_gallery.looked_at(split)), default=folder)
+
+
+def facts(
+    arguments: argparse.Namespace, settings: params.Params, truth: tuple[Images, People] | None
+) -> list[tuple[str, str]]:
+    """What the run was about: data, network, programs."""
+    told = [("data set", settings.dataset.name), ("protocol", settings.pack.protocol)]
+    for split in ("train", "val"):
+        path = arguments.data / "packed" / f"{split}.h5"
+        if path.exists():
+            with open_packed(path) as packed:
+                told.append((f"packed/{split}.h5", f"{len(packed.image_ids):,} pictures, {len(packed):,} samples"))
+    if truth:
+        told.append(("validation set", f"{len(truth[0]):,} pictures, {len(truth[1]):,} people with keypoints"))
+    described = arguments.models / THIS_RUN / "model.yaml"
+    if described.exists():
+        model = yaml.safe_load(described.read_text(encoding="utf-8"))
+        told.append(("model", ", ".join(f"{key} {value}" for key, value in model.items())))
+    train = settings.train
+    told.append(("training", f"{train.epochs} epochs, batch {train.batch_size}, {train.optimizer}, {train.precision}"))
+    told.append(
+        ("programs", ", ".join(f"{name} {version}" for name, version in report_data.library_versions().items()))
+    )
+    return told
+
+
+def write(page: Page, output: Path) -> None:
+    """index.html, report.md and the charts as files."""
+    with whole_folder(output) as folder:
+        (folder / "index.html").write_text(to_html(page), encoding="utf-8")
+        (folder / "report.md").write_text(to_markdown(page), encoding="utf-8")
+        (folder / "figures").mkdir()
+        for block in page.blocks:
+            for chart in block.charts if isinstance(block, Charts) else ():
+                (folder / "figures" / f"{chart.name}.svg").write_bytes(chart.svg)
+
+
+def main() -> None:
+    """Command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--results", type=Path, required=True, help="folder with what the stages left: results")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data set, data/<name>")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of models")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write, results/report")
+    cli.run(report, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The report: what it reads, what it says, and that its page needs nothing else."""
+
+import json
+import re
+import shutil
+from argparse import Namespace
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+from stages import params
+from stages.openpose import published, report_blocks, report_charts, report_data, report_gallery, report_page
+from stages.openpose.errors import InputError
+from stages.openpose.report_data import Evaluation
+from stages.report import report
+
+METRICS = {"AP": 0.5123, "AP50": 0.8, "AP75": 0.5, "APm": 0.4, "APl": None, "AR": 0.6, "AP_low": 0.48, "AP_high": 0.55}
+
+
+def evaluation(model="trained", split="val", leaked=0, **more):
+    metrics = {name: dict(METRICS) for name in report_data.INFERENCES}
+    known = None if leaked is None else bool(leaked)
+    metrics |= {"images": 3, "people": 4, "leaked_images": leaked, "contaminated": known, "protocol": "clean"}
+    return Evaluation(model, split, {**metrics, "trained_on": "the packed files", **more})
+
+
+def person(image_id, x, **more):
+    keypoints = [value for k in range(17) for value in (x + 2 * k, 20 + 3 * k, 2)]
+    return {"image_id": image_id, "category_id": 1, "keypoints": keypoints, **more}
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A folder with what all stages leave behind, of a data set of three pictures."""
+    data, results = tmp_path / "data", tmp_path / "results"
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for image_id in (1, 2, 3):
+        cv2.imwrite(str(pictures / f"{image_id}.jpg"), np.full((90, 120, 3), 60 * image_id, np.uint8))
+    write(data / "archives/val.folder", f"{pictures}\n")
+    people = [person(i, 10 * i, id=i, iscrowd=0, area=900, bbox=[10, 10, 60, 60], num_keypoints=17) for i in (1, 2, 3)]
+    images = [{"id": i, "file_name": f"{i}.jpg", "height": 90, "width": 120} for i in (1, 2, 3)]
+    categories = [{"id": 1, "name": "person"}]
+    write(data / "annotations/val.json", {"images": images, "annotations": people, "categories": categories})
+    for shard, ids in enumerate(([1, 3], [2])):
+        folder = results / f"detect/trained/val/{shard}"
+        write(folder / "images.json", ids)
+        for name in report_data.INFERENCES:
+            write(folder / f"{name}.json", [person(i, 12 * i, score=0.7) for i in ids if i != 3])
+    for split in ("val", "val1k"):
+        write(results / f"evaluate/trained/{split}.json", evaluation().metrics)
+        tables = results / f"evaluate/trained/{split}"
+        heads = [f"{name}_{oks}" for name in report_data.INFERENCES for oks in (50, 75)]
+        write(tables / "pr.csv", f"recall,{','.join(heads)}\n0.0{',1.0' * 6}\n1.0{',0.2' * 6}\n")
+        write(tables / "oks.csv", "oks_from,single,multi,multi_flip\n0.0,1,1,1\n0.5,2,2,2\n")
+        write(tables / "worst.csv", "image_id,file_name,people,found,lost_oks\n3,3.jpg,1,0,1.0\n2,2.jpg,1,1,0.4\n")
+    write(results / "train/log.csv", "epoch,samples,loss,val_loss,val_pafs\n1,10,5.0,6.0,2.0\n2,20,4.0,5.0,1.5\n")
+    run = {"seconds": 125.0, "cpu_seconds": 240.0, "peak_memory_mb": 2100.0, "samples_per_s": 80.5}
+    write(results / "runs/train.json", run)
+    params.use("tiny", tmp_path / "params.yaml", ["report.gallery_images=3"])
+    return Namespace(
+        params=tmp_path / "params.yaml",
+        results=results,
+        data=data,
+        models=tmp_path / "models",
+        output=results / "report",
+    )
+
+
+class Links(HTMLParser):
+    """Every address in a page, and every tag that was opened but not closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.addresses, self.open = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "link", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_page_needs_nothing_else_and_is_well_formed(made):
+    report(made)
+    text = (made.output / "index.html").read_text()
+    page = Links(text)
+    assert page.open == []
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert not re.search(r"url\(|@import|<script", text)
+    anchors = {address[1:] for address in page.addresses if address.startswith("#")}
+    assert anchors == set(re.findall(r'<h2 id="([^"]+)"', text))
+
+
+def test_page_and_markdown_hold_figures_curves_and_pictures(made):
+    facts = report(made)
+    assert facts == {"evaluations": 2}
+    text, markdown = (made.output / "index.html").read_text(), (made.output / "report.md").read_text()
+    for said in ("51.2 [48.0, 55.0]", "58.4", "58.9", "not measured here", "2 min 05 s", "samples_per_s 80.5", "Clean"):
+        assert said in text
+        assert said in markdown
+    assert text.count("data:image/svg+xml") == len(list((made.output / "figures").glob("*.svg"))) == 5
+    # three pictures spread evenly and the worst one, each labelled and found
+    assert text.count("data:image/jpeg") == 8
+    assert "found by trained: 0" in text
+    assert all((made.output / link).exists() for link in re.findall(r"\]\((figures/[^)]+)\)", markdown))
+
+
+def test_same_results_give_the_same_report(made):
+    report(made)
+    first = {path.name: path.read_bytes() for path in made.output.rglob("*.*")}
+    report(made)
+    assert {path.name: path.read_bytes() for path in made.output.rglob("*.*")} == first
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["results/evaluate", "results/detect", "results/train", "results/runs", "data", "data/archives", "results"],
+)
+def test_what_is_missing_is_left_out(made, missing):
+    shutil.rmtree(made.results.parent / missing)
+    report(made)
+    Links((made.output / "index.html").read_text())
+    nothing = "Nothing has been evaluated" in (made.output / "report.md").read_text()
+    assert nothing == (missing in ("results/evaluate", "results"))
+
+
+def test_damaged_metrics_are_named(made):
+    (made.results / "evaluate/trained/val.json").write_text("{")
+    with pytest.raises(InputError, match=r"trained/val\.json: expected JSON"):
+        report(made)
+    assert not made.output.exists()
+
+
+def test_leaked_pictures_are_said_first_and_counted():
+    box = report_page.verdict([evaluation(), evaluation(split="val1k", leaked=7)])
+    assert (box.tone, "trained on val1k: 7 of its pictures" in box.text) == ("bad", True)
+    assert report_page.verdict([evaluation()]).tone == "good"
+    assert report_page.verdict([evaluation(), evaluation("other", leaked=None)]).tone == "unknown"
+    table = report_page.audit([evaluation(leaked=7), evaluation("other", leaked=None)])
+    assert [row[-2:] for row in table.rows] == [["7", "contaminated"], ["not known", "not known"]]
+
+
+def test_published_rows_stand_as_in_the_facts():
+    known = {(row.val1k, row.val) for row in published.ROWS}
+    assert known == {(58.4, None), (56.3, 58.9), (58.9, 59.0), (48.6, None), (57.0, None), (42.8, None)}
+    reference = next(row for row in published.ROWS if row.model == "reference")
+    assert "58.2" in reference.notes[0]
+
+
+def test_model_with_a_published_row_is_measured_in_that_row_and_others_get_their_own():
+    several = [evaluation(), evaluation(split="val1k"), evaluation("openpose", leaked=None), evaluation("mine")]
+    table = report_page.comparison("coco2014", several)[0]
+    rows = {row[0]: row for row in table.rows}
+    assert rows["OpenPose model, converted to Keras"][1:] == [
+        "56.3", "not measured here", "58.9", "51.2 [48.0, 55.0]", "clean", "not known",
+    ]  # fmt: skip
+    assert rows["this run"][1:] == ["–", "51.2 [48.0, 55.0]", "–", "51.2 [48.0, 55.0]", "clean", "0 / 0"]
+    assert rows["mine"][2] == "not measured here"
+    assert [table.rows[index][0] for index in table.strong] == ["this run"]
+    assert rows["keras-openpose-reproduce (the reference) (1) (2)"][1] == "58.9"
+
+
+def test_other_data_than_coco_2014_is_not_to_be_compared():
+    blocks = report_page.comparison("sample", [evaluation()])
+    assert "must not be compared" in blocks[0].text
+    assert len(report_page.comparison("coco2014", [evaluation()])) == 1
+
+
+def test_text_of_others_cannot_become_markup():
+    page = report_blocks.Page("<b>", "a & b", [report_blocks.Table(["<i>"], [["<script>x</script>"]])])
+    text = report_blocks.to_html(page)
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_evaluations_come_in_reading_order(tmp_path):
+    for name in ("b/val", "b/val1k", "trained/val", "a/val"):
+        write(tmp_path / f"{name}.json", {})
+    found = [(one.model, one.split) for one in report_data.read_evaluations(tmp_path, "trained")]
+    assert found == [("trained", "val"), ("a", "val"), ("b", "val1k"), ("b", "val")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (7260, "2 h 01 min")]
+)
+def test_duration_is_said_as_people_say_it(seconds, said):
+    assert report_data.duration(seconds) == said
+
+
+def test_skeleton_is_drawn_where_the_keypoints_are():
+    grey = np.full((200, 300, 3), 128, np.uint8)
+    keypoints = np.array(person(1, 100)["keypoints"], float).reshape(1, 17, 3)
+    shown = cv2.imdecode(np.frombuffer(report_gallery.draw(grey, keypoints), np.uint8), cv2.IMREAD_COLOR).astype(int)
+    changed = np.argwhere(np.abs(shown - 128).max(axis=2) > 40)
+    low, high = keypoints[0, :, 1::-1].min(axis=0), keypoints[0, :, 1::-1].max(axis=0)
+    assert (changed >= low - 8).all()
+    assert (changed <= high + 8).all()
+    assert (np.abs(shown[keypoints[0, :, 1].astype(int), keypoints[0, :, 0].astype(int)] - 128).max(axis=1) > 40).all()
+    unseen = report_gallery.draw(grey, keypoints * [1, 1, 0])
+    assert unseen == report_gallery.draw(grey, keypoints[:0])
+
+
+def test_large_pictures_shrink_and_small_ones_stay():
+    def size(height, width):
+        jpeg = report_gallery.draw(np.zeros((height, width, 3), np.uint8), np.zeros((0, 17, 3)))
+        return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[:2]
+
+    assert size(90, 120) == (90, 120)
+    assert size(1040, 1040) == (460, 460)
+    assert size(100, 1040) == (50, 520)
+
+
+def test_charts_of_unfinished_tables_are_drawn_or_left_out():
+    assert report_charts.loss_charts([]) == []
+    log = [{"epoch": "1", "loss": "2.0", "val_loss": ""}, {"epoch": "2", "loss": "1.0", "val_loss": ""}]
+    assert [chart.name for chart in report_charts.loss_charts(log)] == ["loss"]
+    assert report_charts.precision_chart(evaluation()) == []
+    groups = [
+        {"inference": "multi", "group": "people 2-3", "AP": ""},
+        {"inference": "multi", "group": "all", "AP": "0.5"},
+    ]
+    chart = report_charts.group_chart(Evaluation("m", "val", {"multi": METRICS}, {"groups": groups}))[0]
+    assert b"2 to 3 people" in chart.svg
