@@ -162,9 +162,9 @@ def _fault(path: Path | str, one: Any, rows: dict[int, int]) -> str:
     return f"{name}: expected 51 numbers in `keypoints` (17 times x, y, visibility) and 4 in `bbox`"
 
 
-def labelled_keypoints(one: dict[str, Any]) -> int:
-    """Number of labelled keypoints of an annotation; crowd regions have none by definition."""
-    return 0 if one.get("iscrowd") else sum(v > 0 for v in one["keypoints"][2::3])
+def is_labelled(one: dict[str, Any]) -> bool:
+    """Whether an annotation is a person with at least one labelled keypoint; a crowd region never is."""
+    return not one.get("iscrowd") and any(one["keypoints"][2::3])
 
 
 def read_people(path: Path | str, images: Images, *, file_order: bool = False) -> People:
@@ -181,9 +181,9 @@ def read_people(path: Path | str, images: Images, *, file_order: bool = False) -
     for row, one in each_person(path, images):
         box = one["bbox"]
         last_extent[row] = max(box[2], box[3])
+        if not is_labelled(one):
+            continue
         try:
-            if not labelled_keypoints(one):
-                continue
             points.extend(one["keypoints"])
             boxes.extend(box)
             areas.append(one.get("area", box[2] * box[3]))

@@ -8,8 +8,8 @@ Deviation from the reference: it subtracts only people annotated earlier than th
 region (FACTS 9.4). Here the order does not matter; crowds come last in COCO's files, where both give the same.
 """
 
-from array import array
-from collections.abc import Iterator
+import marshal
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from stages.openpose.annotations import Images, each_person, labelled_keypoints, read_images
+from stages.openpose.annotations import Images, each_person, is_labelled, read_images
 from stages.openpose.compiled import jit
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
@@ -28,44 +28,61 @@ FORMAT = "openpose-masks"
 VERSION = 1
 
 
-def unsupervised_rle(hidden: list[Any], labelled: list[Any], crowds: list[Any], hw: tuple[int, int]) -> bytes:
-    """The region of an image that must not be learned from, as COCO's compressed RLE; b"" for none.
+def unsupervised_rle(hidden: list[bytes], labelled: list[bytes], crowds: list[bytes], hw: tuple[int, int]) -> bytes:
+    """The region of an image that must not be learned from; b"" for none. All regions are compressed RLEs.
 
     Args:
-        hidden: segmentations of people without labelled keypoints.
-        labelled: segmentations of people with keypoints (only looked at where there are crowds).
-        crowds: segmentations of crowd regions.
+        hidden: of people without labelled keypoints.
+        labelled: of people with keypoints (only looked at where there are crowds).
+        crowds: of crowd regions.
         hw: (height, width) of the image, pixels.
-
-    A segmentation is what COCO has: a list of polygons, an RLE, or, where there is none, a box (x, y, width, height).
     """
-    regions = [rle for one in hidden for rle in _rles(one, hw)]
     if crowds:
-        crowd = [rle for one in crowds for rle in _rles(one, hw)]
-        people = [rle for one in labelled for rle in _rles(one, hw)]
-        regions.append(_minus(coco_mask.merge(crowd), people))
-    if not regions:
-        return b""
-    union = coco_mask.merge(regions)
-    return union["counts"] if coco_mask.area(union) else b""
+        hidden = [*hidden, _minus(_union(crowds, hw), labelled, hw)]
+    union = _union(hidden, hw) if hidden else b""
+    return union if len(_first_numbers(union, 2)[0]) > 1 else b""
 
 
-def _rles(segmentation: Any, hw: tuple[int, int]) -> list[dict[str, Any]]:
-    if not isinstance(segmentation, dict):
-        return coco_mask.frPyObjects(segmentation, *hw)
-    counts = segmentation["counts"]
-    runs = _runs(counts) if isinstance(counts, bytes) else np.array(counts, np.int64)
-    if tuple(segmentation["size"]) != hw or runs.min() < 0 or runs.sum() != hw[0] * hw[1]:
-        raise ValueError(f"its RLE covers {runs.sum()} pixels of a size {segmentation['size']}")
-    return [segmentation if isinstance(counts, bytes) else coco_mask.frPyObjects(segmentation, *hw)]
+def segment_rles(path: Path | str, one: dict[str, Any], hw: tuple[int, int]) -> list[bytes]:
+    """The segment of an annotation as compressed RLEs whose union it is: its polygons, its RLE, or else its box.
+
+    Raises:
+        InputError: the segmentation is neither polygons nor an RLE of the image's size.
+    """
+    segment = one.get("segmentation") or [_box_polygon(one["bbox"])]
+    try:
+        if isinstance(segment, dict):
+            return [_checked_rle(segment, hw)]
+        return [rle["counts"] for rle in coco_mask.frPyObjects(segment, *hw)]
+    except Exception as problem:  # pycocotools raises bare Exceptions
+        raise InputError(
+            f"{path}: annotation {one.get('id')} of image {one.get('image_id')}: its segmentation is neither polygons nor "
+            f"an RLE of the image's size ({type(problem).__name__}: {problem})"
+        ) from None
 
 
-def _minus(region: dict[str, Any], others: list[dict[str, Any]]) -> dict[str, Any]:
-    if not others:
-        return region
-    union = coco_mask.merge(others)
-    outside = {"size": union["size"], "counts": complement(union["counts"])}
-    return coco_mask.merge([region, outside], intersect=True)
+def _box_polygon(box: list[float]) -> list[float]:
+    x, y, width, height = box
+    return [x, y, x + width, y, x + width, y + height, x, y + height]
+
+
+def _checked_rle(rle: dict[str, Any], hw: tuple[int, int]) -> bytes:
+    size, counts = rle["size"], rle["counts"]
+    packed = isinstance(counts, str)
+    runs = _runs(counts.encode()) if packed else np.array(counts, np.int64)
+    if tuple(size) != hw or runs.min() < 0 or runs.sum() != hw[0] * hw[1]:
+        raise ValueError(f"the RLE covers {runs.sum()} pixels of a size {size}")
+    return counts.encode() if packed else coco_mask.frPyObjects(rle, *hw)["counts"]
+
+
+def _union(regions: list[bytes], hw: tuple[int, int], *, intersect: bool = False) -> bytes:
+    if len(regions) == 1:
+        return regions[0]
+    return coco_mask.merge([{"size": hw, "counts": counts} for counts in regions], intersect=intersect)["counts"]
+
+
+def _minus(region: bytes, others: list[bytes], hw: tuple[int, int]) -> bytes:
+    return _union([region, complement(_union(others, hw))], hw, intersect=True) if others else region
 
 
 def complement(counts: bytes) -> bytes:
@@ -156,43 +173,29 @@ def shard_rows(count: int, shard: int, shards: int) -> range:
 
 def unsupervised_regions(path: Path | str, images: Images, rows: range) -> Iterator[tuple[int, bytes]]:
     """Yield (row of the image, unsupervised_rle) for the images of `rows` that have such a region, rows ascending."""
+    return regions_of(path, images, ((row, one) for row, one in each_person(path, images) if row in rows))
+
+
+def regions_of(
+    path: Path | str, images: Images, people: Iterable[tuple[int, dict[str, Any]]]
+) -> Iterator[tuple[int, bytes]]:
+    """The same of annotations (row of the image, annotation) that are given; InputError names a bad segmentation."""
     found: dict[int, tuple[list, list, list]] = {}
-    for row, one in each_person(path, images):
-        if row in rows:
-            kind = 2 if one.get("iscrowd") else int(labelled_keypoints(one) > 0)
-            found.setdefault(row, ([], [], []))[kind].append((one.get("id"), _segmentation(path, one)))
+    sizes = list(map(tuple, images.sizes.tolist()))
+    for row, one in people:
+        hidden, labelled, crowds = found.setdefault(row, ([], [], []))
+        if is_labelled(one):
+            # Needed beside crowds only: kept as bytes, a third of the memory of lists of numbers, until crowds are known.
+            labelled.append(marshal.dumps(one))
+        else:
+            (crowds if one.get("iscrowd") else hidden).extend(segment_rles(path, one, sizes[row]))
     for row in sorted(found):
         hidden, labelled, crowds = found.pop(row)
-        if not hidden and not crowds:
-            continue
-        kinds = [[segmentation for _, segmentation in kind] for kind in (hidden, labelled, crowds)]
-        try:
-            rle = unsupervised_rle(*kinds, tuple(images.sizes[row].tolist()))
-        except Exception as problem:  # pycocotools raises bare Exceptions
-            names = ", ".join(str(name) for kind in (hidden, labelled, crowds) for name, _ in kind)
-            raise InputError(
-                f"{path}: image {images.ids[row]}: a segmentation of its annotations ({names}) is neither polygons nor "
-                f"an RLE of the image's size: {problem}"
-            ) from None
-        if rle:
+        beside = (
+            [rle for one in labelled for rle in segment_rles(path, marshal.loads(one), sizes[row])] if crowds else []
+        )
+        if rle := unsupervised_rle(hidden, beside, crowds, sizes[row]):
             yield row, rle
-
-
-def _segmentation(path: Path | str, one: dict[str, Any]) -> Any:
-    """The segmentation, or the box where there is none; polygons as packed numbers, a quarter of a list's memory."""
-    given = one.get("segmentation")
-    if not given:
-        return np.array([one["bbox"]], np.float64)
-    if isinstance(given, dict):
-        counts = given.get("counts")
-        return {"size": given.get("size"), "counts": counts.encode() if isinstance(counts, str) else counts}
-    try:
-        return [array("d", polygon) for polygon in given]
-    except TypeError:
-        raise InputError(
-            f"{path}: annotation {one.get('id')}: expected `segmentation` to be polygons or an RLE, "
-            f"found {str(given)[:60]}"
-        ) from None
 
 
 def write_masks(path: Path, annotations: Path, shard: int, shards: int) -> dict[str, int]:

@@ -150,6 +150,7 @@ class Packed:
         path: of the file.
         provenance: dict, see the module.
         image_ids: int64 [N]. sizes: int32 [N, 2] (height, width). sources: uint8 [N], 0 train, 1 val.
+        people_counts: int64 [N], labelled people of each image.
         sample_image: int32 [S], ascending. sample_person: int32 [S], counted within the image.
         centres: float64 [S, 2] (x, y) in pixels. scales: float64 [S], box height / 368.
     """
@@ -168,6 +169,7 @@ class Packed:
             names = ("jpeg/bytes", "mask/bytes", "people/parts")
             self._start = {name: file[name].id.get_offset() or 0 for name in names}
             self._offset = {name: file[f"{name.split('/')[0]}/offset"][:] for name in names}
+            self.people_counts = np.diff(self._offset["people/parts"])
         self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def __len__(self) -> int:
@@ -244,7 +246,6 @@ def _open_checked(path: Path) -> h5py.File:
 def describe(packed: Packed) -> str:
     """What a packed file holds, as lines of text."""
     sizes = packed._offset["jpeg/bytes"][-1], packed._offset["mask/bytes"][-1]
-    people = int(packed._offset["people/parts"][-1])
     images, samples = len(packed.image_ids), len(packed)
     by_source = ", ".join(f"{(packed.sources == i).sum()} of {name}" for i, name in enumerate(SOURCES))
     masked = int((np.diff(packed._offset["mask/bytes"]) > 0).sum())
@@ -252,7 +253,7 @@ def describe(packed: Packed) -> str:
         f"{packed.path}: {FORMAT} version {VERSION}",
         f"images   {images} ({by_source}), {sizes[0]} bytes of JPEG",
         f"samples  {samples} main persons, {os.stat(packed.path).st_size / max(samples, 1):.0f} bytes a sample",
-        f"people   {people} labelled, at most {np.diff(packed._offset['people/parts'], prepend=0).max()} in an image",
+        f"people   {packed.people_counts.sum()} labelled, at most {packed.people_counts.max(initial=0)} in an image",
         f"masks    {masked} images have a region not to learn from, {sizes[1]} bytes",
     ]
     lines += [f"{key:<9}{value}" for key, value in packed.provenance.items()]

@@ -103,14 +103,14 @@ def test_masks_come_back_and_are_none_where_all_may_be_learned_from(file):
 def test_plain_h5py_reads_a_record_in_five_lines(data, file):
     i = 2
     with h5py.File(data / "train.h5") as f:
-        picture, region, people = (
-            slice(*f[name][i : i + 2]) for name in ("jpeg/offset", "mask/offset", "people/offset")
-        )
-        bgr = cv2.imdecode(f["jpeg/bytes"][picture], cv2.IMREAD_COLOR)
-        masked = coco_mask.decode({"size": f["images/size"][i], "counts": f["mask/bytes"][region].tobytes()})
-        parts = f["people/parts"][people]  # [P, 18, 3]: x, y, 0 hidden / 1 visible / 2 absent
+        a, b = f["jpeg/offset"][i : i + 2]
+        bgr = cv2.imdecode(f["jpeg/bytes"][a:b], cv2.IMREAD_COLOR)
+        c, d = f["people/offset"][i : i + 2]
+        parts = f["people/parts"][c:d]  # [P, 18, 3]: x, y, 0 hidden / 1 visible / 2 absent
+        e, g = f["mask/offset"][i : i + 2]
+        region = {"size": f["images/size"][i].tolist(), "counts": f["mask/bytes"][e:g].tobytes()}
     np.testing.assert_array_equal(bgr, file.image(i))
-    np.testing.assert_array_equal(masked == 0, file.mask_miss(i) == 255)
+    np.testing.assert_array_equal(coco_mask.decode(region) == 0, file.mask_miss(i) == 255)
     np.testing.assert_array_equal(parts, file.parts(i))
 
 

@@ -1,0 +1,94 @@
+"""Crowd masks: images a second, the reference's way (pictures opened, two PNGs an image) against run-length arithmetic.
+
+python -m benchmarks.masks
+"""
+
+import argparse
+import contextlib
+import io
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from pycocotools.coco import COCO
+
+from benchmarks.timing import interleaved, print_table
+from stages.openpose import annotations, crowd_masks
+from stages.openpose.pictures import decode_bgr, open_pictures
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini")
+    chosen = arguments.parse_args()
+    rounds, sample, coco_mini = chosen.rounds, chosen.data, SHARED / "coco-mini"
+    rows = []
+    if coco_mini.exists():
+        path = coco_mini / "annotations" / "person_keypoints.json"
+        rows += compare("coco-mini", path, coco_mini / "images", rounds)
+    if (sample / "archives" / "val.zip").exists():
+        rows += compare(
+            f"{sample.name} val", sample / "annotations" / "val.json", sample / "archives" / "val.zip", rounds
+        )
+    print_table(rows)
+
+
+def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tuple[str, float, float, str]]:
+    """Rows for all images and for those with people (loop alone), and for the whole stage with reading and writing."""
+    coco = quiet_coco(path)
+    everybody = sorted(coco.imgs)
+    peopled = [image_id for image_id in everybody if coco.getAnnIds(imgIds=image_id)]
+    images = annotations.read_images(path)
+    found = [(row, one) for row, one in annotations.each_person(path, images)]
+    with tempfile.TemporaryDirectory() as folder, open_pictures(picture_source) as pictures:
+        target = Path(folder)
+        seconds = interleaved(
+            {
+                "reference, all": lambda: reference(coco, everybody, pictures, target),
+                "ours, all": lambda: list(crowd_masks.regions_of(path, images, found)),
+                "reference, peopled": lambda: reference(coco, peopled, pictures, target),
+                "reference, stage": lambda: reference(quiet_coco(path), everybody, pictures, target),
+                "ours, stage": lambda: crowd_masks.write_masks(target / "train-0.h5", path, 0, 1),
+            },
+            rounds,
+        )
+    seconds["ours, peopled"] = seconds["ours, all"]  # images without people cost nothing
+    kinds = {
+        "all": ("masks", len(everybody)),
+        "peopled": ("masks, images with people", len(peopled)),
+        "stage": ("annotations to file", len(everybody)),
+    }
+    return [
+        (f"{name}: {what} ({n} images)", n / seconds[f"reference, {key}"], n / seconds[f"ours, {key}"], "images/s")
+        for key, (what, n) in kinds.items()
+    ]
+
+
+def quiet_coco(path: Path) -> COCO:
+    with contextlib.redirect_stdout(io.StringIO()):
+        return COCO(str(path))
+
+
+def reference(coco: COCO, image_ids: list[int], pictures, target: Path) -> None:
+    """The reference's method (FACTS 4): every picture decoded for its shape, every mask unpacked, two PNGs written."""
+    for image_id in image_ids:
+        shape = decode_bgr(pictures.read(coco.imgs[image_id]["file_name"]), str(image_id)).shape[:2]
+        everyone, missed, crowd = (np.zeros(shape, np.uint8) for _ in range(3))
+        for one in coco.loadAnns(coco.getAnnIds(imgIds=image_id)):
+            mask = coco.annToMask(one)
+            if one["iscrowd"]:
+                crowd |= mask & ~everyone
+                continue
+            everyone |= mask
+            if one["num_keypoints"] == 0:
+                missed |= mask
+        cv2.imwrite(str(target / f"mask_miss_{image_id}.png"), (1 - (missed | crowd)) * 255)
+        cv2.imwrite(str(target / f"mask_all_{image_id}.png"), (everyone | crowd) * 255)
+
+
+if __name__ == "__main__":
+    main()

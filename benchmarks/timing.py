@@ -1,0 +1,27 @@
+"""Timing two ways of doing the same work in one process, turn by turn, so that a busy machine slows both alike."""
+
+import gc
+import time
+from collections.abc import Callable
+from statistics import median
+
+
+def interleaved(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each of `ways`, called in turn `rounds` times after one unmeasured call each."""
+    for way in ways.values():
+        way()
+    gc.freeze()  # what exists by now (annotations, for example) costs no later collection
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            started = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: median(values) for name, values in seconds.items()}
+
+
+def print_table(rows: list[tuple[str, float, float, str]]) -> None:
+    """Print (what, reference, ours, unit) rows with their ratio, larger = better, as a Markdown table."""
+    print("| what | reference | ours | unit | ratio |\n|---|---|---|---|---|")
+    for what, reference, ours, unit in rows:
+        print(f"| {what} | {reference:,.4g} | {ours:,.4g} | {unit} | {ours / reference:.1f}x |")
