@@ -1,0 +1,204 @@
+import csv
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from stages import detect, evaluate
+from stages.openpose import scoring
+from tests.oracle import Oracle
+from tests.test_detect import PEOPLE, SIZES, run, write_dataset, write_params
+
+OUTPUTS = ("single", "multi", "multi_flip")
+
+
+@pytest.fixture(scope="module")
+def detected(tmp_path_factory):
+    """The data set of test_detect and what stage detect found in it, in two shards."""
+    folder = tmp_path_factory.mktemp("detected")
+    write_dataset(folder / "data", PEOPLE, SIZES)
+    (folder / "data/ids").mkdir()
+    (folder / "data/ids/some.txt").write_text("5\n2\n3\n")
+    model = folder / "model"
+    model.mkdir()
+    (model / "model.yaml").write_text("kind: keras\nnetwork: light\n")
+    (model / "weights.weights.h5").write_text("")
+    write_params(folder / "params.yaml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(detect, "load_forward", lambda _: Oracle(PEOPLE, SIZES, 184))
+        for shard in (0, 1):
+            run(
+                patch,
+                detect.main,
+                *("--model", model, "--params", folder / "params.yaml", "--data", folder / "data"),
+                *("--shard", shard, "--output", folder / f"found/val/{shard}"),
+            )
+    return folder
+
+
+@pytest.fixture
+def world(detected, tmp_path):
+    """A copy of `detected` that a test may change."""
+    return shutil.copytree(detected, tmp_path / "world")
+
+
+def score(world, monkeypatch, *options):
+    """Run the stage; its metrics."""
+    run(
+        monkeypatch,
+        evaluate.main,
+        *("--params", world / "params.yaml", "--detections", world / "found", *options),
+        *("--output", world / "scores/val.json", "--plots", world / "scores/val"),
+    )
+    return json.loads((world / "scores/val.json").read_text())
+
+
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_exact_maps_score_nearly_one_with_every_inference(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data")
+    assert metrics["images"] == 5
+    assert metrics["people"] == 5
+    for output in OUTPUTS:
+        assert set(scoring.METRICS) < set(metrics[output])
+        assert metrics[output]["AP"] > 0.9
+        assert metrics[output]["AP_low"] <= metrics[output]["AP"] <= metrics[output]["AP_high"]
+
+
+def test_metrics_are_those_of_pycocotools(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data", "--split", "some")
+    truth = scoring.read_truth(world / "data/annotations/val.json")
+    found = [one for shard in (0, 1) for one in json.loads((world / f"found/val/{shard}/multi.json").read_text())]
+    want, _ = scoring.evaluate(truth, found, [2, 3, 5])
+    assert metrics["images"] == 3
+    assert {name: metrics["multi"][name] for name in want} == pytest.approx(want, abs=1e-6)
+
+
+def test_explicit_paths_give_the_same_as_a_data_folder(world, monkeypatch):
+    by_folder = score(world, monkeypatch, "--data", world / "data", "--split", "some")
+    paths = ["--annotations", world / "data/annotations/val.json", "--ids", world / "data/ids/some.txt"]
+    assert score(world, monkeypatch, *paths) == by_folder
+
+
+def test_two_runs_are_equal_byte_for_byte(world, monkeypatch):
+    def content():
+        score(world, monkeypatch, "--data", world / "data")
+        files = sorted((world / "scores").rglob("*.*"))
+        return {file.name: file.read_bytes() for file in files}
+
+    assert content() == content()
+
+
+def test_tables_hold_what_plots_need(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data")
+    folder = world / "scores/val"
+    curves = table(folder / "pr.csv")
+    assert len(curves) == 101
+    assert set(curves[0]) == {"recall", *(f"{output}_{oks}" for output in OUTPUTS for oks in (50, 75))}
+    mean = np.mean([float(row["multi_50"]) for row in curves])
+    assert mean == pytest.approx(metrics["multi"]["AP50"], abs=1e-5)
+    assert sum(int(row["single"]) for row in table(folder / "oks.csv")) == 5
+    errors = table(folder / "keypoints.csv")
+    assert len(errors) == 3 * 17
+    for row in errors:
+        assert sum(
+            float(row[kind]) for kind in ("good", "jitter", "inversion", "swap", "miss", "absent")
+        ) == pytest.approx(1)
+    groups = {(row["inference"], row["group"]): row for row in table(folder / "groups.csv")}
+    assert float(groups["multi", "all"]["AP"]) == pytest.approx(metrics["multi"]["AP"])
+    assert groups["multi", "people 9+"]["AP"] == ""
+    assert {row["image_id"] for row in table(folder / "worst.csv")} == {"1", "2", "3", "5"}
+
+
+def test_images_that_were_not_looked_at_are_named(world, monkeypatch):
+    (world / "found/val/1/images.json").write_text("[4]")
+    with pytest.raises(SystemExit, match=r"1 of 5 images.*\[2\]"):
+        score(world, monkeypatch, "--data", world / "data")
+    assert not (world / "scores").exists()
+
+
+def test_no_detections_folder_is_named(world, monkeypatch):
+    (world / "found").rename(world / "elsewhere")
+    with pytest.raises(SystemExit, match=r"found: no images\.json"):
+        score(world, monkeypatch, "--data", world / "data")
+
+
+def test_shards_left_over_from_an_earlier_plan_do_not_count(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data")
+    old = world / "found/val/2"
+    old.mkdir()
+    (old / "images.json").write_text("[1, 2]")
+    for output in OUTPUTS:
+        (old / f"{output}.json").write_text("[]")
+    assert score(world, monkeypatch, "--data", world / "data") == metrics
+
+
+def test_an_image_in_two_shards_is_an_error(world, monkeypatch):
+    (world / "found/val/1/images.json").write_text("[1, 2, 4]")
+    with pytest.raises(SystemExit, match=r"image 1 is in .*val/0 and in .*val/1"):
+        score(world, monkeypatch, "--data", world / "data")
+
+
+def packed_with(monkeypatch, ids_by_name):
+    """Let packed files hold the images of `ids_by_name`, by file name."""
+
+    class Packed:
+        def __init__(self, path):
+            self.image_ids = np.array(ids_by_name[path.name])
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr(evaluate, "open_packed", Packed)
+
+
+def test_images_trained_on_make_the_figure_contaminated(world, monkeypatch):
+    packed_with(monkeypatch, {"train.h5": [2, 100], "val.h5": [3]})
+    packed = ["--train-packed", world / "train.h5", world / "val.h5"]
+    metrics = score(world, monkeypatch, "--data", world / "data", "--split", "some", *packed)
+    assert metrics["leaked_images"] == 2
+    assert metrics["contaminated"] is True
+
+
+def test_a_clean_figure_is_called_clean(world, monkeypatch):
+    packed_with(monkeypatch, {"train.h5": [100, 101], "val.h5": []})
+    packed = ["--train-packed", world / "train.h5", world / "val.h5"]
+    metrics = score(world, monkeypatch, "--data", world / "data", *packed)
+    assert metrics["leaked_images"] == 0
+    assert metrics["contaminated"] is False
+
+
+def test_without_packed_files_nothing_is_claimed(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data")
+    assert metrics["leaked_images"] is None
+    assert metrics["contaminated"] is None
+
+
+def test_of_an_imported_model_only_its_own_statement_is_known(world, monkeypatch):
+    packed_with(monkeypatch, {"train.h5": [100]})
+    for shard in (0, 1):
+        (world / f"found/val/{shard}/model.json").write_text('{"imported": true, "trained_on": "COCO 2017 train"}')
+    metrics = score(world, monkeypatch, "--data", world / "data", "--train-packed", world / "train.h5")
+    assert metrics["contaminated"] is None
+    assert metrics["trained_on"] == "COCO 2017 train"
+
+
+def test_damaged_results_are_named(world, monkeypatch):
+    (world / "found/val/0/multi.json").write_text("[{")
+    with pytest.raises(SystemExit, match=r"val/0/multi\.json"):
+        score(world, monkeypatch, "--data", world / "data")
+
+
+def test_no_samples_of_the_bootstrap_leave_the_interval_open(world, monkeypatch):
+    settings = SimpleNamespace(bootstrap_samples=0, seed=1)
+    truth = scoring.read_truth(world / "data/annotations/val.json")
+    _, matches = scoring.evaluate(truth, [], [1, 2])
+    assert evaluate._gain(matches, matches, settings) == {"AP": 0, "AP_low": None, "AP_high": None}
