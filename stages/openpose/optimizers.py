@@ -1,0 +1,152 @@
+"""Optimizers and learning-rate schedules of training, for any Keras backend.
+
+Added to Keras' own: learning-rate multipliers and weight decay per weight, and a running average of the weights (EMA)
+that never replaces the weights being trained.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from stages.openpose.errors import InputError
+
+REFERENCE_STEP_SAMPLES = 121_746 * 17
+REFERENCE_STEP_FACTOR = 0.333
+WARM_UP_START = 1 / 25
+ONE_CYCLE_END = 1e-3
+
+
+@dataclass(frozen=True)
+class Decay:
+    """Weight decay of kernels; biases and gains have none.
+
+    `meaning`: "decoupled" subtracts rate * amount * kernel (AdamW, arXiv:1711.05101); "caffe" adds amount * kernel to
+    the gradient; "keras" adds 2 * amount * kernel, the gradient of Keras' l2 (FACTS section 2).
+    """
+
+    amount: float
+    meaning: str
+
+    def gradient_share(self) -> float:
+        """What is added to the gradient, as a multiple of the kernel."""
+        return {"decoupled": 0.0, "caffe": 1.0, "keras": 2.0}[self.meaning] * self.amount
+
+    def direct_share(self) -> float:
+        """What is subtracted from the kernel, as a multiple of learning rate and kernel."""
+        return self.amount if self.meaning == "decoupled" else 0.0
+
+
+class _Averaging:
+    """Mixed into a Keras optimizer: multipliers, decay and EMA around its update of one weight."""
+
+    def configure(self, decay: Decay, multipliers: Mapping[str, float], average_momentum: float) -> None:
+        """Set what `update_step` adds; to be called before `build`."""
+        self.decay, self.multipliers, self.average_momentum = decay, dict(multipliers), average_momentum
+
+    def build(self, variables: list) -> None:
+        """Make the optimizer's state for `variables`: Keras' own, and one average a weight."""
+        super().build(variables)
+        self.averages = self.add_optimizer_variables(variables, "average")
+        self.rates = [self.multipliers.get(variable.path, 1.0) for variable in variables]
+        self.decayed = [variable.name == "kernel" for variable in variables]
+
+    def update_step(self, gradient, variable, learning_rate) -> None:
+        """Update one weight and its average."""
+        index = self._get_variable_index(variable)
+        rate = learning_rate * self.rates[index]
+        if self.decayed[index] and self.decay.gradient_share():
+            gradient = gradient + self.decay.gradient_share() * variable
+        if self.decayed[index] and self.decay.direct_share():
+            self.assign_sub(variable, variable * ops.cast(rate * self.decay.direct_share(), variable.dtype))
+        super().update_step(gradient, variable, rate)
+        # Early averages forget fast, so that they start from the weights and not from zero.
+        step = ops.cast(self.iterations, "float32")
+        keep = ops.minimum(self.average_momentum, step / (step + 9.0))
+        average = self.averages[index]
+        self.assign_add(average, (variable - average) * ops.cast(1.0 - keep, average.dtype))
+
+    def finalize_variable_values(self, var_list: list) -> None:
+        """Leave the weights as they are; Keras calls this at the end of every `fit`."""
+
+
+class AveragingAdam(_Averaging, keras.optimizers.Adam):
+    """Adam."""
+
+
+class AveragingSGD(_Averaging, keras.optimizers.SGD):
+    """Stochastic gradient descent."""
+
+
+def make_optimizer(settings, steps: int, multipliers: Mapping[str, float]) -> keras.optimizers.Optimizer:
+    """The optimizer of a run.
+
+    Args:
+        settings: section `train` of the parameters.
+        steps: steps of the whole run, all epochs.
+        multipliers: learning-rate multiplier by weight path; 1 where a weight is not named.
+    """
+    rate = make_schedule(settings, steps)
+    clip = settings.clip_norm or None
+    if settings.optimizer == "adam":
+        optimizer = AveragingAdam(rate, beta_2=0.99, epsilon=1e-8, global_clipnorm=clip)
+    elif settings.optimizer == "sgd":
+        optimizer = AveragingSGD(rate, momentum=0.9, global_clipnorm=clip)
+    else:
+        raise InputError(f"`train.optimizer`: expected adam or sgd, found {settings.optimizer!r}")
+    optimizer.configure(Decay(settings.weight_decay, settings.decay_meaning), multipliers, settings.average_momentum)
+    return optimizer
+
+
+def make_schedule(settings, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Learning rate by step, for `settings.schedule`: one_cycle, step or constant, each after a linear warm-up."""
+    warm_up = settings.warm_up_samples / settings.batch_size
+    peak = settings.learning_rate
+    if settings.schedule == "one_cycle":
+        return OneCycle(peak, warm_up, steps)
+    if settings.schedule == "step":
+        return Steps(peak, warm_up, REFERENCE_STEP_SAMPLES / settings.batch_size, REFERENCE_STEP_FACTOR)
+    if settings.schedule == "constant":
+        return Steps(peak, warm_up, 1.0, 1.0)
+    raise InputError(f"`train.schedule`: expected one_cycle, step or constant, found {settings.schedule!r}")
+
+
+def _warmed_up(step, warm_up: float):
+    if warm_up <= 0:
+        return 1.0
+    return ops.minimum(1.0, WARM_UP_START + (1.0 - WARM_UP_START) * step / warm_up)
+
+
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to `peak`, then half a cosine down to a thousandth of it at the last step."""
+
+    def __init__(self, peak: float, warm_up: float, steps: int) -> None:
+        self.peak, self.warm_up, self.steps = peak, warm_up, steps
+
+    def __call__(self, step):
+        """Learning rate at `step` (from 0), float32 scalar."""
+        step = ops.cast(step, "float32")
+        progress = ops.clip((step - self.warm_up) / max(self.steps - self.warm_up, 1.0), 0.0, 1.0)
+        height = ONE_CYCLE_END + (1.0 - ONE_CYCLE_END) * 0.5 * (1.0 + ops.cos(progress * 3.141592653589793))
+        return self.peak * height * _warmed_up(step, self.warm_up)
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return {"peak": self.peak, "warm_up": self.warm_up, "steps": self.steps}
+
+
+class Steps(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up to `peak`, then times `factor` after every `every` steps."""
+
+    def __init__(self, peak: float, warm_up: float, every: float, factor: float) -> None:
+        self.peak, self.warm_up, self.every, self.factor = peak, warm_up, every, factor
+
+    def __call__(self, step):
+        """Learning rate at `step` (from 0), float32 scalar."""
+        step = ops.cast(step, "float32")
+        return self.peak * self.factor ** ops.floor(step / self.every) * _warmed_up(step, self.warm_up)
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return {"peak": self.peak, "warm_up": self.warm_up, "every": self.every, "factor": self.factor}

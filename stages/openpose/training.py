@@ -1,0 +1,74 @@
+"""What is trained: masked L2 loss over all stages, around a network.
+
+Sources: FACTS section 3. Deviation: the mask multiplies the squared error once (the reference multiplies both
+prediction and label, which squares the mask where it is neither 0 nor 1).
+"""
+
+import keras
+from keras import ops
+
+KINDS = ("paf", "heat")
+
+
+def masked_l2(prediction, target, mask):
+    """Sum of (prediction - target)^2 * mask over everything, halved: float32 scalar.
+
+    prediction and target [B, h, w, C]; mask [B, h, w, 1], 0..1. The reference's loss is this divided by B.
+    """
+    return 0.5 * ops.sum(ops.square(ops.cast(prediction, "float32") - target) * mask)
+
+
+class LastValue(keras.metrics.Metric):
+    """The value of the last step, as it is: means are made outside, in double precision."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+        self.value = self.add_variable(shape=(), initializer="zeros", name="value")
+
+    def update_state(self, value, sample_weight=None) -> None:
+        """Keep `value`."""
+        self.value.assign(value)
+
+    def result(self):
+        """The value kept."""
+        return ops.convert_to_tensor(self.value)
+
+
+class TrainingModel(keras.Model):
+    """A network with its loss.
+
+    Batches are (pictures, (targets float32 [B, h, w, 57], mask float32 [B, h, w, 1])); targets hold PAFs first.
+    With `parts` > 1 a batch goes through the network in that many slices that do not depend on each other: on a CPU
+    they run side by side, each operation on one thread, faster than one operation on many threads and with the same
+    result on any number of cores.
+    """
+
+    def __init__(self, network: keras.Model, parts: int = 1) -> None:
+        super().__init__(name="training")
+        self.network, self.parts = network, parts
+        stages = range(1, len(network.outputs) // 2 + 1)
+        self.losses_by_output = [LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS]
+
+    def call(self, pictures, training=None) -> list[list]:
+        """Outputs of the network for each slice of the batch."""
+        return [self.network(pictures[i :: self.parts], training=training) for i in range(self.parts)]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Sum of the masked L2 losses of all outputs, divided by the batch size."""
+        (targets, mask), channels = y, self.network.outputs[0].shape[-1]
+        wanted = (targets[..., :channels], targets[..., channels:])
+        batch = ops.cast(ops.shape(mask)[0], "float32")
+        losses = []
+        for output, metric in enumerate(self.losses_by_output):
+            kind = wanted[output % len(KINDS)]
+            slices = [
+                masked_l2(maps[output], kind[i :: self.parts], mask[i :: self.parts]) for i, maps in enumerate(y_pred)
+            ]
+            losses.append(sum(slices) / batch)
+            metric.update_state(losses[-1])
+        return sum(losses)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the losses of the outputs, in the network's order."""
+        return [metric.name for metric in self.losses_by_output]

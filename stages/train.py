@@ -1,0 +1,131 @@
+"""Train a network on a packed file; an interrupted run goes on where it stopped and ends with the same weights.
+
+python -m stages.train --train data/sample/packed/train.h5 --val data/sample/packed/val.h5 --model models/trained \\
+    --log results/train/log.csv --checkpoints results/checkpoints --tensorboard results/tensorboard
+"""
+
+import argparse
+import csv
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from stages import cli, params
+from stages.openpose.checkpoints import CheckpointFolder, code_files, run_key
+from stages.openpose.files import whole_file, whole_folder
+
+WEIGHTS = "weights.weights.h5"
+# Settings that change nothing about the steps that two runs share.
+NOT_IN_KEY = ("epochs", "early_stop_epochs", "checkpoint_every_s")
+
+
+def main() -> None:
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--train", type=Path, required=True, help="packed file to learn from")
+    arguments.add_argument("--val", type=Path, required=True, help="packed file held out; may hold no sample")
+    arguments.add_argument("--model", type=Path, required=True, help="folder to write: weights and model.yaml")
+    arguments.add_argument("--log", type=Path, required=True, help="CSV to write: one line an epoch")
+    arguments.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints of all runs")
+    arguments.add_argument("--tensorboard", type=Path, help="folder for TensorBoard events; none without it")
+    cli.run(stage, arguments.parse_args())
+
+
+def stage(arguments: argparse.Namespace) -> dict:
+    settings = params.load(arguments.params)
+    choose_backend(settings.train)
+    run, network = _prepare(arguments, settings)
+    progress = run.train()
+    write_log(progress.rows, arguments.log)
+    write_model(network, arguments.model)
+    last = progress.rows[-1]
+    print(f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss {last.get('val_loss', 'none')}")
+    return {
+        "samples": progress.samples,
+        "samples_per_s": round(progress.samples / progress.seconds, 1),
+        "train_seconds": round(progress.seconds, 1),
+        "loader_wait_share": round(run.wait_seconds / progress.seconds, 3),
+    }
+
+
+def choose_backend(train: params.Train) -> None:
+    """Set what Keras and TensorFlow read from the environment when they are imported.
+
+    With `batch_parts` the slices of a batch run side by side and each operation gets one thread, so that sums are
+    added in one order on any machine.
+    """
+    os.environ["KERAS_BACKEND"] = train.backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if train.batch_parts > 1:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+
+
+def _prepare(arguments: argparse.Namespace, settings: params.Params) -> tuple:
+    import keras  # here and below: the backend is chosen by now
+
+    from stages.openpose.loader import TrainingBatches, ValidationBatches
+    from stages.openpose.network import build, rate_multipliers
+    from stages.openpose.training_run import TrainingRun
+    from stages.openpose.weights import initialise
+
+    train = settings.train
+    keras.utils.set_random_seed(train.seed)
+    network = build(train.network, precision=train.precision)
+    if train.init:
+        fresh = initialise(network, train.init)
+        print(f"train: {train.init} fills the network" + (f" but {', '.join(fresh)}" if fresh else ""))
+    shared = {"batch_size": train.batch_size, "labels": settings.labels, "augment": settings.augment}
+    shared |= {"corrupt_records": train.corrupt_records}
+    drawn = {"seed": train.seed, "shuffle_images": train.shuffle_images}
+    run = TrainingRun(
+        network,
+        lambda epoch: TrainingBatches(arguments.train, **shared, **drawn, epoch=epoch),
+        ValidationBatches(arguments.val, **shared),
+        train,
+        checkpoints=CheckpointFolder(arguments.checkpoints / _key(arguments, settings)),
+        multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
+        after_epoch=lambda rows: write_log(rows, arguments.log),
+    )
+    return run, network
+
+
+def _key(arguments: argparse.Namespace, settings: params.Params) -> str:
+    """Name of the run's folder of checkpoints: what decides its steps. A one-cycle schedule knows its end."""
+    import keras
+
+    left_out = NOT_IN_KEY if settings.train.schedule != "one_cycle" else NOT_IN_KEY[1:]
+    train = {name: value for name, value in asdict(settings.train).items() if name not in left_out}
+    chosen = {"train": train, "augment": asdict(settings.augment), "labels": asdict(settings.labels)}
+    files = [arguments.train, arguments.val, *code_files()]
+    if settings.train.init:
+        files.append(Path(settings.train.init))
+    return run_key(files, {**chosen, "keras": keras.__version__, "backend": _backend_version()})
+
+
+def _backend_version() -> str:
+    import keras
+
+    name = keras.backend.backend()
+    return f"{name} {sys.modules[name].__version__}"
+
+
+def write_log(rows: list[dict], path: Path) -> None:
+    """The finished epochs as CSV."""
+    with whole_file(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_model(network, folder: Path) -> None:
+    """Weights and what forward.py must know of them."""
+    with whole_folder(folder) as part:
+        network.save_weights(part / WEIGHTS)
+        described = {"kind": "keras", "network": network.name, "file": WEIGHTS, "stride_px": 8}
+        (part / "model.yaml").write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
