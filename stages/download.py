@@ -8,6 +8,7 @@ file.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
@@ -22,6 +23,8 @@ from stages.openpose.sources import parse_sources
 def download(arguments: argparse.Namespace) -> dict:
     """Bring everything that the sources file lists below `arguments.output`."""
     settings = params.load(arguments.params).download
+    given = {name: str(value) for name in ("mirror", "have") if (value := getattr(arguments, name)) is not None}
+    settings = replace(settings, **given)
     sources = Path(settings.sources)
     entries = parse_sources(params.read_yaml(sources), str(sources))
     unknown = set(settings.weights) - {entry.name for entry in entries if entry.group == "weights"}
@@ -52,6 +55,8 @@ def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder of the data set, data/<name>")
+    parser.add_argument("--mirror", help="instead of download.mirror: URL prefix or folder to take files from")
+    parser.add_argument("--have", help="instead of download.have: folder that already holds the archives or pictures")
     cli.run(download, parser.parse_args())
 
 

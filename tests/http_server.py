@@ -11,7 +11,8 @@ class FileServer:
 
     Habits: an int is an error code; "drop" closes after half of what was asked for; "no ranges" sends the whole
     file; "stall" stops sending after half; "no length" sends no Content-Length; "shifted" starts elsewhere than
-    asked. `asked` lists (path, Range header) of every request.
+    asked; "moved" redirects to /elsewhere + path; "busy" asks for another try after a second; "wait for two" answers
+    when two such requests are waiting. `asked` lists (path, Range header) of every request.
     """
 
     def __init__(self):
@@ -20,6 +21,7 @@ class FileServer:
         self.habits: dict[str, list] = defaultdict(list)
         self.asked: list[tuple[str, str | None]] = []
         self.end = threading.Event()
+        self.two = threading.Barrier(2, timeout=5)
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
         self.http.handle_error = lambda *_: None  # clients that hang up are what the tests are about
@@ -44,6 +46,14 @@ class FileServer:
                 asked = self.headers.get("Range")
                 server.asked.append((self.path, asked))
                 habit = server.habits[self.path].pop(0) if server.habits[self.path] else None
+                if habit in ("moved", "busy"):
+                    self.send_response(302 if habit == "moved" else 503)
+                    self.send_header("Location", f"/elsewhere{self.path}")
+                    self.send_header("Retry-After", "1")
+                    self.end_headers()
+                    return
+                if habit == "wait for two":
+                    server.two.wait()
                 if self.path not in server.files or isinstance(habit, int):
                     self.send_error(habit if isinstance(habit, int) else 404)
                     return

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -79,7 +80,7 @@ class Case:
         return self.output
 
     def command(self):
-        return Namespace(params=self.folder / "params.yaml", output=self.output)
+        return Namespace(params=self.folder / "params.yaml", output=self.output, mirror=None, have=None)
 
 
 @pytest.fixture
@@ -179,6 +180,46 @@ def test_kill_in_the_middle_and_the_same_command_again(case):
     case.run()
     assert case.server.asked == [("/zips/train2014.zip", f"bytes={half}-")]
     assert (case.output / "archives/train.zip").read_bytes() == FILES["/zips/train2014.zip"]
+
+
+def test_files_come_side_by_side(case):
+    case.server.habits["/zips/train2014.zip"] = case.server.habits["/zips/val2014.zip"] = [
+        "wait for two",
+        "wait for two",
+    ]
+    case.run()
+    assert not case.server.two.broken
+
+
+def test_ctrl_c_ends_at_once_even_when_the_server_is_silent(case):
+    case.server.habits["/zips/train2014.zip"] = ["stall"]
+    case.write("download.timeout_s=60")
+    command = [
+        sys.executable,
+        "-m",
+        "stages.download",
+        "--params",
+        case.folder / "params.yaml",
+        "--output",
+        case.output,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    half = len(FILES["/zips/train2014.zip"]) // 2
+    wait_until(lambda: [p.stat().st_size for p in (case.output / "partial").glob("train*.part")] == [half], 20)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == "interrupted"
+
+
+def test_mirror_and_have_may_be_given_on_the_command_line(case):
+    case.write()
+    folder = have(case, "/zips/train2014.zip", "/zips/val2014.zip")
+    command = case.command()
+    command.mirror, command.have = case.server.url("/mirror"), folder
+    case.server.files["/mirror/both.zip"] = FILES["/annotations/both.zip"]
+    download(command)
+    assert [path for path, _ in case.server.asked] == ["/mirror/annotations/both.zip", "/mirror/both.zip"]
 
 
 def test_user_sees_one_line_and_no_traceback(case):
@@ -317,7 +358,7 @@ def test_folder_that_should_have_the_data_must_exist(case):
 def test_own_data_is_used_where_it_lies(tmp_path, shared):
     root = shared / "coco-mini"
     params.use("own_data", tmp_path / "params.yaml", [f"download.root={root}"])
-    download(Namespace(params=tmp_path / "params.yaml", output=tmp_path / "own"))
+    download(Namespace(params=tmp_path / "params.yaml", output=tmp_path / "own", mirror=None, have=None))
     assert (tmp_path / "own/archives/val.folder").read_text() == f"{(root / 'images').resolve()}\n"
     assert len(json.loads((tmp_path / "own/annotations/train.json").read_text())["images"]) == 80
 
@@ -325,7 +366,7 @@ def test_own_data_is_used_where_it_lies(tmp_path, shared):
 def test_own_data_preset_asks_for_the_folder(tmp_path):
     params.use("own_data", tmp_path / "params.yaml")
     with pytest.raises(InputError, match=r"no folder path/to/your/data/images; .*download\.root"):
-        download(Namespace(params=tmp_path / "params.yaml", output=tmp_path / "own"))
+        download(Namespace(params=tmp_path / "params.yaml", output=tmp_path / "own", mirror=None, have=None))
 
 
 def test_local_sources_need_no_hash(case):

@@ -125,8 +125,8 @@ def deliver(items: Sequence[Item], output: Path, settings: Settings, advance: Ad
 
 def needed_bytes(items: Sequence[Item]) -> int:
     """Bytes that `deliver` is going to fetch or check, as far as they are known."""
-    sizes = {item.urls or item.local: item.entry.bytes or _size(item.local) for item in items}
-    return sum(sizes.values())
+    counted = [item for item in items if item.urls or item.entry.md5]
+    return sum({item.urls or item.local: item.entry.bytes or _size(item.local) for item in counted}.values())
 
 
 def _size(path: Path | None) -> int:

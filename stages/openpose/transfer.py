@@ -98,9 +98,11 @@ class _Part:
         self.file = open(path, "a+b", buffering=0)  # noqa: SIM115  closed by __exit__
         try:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self.file.close()
             raise InputError(f"{path}: another process is fetching this file; wait for it or end it") from None
+        except OSError:  # a file system without locks
+            pass
         self.md5, self.size = hashlib.md5(usedforsecurity=False), 0
         self.file.seek(0)
         while chunk := self.file.read(CHUNK_BYTES):
@@ -119,7 +121,15 @@ class _Part:
         self.advance(len(chunk))
 
     def write(self, chunk: bytes) -> None:
-        self.file.write(chunk)
+        rest = memoryview(chunk)
+        try:
+            while rest:
+                rest = rest[self.file.write(rest) :]
+        except OSError as problem:
+            self.file.truncate(self.size)
+            raise InputError(
+                f"{self.path}: cannot write: {problem.strerror}; what was received before is kept"
+            ) from None
         self._count(chunk)
 
     def restart(self) -> None:

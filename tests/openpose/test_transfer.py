@@ -1,8 +1,10 @@
 """Transfers over HTTP that break in every way a server can break them."""
 
 import hashlib
+import resource
 from contextlib import suppress
 from threading import Event, Thread
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -137,6 +139,42 @@ def test_tries_that_bring_the_file_further_do_not_count(server, tmp_path, monkey
     fetch(remote(server), tmp_path / "a.zip", Patience(retries=1, timeout_s=1, first_pause_s=0.001))
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
     assert len(server.asked) == 8
+
+
+def test_moved_file_is_followed(server, tmp_path):
+    server.files["/elsewhere/a.zip"] = server.files["/a.zip"]
+    server.habits["/a.zip"] = ["moved", "moved"]
+    server.habits["/elsewhere/a.zip"] = ["drop"]
+    fetch(remote(server), tmp_path / "a.zip", QUICK)
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+
+
+def test_busy_server_gets_the_pause_it_asks_for(server, tmp_path):
+    class Pauses(Event):
+        lengths: ClassVar[list[float]] = []
+
+        def wait(self, timeout=None):
+            self.lengths.append(timeout)
+            return False
+
+    server.habits["/a.zip"] = ["busy", 503, 503]
+    fetch(remote(server), tmp_path / "a.zip", Patience(3, 1, first_pause_s=0.25), stop=Pauses())
+    assert Pauses.lengths == [1.0, 0.5, 1.0], "Retry-After first, then twice as long each time"
+
+
+def test_full_disk_is_named_at_once_and_the_part_kept(server, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"a\.zip\.part: cannot write: File too large"):
+            fetch(remote(server), tmp_path / "a.zip", QUICK)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(server.asked) == 1
+    part = (tmp_path / "a.zip.part").read_bytes()
+    assert part == CONTENT[: len(part)]
+    fetch(remote(server), tmp_path / "a.zip", QUICK)
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
 
 
 def test_silent_server_counts_as_broken(server, tmp_path):
