@@ -56,8 +56,8 @@ def segment_rles(path: Path | str, one: dict[str, Any], hw: tuple[int, int]) -> 
         return [rle["counts"] for rle in coco_mask.frPyObjects(segment, *hw)]
     except Exception as problem:  # pycocotools raises bare Exceptions
         raise InputError(
-            f"{path}: annotation {one.get('id')} of image {one.get('image_id')}: its segmentation is neither polygons nor "
-            f"an RLE of the image's size ({type(problem).__name__}: {problem})"
+            f"{path}: annotation {one.get('id')} of image {one.get('image_id')}: its segmentation is neither polygons "
+            f"nor an RLE of the image's size ({type(problem).__name__}: {problem})"
         ) from None
 
 
@@ -185,15 +185,14 @@ def regions_of(
     for row, one in people:
         hidden, labelled, crowds = found.setdefault(row, ([], [], []))
         if is_labelled(one):
-            # Needed beside crowds only: kept as bytes, a third of the memory of lists of numbers, until crowds are known.
+            # Needed beside crowds only: until these are known kept as bytes, a third of the memory of lists.
             labelled.append(marshal.dumps(one))
         else:
             (crowds if one.get("iscrowd") else hidden).extend(segment_rles(path, one, sizes[row]))
     for row in sorted(found):
         hidden, labelled, crowds = found.pop(row)
-        beside = (
-            [rle for one in labelled for rle in segment_rles(path, marshal.loads(one), sizes[row])] if crowds else []
-        )
+        nearby = map(marshal.loads, labelled if crowds else ())
+        beside = [rle for one in nearby for rle in segment_rles(path, one, sizes[row])]
         if rle := unsupervised_rle(hidden, beside, crowds, sizes[row]):
             yield row, rle
 

@@ -1,0 +1,94 @@
+"""Packing: samples a second and bytes a sample, the reference's way against JPEG bytes once an image.
+
+python -m benchmarks.pack
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+
+from benchmarks.timing import interleaved, print_table
+from stages.openpose import annotations, crowd_masks, packed
+from stages.openpose.pictures import decode_bgr, open_pictures
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini")
+    chosen = arguments.parse_args()
+    rows = []
+    if (coco_mini := SHARED / "coco-mini").exists():
+        path = coco_mini / "annotations" / "person_keypoints.json"
+        rows += compare("coco-mini", path, coco_mini / "images", chosen.rounds)
+    if (chosen.data / "archives" / "val.zip").exists():
+        path = chosen.data / "annotations" / "val.json"
+        rows += compare(f"{chosen.data.name} val", path, chosen.data / "archives" / "val.zip", chosen.rounds)
+    print_table(rows)
+
+
+def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tuple[str, float, float, str]]:
+    """Rows for speed and size; annotations are in memory and the masks are made before, on both sides."""
+    images = annotations.read_images(path)
+    people = annotations.read_people(path, images)
+    samples = annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024)
+    with tempfile.TemporaryDirectory() as folder, open_pictures(picture_source) as pictures:
+        target = Path(folder)
+        crowd_masks.write_masks(target / "train-0.h5", path, 0, 1)
+        masks = crowd_masks.read_masks(target, "train", images.sha256)
+        source = packed.Source("train", images, people, samples, masks, pictures)
+        write_pngs(source, target)
+        seconds = interleaved(
+            {
+                "reference": lambda: reference(source, target, target / "reference.h5"),
+                "ours": lambda: packed.write(target / "ours.h5", [source], {}),
+            },
+            rounds,
+        )
+        size = {way: (target / f"{way}.h5").stat().st_size for way in seconds}
+    n = len(samples)
+    return [
+        (f"{name}: pack ({n} samples)", n / seconds["reference"], n / seconds["ours"], "samples/s"),
+        (f"{name}: samples of a GB", n * 1e9 / size["reference"], n * 1e9 / size["ours"], "samples"),
+        (f"{name}: (kB a sample)", size["reference"] / n / 1e3, size["ours"] / n / 1e3, "kB"),
+    ]
+
+
+def write_pngs(source: packed.Source, target: Path) -> None:
+    """The two mask pictures an image that the reference's mask stage leaves for its packing stage."""
+    for row in np.unique(source.people.image[source.samples]):
+        mask = crowd_masks.mask_miss(
+            source.masks.find(source.images.ids[row]), tuple(source.images.sizes[row].tolist())
+        )
+        for kind in ("miss", "all"):
+            cv2.imwrite(str(target / f"{kind}_{source.images.ids[row]}.png"), mask)
+
+
+def reference(source: packed.Source, target: Path, path: Path) -> None:
+    """The reference's method (FACTS 4, 8): for every sample its decoded picture, a channel of numbers and two masks."""
+    images, people = source.images, source.people
+    with h5py.File(path, "w") as file:
+        group = file.create_group("datum")
+        for number, main in enumerate(source.samples):
+            row = people.image[main]
+            picture = decode_bgr(source.pictures.read(images.file_names[row]), images.file_names[row])
+            masks = [cv2.imread(str(target / f"{kind}_{images.ids[row]}.png"), 0) for kind in ("miss", "all")]
+            numbers = np.zeros((*picture.shape[:2], 1), np.uint8)
+            here = np.flatnonzero(people.image == row)
+            text = people.keypoints[here].astype("<f4").tobytes()[: picture.shape[1]]
+            numbers[0, : len(text), 0] = np.frombuffer(text, np.uint8)
+            layers = np.concatenate([picture, numbers, masks[0][..., None], masks[1][..., None]], axis=2)
+            written = group.create_dataset(f"{number:07d}", data=layers.transpose(2, 0, 1), chunks=None)
+            facts = {"joints": people.keypoints[here].tolist(), "boxes": people.boxes[here].tolist(), "main": int(main)}
+            written.attrs["meta"] = json.dumps(facts)
+
+
+if __name__ == "__main__":
+    main()
