@@ -56,17 +56,15 @@ def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tu
     n = len(samples)
     return [
         (f"{name}: pack ({n} samples)", n / seconds["reference"], n / seconds["ours"], "samples/s"),
-        (f"{name}: samples of a GB", n * 1e9 / size["reference"], n * 1e9 / size["ours"], "samples"),
-        (f"{name}: (kB a sample)", size["reference"] / n / 1e3, size["ours"] / n / 1e3, "kB"),
+        (f"{name}: packed file", size["reference"] / n / 1e3, size["ours"] / n / 1e3, "kB a sample"),
     ]
 
 
 def write_pngs(source: packed.Source, target: Path) -> None:
     """The two mask pictures an image that the reference's mask stage leaves for its packing stage."""
     for row in np.unique(source.people.image[source.samples]):
-        mask = crowd_masks.mask_miss(
-            source.masks.find(source.images.ids[row]), tuple(source.images.sizes[row].tolist())
-        )
+        rle = source.masks.find(source.images.ids[row])
+        mask = crowd_masks.mask_miss(rle, tuple(source.images.sizes[row].tolist()))
         for kind in ("miss", "all"):
             cv2.imwrite(str(target / f"{kind}_{source.images.ids[row]}.png"), mask)
 
