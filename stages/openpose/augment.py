@@ -8,6 +8,7 @@ one; its centre is pixel f * i + (f - 1) / 2.
 Source: FACTS section 4, with the deviations of FACTS 9.2 and 9.8 that the section `augment` of params.yaml names.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from stages.openpose.compiled import jit
 from stages.openpose.skeleton import COCO, Skeleton
 
 OUTSIDE_GREY = 127
+_MIRRORED = list(COCO.mirrored_parts)
 _INTERPOLATION = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
@@ -73,21 +75,26 @@ def affine(drawn: Draw, centre_px: tuple[float, float], scale_provided: float, a
     """
     person = max(scale_provided * NETWORK_HEIGHT_PX, 1.0)
     scale = augment.target_height * augment.crop_px / person * drawn.scale
-    angle = np.deg2rad(drawn.rotation_deg)
-    linear = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    if drawn.flip:
-        linear[0] *= -1
-    centre, target = np.array(centre_px, np.float64), np.full(2, augment.crop_px / 2)
+    angle = math.radians(drawn.rotation_deg)
+    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+    mirror = -1.0 if drawn.flip else 1.0
+    (x, y), (shift_x, shift_y) = centre_px, drawn.shift_px
+    target_x = target_y = augment.crop_px / 2
     if augment.shift_in == "image":
-        centre = centre + drawn.shift_px
+        x, y = x + shift_x, y + shift_y
     else:
-        target = target + drawn.shift_px
-    return np.column_stack([linear, target - linear @ centre])
+        target_x, target_y = target_x + shift_x, target_y + shift_y
+    return np.array(
+        [
+            [mirror * cosine, mirror * sine, target_x - mirror * (cosine * x + sine * y)],
+            [-sine, cosine, target_y - (cosine * y - sine * x)],
+        ]
+    )
 
 
 def affine_scale(matrix: np.ndarray) -> float:
     """Crop pixels per image pixel of a map made by `affine`."""
-    return float(np.hypot(matrix[0, 0], matrix[0, 1]))
+    return math.hypot(matrix[0, 0], matrix[0, 1])
 
 
 def map_parts(parts: np.ndarray, matrix: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
@@ -103,8 +110,8 @@ def map_parts(parts: np.ndarray, matrix: np.ndarray, skeleton: Skeleton = COCO) 
     mapped = np.empty(parts.shape, np.float64)
     mapped[..., :2] = parts[..., :2] @ matrix[:, :2].T + matrix[:, 2]
     mapped[..., 2] = parts[..., 2]
-    if np.linalg.det(matrix[:, :2]) < 0:
-        mapped = mapped[:, list(skeleton.mirrored_parts)]
+    if matrix[0, 0] * matrix[1, 1] < matrix[0, 1] * matrix[1, 0]:
+        mapped = mapped[:, _MIRRORED if skeleton is COCO else list(skeleton.mirrored_parts)]
     return mapped
 
 
@@ -179,36 +186,54 @@ def _warp_mask_cubic(
 
 @jit
 def _cell_means(mask, height, width, back, stride, outside_supervised, out):
-    """Fill `out` with the supervised share of each cell; an empty `mask` means that the whole image is supervised."""
-    cells_y, cells_x = out.shape
-    reach = stride - 1.0
-    outside = 1.0 if outside_supervised else 0.0
-    for i in range(cells_y):
-        for j in range(cells_x):
-            x = back[0, 0] * stride * j + back[0, 1] * stride * i + back[0, 2] + 0.5
-            y = back[1, 0] * stride * j + back[1, 1] * stride * i + back[1, 2] + 0.5
-            low_x = x + min(back[0, 0], 0.0) * reach + min(back[0, 1], 0.0) * reach
-            high_x = x + max(back[0, 0], 0.0) * reach + max(back[0, 1], 0.0) * reach
-            low_y = y + min(back[1, 0], 0.0) * reach + min(back[1, 1], 0.0) * reach
-            high_y = y + max(back[1, 0], 0.0) * reach + max(back[1, 1], 0.0) * reach
-            if high_x < 0 or high_y < 0 or low_x >= width or low_y >= height:
-                out[i, j] = outside
-            elif mask.size == 0 and low_x >= 0 and low_y >= 0 and high_x < width and high_y < height:
-                out[i, j] = 1.0
+    """Fill `out` with the supervised share of each cell; an empty `mask` means that the whole image is supervised.
+
+    Places in the image are whole numbers of 2^-32 pixel: the inner loop then has neither rounding nor floating point.
+    """
+    ax, bx, cx = _fixed(back[0, 0]), _fixed(back[0, 1]), _fixed(back[0, 2] + 0.5)
+    ay, by, cy = _fixed(back[1, 0]), _fixed(back[1, 1]), _fixed(back[1, 2] + 0.5)
+    last = stride - 1
+    outside = 255 if outside_supervised else 0
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            x, y = cx + (ax * j + bx * i) * stride, cy + (ay * j + by * i) * stride
+            left, right = (x + (min(ax, 0) + min(bx, 0)) * last) >> 32, (x + (max(ax, 0) + max(bx, 0)) * last) >> 32
+            top, bottom = (y + (min(ay, 0) + min(by, 0)) * last) >> 32, (y + (max(ay, 0) + max(by, 0)) * last) >> 32
+            if right < 0 or bottom < 0 or left >= width or top >= height:
+                total = outside * stride * stride
+            elif left < 0 or top < 0 or right >= width or bottom >= height:
+                total = _border_cell(mask, height, width, x, y, ax, bx, ay, by, stride, outside)
+            elif mask.size == 0:
+                total = 255 * stride * stride
             else:
-                out[i, j] = _cell_mean(mask, height, width, back, stride, x, y, outside)
+                total = _inner_cell(mask, x, y, ax, bx, ay, by, stride)
+            out[i, j] = total / (255.0 * stride * stride)
 
 
 @jit
-def _cell_mean(mask, height, width, back, stride, x, y, outside):
-    """The supervised share of the cell whose first pixel lies at image pixel (x - 0.5, y - 0.5)."""
-    total = 0.0
+def _fixed(value):
+    return np.int64(np.rint(value * 4294967296.0))
+
+
+@jit
+def _inner_cell(mask, x, y, ax, bx, ay, by, stride):
+    """Sum of the mask over the pixels of a cell that lies inside the image and begins at (x, y)."""
+    total = 0
     for row in range(stride):
         for column in range(stride):
-            u = np.floor(x + back[0, 0] * column + back[0, 1] * row)
-            v = np.floor(y + back[1, 0] * column + back[1, 1] * row)
+            total += mask[(y + ay * column + by * row) >> 32, (x + ax * column + bx * row) >> 32]
+    return total
+
+
+@jit
+def _border_cell(mask, height, width, x, y, ax, bx, ay, by, stride, outside):
+    """The same of a cell that may lie partly outside."""
+    total = 0
+    for row in range(stride):
+        for column in range(stride):
+            u, v = (x + ax * column + bx * row) >> 32, (y + ay * column + by * row) >> 32
             if u < 0 or v < 0 or u >= width or v >= height:
                 total += outside
-            elif mask.size == 0 or mask[int(v), int(u)] > 0:
-                total += 1.0
-    return total / (stride * stride)
+            else:
+                total += 255 if mask.size == 0 else mask[v, u]
+    return total

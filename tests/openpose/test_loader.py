@@ -51,6 +51,23 @@ class Drawn:
         return len(self.read(name))
 
 
+@dataclass(frozen=True)
+class BrightSpot:
+    """One dark picture with a bright spot."""
+
+    x: float
+    y: float
+    path: Path = Path("drawn")
+
+    def read(self, name: str) -> bytes:
+        y, x = np.mgrid[0:240, 0:200]
+        spot = 255 * np.exp(-((x - self.x) ** 2 + (y - self.y) ** 2) / (2 * 6.0**2))
+        return cv2.imencode(".jpg", np.repeat(spot[..., None], 3, axis=2))[1].tobytes()
+
+    def size(self, name: str) -> int:
+        return len(self.read(name))
+
+
 def write_packed(path: Path, people_of: list[int], sizes: list[tuple[int, int]], damaged: str = "") -> Path:
     """A packed file in which image i has `people_of[i]` people, every one a sample."""
     rng = np.random.default_rng(1)
@@ -61,13 +78,19 @@ def write_packed(path: Path, people_of: list[int], sizes: list[tuple[int, int]],
     hw = sizes[of_image].astype(np.float64)
     keypoints = np.dstack([rng.uniform(0, 1, (count, 17, 2)) * hw[:, None, ::-1], rng.integers(0, 3, (count, 17, 1))])
     boxes = np.column_stack([np.zeros((count, 2)), hw[:, 1] / 2, hw[:, 0]])
+    people = People(np.arange(count), of_image, keypoints.astype(np.float32), boxes, boxes[:, 2], np.zeros(images))
+    return write_source(path, sizes, names, people, Drawn(dict(zip(names, sizes.tolist(), strict=True)), damaged))
+
+
+def write_source(path: Path, sizes: np.ndarray, names: list[str], people: People, pictures) -> Path:
+    count = len(names)
     source = packed.Source(
         name="train",
-        images=Images(path, np.arange(images) + 100, sizes, names, np.arange(images), frozenset(), ""),
-        people=People(np.arange(count), of_image, keypoints.astype(np.float32), boxes, boxes[:, 2], np.zeros(images)),
-        samples=np.arange(count),
+        images=Images(path, np.arange(count) + 100, sizes, names, np.arange(count), frozenset(), ""),
+        people=people,
+        samples=np.arange(len(people)),
         masks=Masks(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.uint8)),
-        pictures=Drawn(dict(zip(names, sizes.tolist(), strict=True)), damaged),
+        pictures=pictures,
     )
     packed.write(path, [source], {})
     return path
@@ -252,6 +275,33 @@ def test_reduced_decode_shows_the_same_picture(file):
 def test_parity_never_decodes_at_reduced_size(file):
     batches = training(file, augment=replace(AUGMENT, crop_px=48, interpolation="cubic"))
     assert {batches._samples.decode(0, image).reduced_by for image in range(8)} == {1}
+
+
+def middle(weights: np.ndarray, step: float, offset: float) -> np.ndarray:
+    """Centre of gravity (x, y) of a map whose cell i stands at pixel step * i + offset."""
+    place = np.arange(len(weights)) * step + offset
+    return np.array([(weights.sum(0) * place).sum(), (weights.sum(1) * place).sum()]) / weights.sum()
+
+
+@pytest.mark.parametrize("section", [AUGMENT, replace(AUGMENT, interpolation="cubic"), replace(AUGMENT, crop_px=48)])
+def test_heatmap_stands_where_the_picture_shows_its_keypoint(tmp_path, section):
+    """From the packed file to the batch, flips and reduced decoding included, to half a pixel."""
+    keypoints = np.zeros((1, 17, 3), np.float32)
+    keypoints[0, 9] = 91, 120, 2  # left wrist
+    boxes = np.array([[40.0, 70.0, 100.0, 110.0]])
+    people = People(np.arange(1), np.zeros(1, np.int32), keypoints, boxes, boxes[:, 2], np.zeros(1))
+    path = write_source(tmp_path / "train.h5", np.array([[240, 200]], np.int32), ["1"], people, BrightSpot(91, 120))
+    batches = training(path, augment=section, labels=replace(LABELS, stride_px=4))
+    wrists = {"left": 38 + 7, "right": 38 + 4}
+    seen = set()
+    for epoch in range(12):
+        (picture,), (targets, _) = batches.go_to(epoch)[0]
+        side = "left" if targets[0, ..., wrists["left"]].any() else "right"
+        seen.add(side)
+        heat = targets[0, ..., wrists[side]]
+        spot = np.maximum(picture[..., 0].astype(float) - 160, 0)
+        np.testing.assert_allclose(middle(heat, 4, 1.5), middle(spot, 1, 0), atol=0.5)
+    assert seen == {"left", "right"}
 
 
 def test_damaged_record_is_named_by_image_id(damaged_file):
