@@ -37,6 +37,7 @@ def report(arguments: argparse.Namespace) -> dict:
         gallery(arguments, evaluations, truth, settings.report.gallery_images),
         facts(arguments, settings, truth),
         arguments.params.read_text(encoding="utf-8"),
+        (settings.evaluate.bootstrap_samples, settings.evaluate.seed),
     )
     write(page, arguments.output)
     print(f"report: {arguments.output / 'index.html'}")

@@ -14,6 +14,7 @@ from stages import params
 from stages.openpose import published, report_blocks, report_charts, report_data, report_gallery, report_page
 from stages.openpose.errors import InputError
 from stages.openpose.report_data import Evaluation
+from stages.openpose.scoring import Matches
 from stages.report import report
 
 METRICS = {"AP": 0.5123, "AP50": 0.8, "AP75": 0.5, "APm": 0.4, "APl": None, "AR": 0.6, "AP_low": 0.48, "AP_high": 0.55}
@@ -175,6 +176,26 @@ def test_other_data_than_coco_2014_is_not_to_be_compared():
     blocks = report_page.comparison("sample", [evaluation()])
     assert "must not be compared" in blocks[0].text
     assert len(report_page.comparison("coco2014", [evaluation()])) == 1
+
+
+def matches(hits):
+    """Matches of one person in each of four pictures, found or not."""
+    hit = np.tile(np.array(hits, bool), (10, 1))
+    people, ids = np.ones(4, np.int64), np.arange(4)
+    thresholds, recalls = np.linspace(0.5, 0.95, 10), np.linspace(0, 1, 101)
+    return Matches(ids, ids, hit, np.ones_like(hit), people, thresholds, recalls)
+
+
+def test_two_models_are_compared_picture_by_picture(tmp_path):
+    for model, hits in (("trained", [1, 1, 1, 1]), ("other", [0, 0, 0, 0])):
+        write(tmp_path / model / "val.json", evaluation(model).metrics)
+        (tmp_path / model / "val").mkdir()
+        np.savez(tmp_path / model / "val" / "matches.npz", **vars(matches(hits)))
+    found = report_data.read_evaluations(tmp_path, "trained")
+    table = report_page.differences(found, 50, 1)[0]
+    assert table.rows == [["val", "this run", "other", "+100.0", "100.0, 100.0"]]
+    alone = [evaluation(), evaluation("other")]
+    assert report_page.differences(alone, 50, 1) == [], "nothing was kept picture by picture"
 
 
 def test_text_of_others_cannot_become_markup():

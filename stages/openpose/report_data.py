@@ -8,7 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.openpose.errors import InputError
+from stages.openpose.scoring import Matches
 
 INFERENCES = ("single", "multi", "multi_flip")
 LIBRARIES = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "pycocotools", "h5py", "dvc", "snakemake")
@@ -16,12 +19,14 @@ LIBRARIES = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "p
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of one model on one split, and the tables beside them by name (`pr`, `oks`, `keypoints`, ...)."""
+    """Metrics of one model on one split, the tables beside them by name (`pr`, `oks`, `keypoints`, ...), and what was
+    matched picture by picture, where it was kept."""
 
     model: str
     split: str
     metrics: dict[str, Any]
     tables: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    matches: Matches | None = None
 
     @property
     def inferences(self) -> list[str]:
@@ -43,7 +48,9 @@ class Run:
 def read_evaluations(folder: Path, first: str) -> list[Evaluation]:
     """Evaluations below `folder`/<model>/<split>.json: model `first` before others, split val1k before val."""
     found = [
-        Evaluation(path.parent.name, path.stem, _json(path), _tables(path.with_suffix("")))
+        Evaluation(
+            path.parent.name, path.stem, _json(path), _tables(path.with_suffix("")), _matches(path.with_suffix(""))
+        )
         for path in sorted(folder.glob("*/*.json"))
     ]
     return sorted(found, key=lambda one: (one.model != first, one.model, one.split == "val", one.split))
@@ -60,6 +67,14 @@ def _tables(folder: Path) -> dict[str, list[dict[str, str]]]:
     return {path.stem: read_table(path) for path in sorted(folder.glob("*.csv"))}
 
 
+def _matches(folder: Path) -> Matches | None:
+    path = folder / "matches.npz"
+    if not path.exists():
+        return None
+    with np.load(path) as arrays:
+        return Matches(**arrays)
+
+
 def read_table(path: Path) -> list[dict[str, str]]:
     """Lines of a CSV file by column; empty where there is no file."""
     if not path.exists():
@@ -74,9 +89,11 @@ def numbers(table: list[dict[str, str]], column: str) -> list[float]:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Records of stages, in the order of their names."""
+    """Records of stages, in the order of their names; without that of an earlier report."""
     runs = []
     for path in sorted(folder.glob("*.json")):
+        if path.stem == "report":
+            continue
         facts = dict(_json(path))
         measured = [float(facts.pop(key, 0.0)) for key in ("seconds", "cpu_seconds", "peak_memory_mb")]
         runs.append(Run(path.stem, *measured, facts))

@@ -1,7 +1,10 @@
 """What the report says: measured beside published AP, the audit, all figures, curves, pictures, and the run's facts."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
+
+import numpy as np
 
 from stages.openpose import published, report_charts
 from stages.openpose.report_blocks import (
@@ -17,6 +20,7 @@ from stages.openpose.report_blocks import (
     Text,
 )
 from stages.openpose.report_data import Evaluation, Run, duration, interval, percent, with_interval
+from stages.openpose.scoring import paired_difference
 
 HEADLINE = "multi"
 SPLITS = ("val1k", "val")
@@ -34,11 +38,19 @@ def build(
     gallery: dict[str, list[Picture]],
     facts: Sequence[tuple[str, str]],
     params_text: str,
+    bootstrap: tuple[int, int] = (0, 0),
 ) -> Page:
-    """Put the report together. `gallery`: pictures by heading; `facts`: (what, value) about data and program."""
+    """Put the report together.
+
+    Args:
+        gallery: pictures by heading.
+        facts: (what, value) about data and program.
+        bootstrap: samples and seed of the intervals of paired differences.
+    """
     blocks: list[Block] = [verdict(evaluations), *headline(evaluations, runs)]
     blocks += [Section("Measured beside published", "Published"), *comparison(dataset, evaluations)]
-    blocks += [Section("All figures", "Figures"), all_figures(evaluations), audit(evaluations)]
+    blocks += [Section("All figures", "Figures"), all_figures(evaluations)]
+    blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
     blocks += curves(evaluations, log)
     for title, pictures in gallery.items():
         blocks += [Section(title, title.split(",")[0].split(":")[0]), Gallery(pictures)]
@@ -170,6 +182,25 @@ def all_figures(evaluations: Sequence[Evaluation]) -> Table:
         numeric=range(3, 10),
         strong=strong,
     )
+
+
+def differences(evaluations: Sequence[Evaluation], samples: int, seed: int) -> list[Block]:
+    """AP of each pair of models on the same pictures, one minus the other, with its interval."""
+    rows = []
+    kept = [one for one in evaluations if one.matches is not None]
+    for ours, theirs in combinations(kept, 2):
+        if ours.split != theirs.split or not np.array_equal(ours.matches.image_ids, theirs.matches.image_ids):
+            continue
+        gain, span = paired_difference(ours.matches, theirs.matches, samples, np.random.default_rng(seed))
+        low, high = span or (None, None)
+        told = interval({"AP_low": low, "AP_high": high})
+        rows.append([ours.split, _name(ours.model), _name(theirs.model), f"{100 * gain:+.1f}", told])
+    if not rows:
+        return []
+    caption = (
+        f"Paired differences: {HEADLINE} AP of the first model minus that of the second, on the same draws of pictures."
+    )
+    return [Table(["split", "model", "against", "difference", "95 %"], rows, caption, numeric=(3, 4))]
 
 
 def audit(evaluations: Sequence[Evaluation]) -> Table:
