@@ -10,9 +10,10 @@ Everything is a function of (seed, epoch, position): any batch can be made witho
 threads, with the same bytes.
 """
 
+import itertools
 import os
 import threading
-import time
+import warnings
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -65,8 +66,7 @@ class _Batches(keras.utils.PyDataset):
     is (pictures, (parts, mask)) with float32 [B, P, 18, 3], crop pixels, padded with visibility 2 to the most people of
     any image of the file (see device_targets.py). The last batch of an epoch may be smaller.
 
-    Keras must not shuffle the batches again: fit(..., shuffle=False). `cpu_seconds` is the processor time of the batches
-    handed out so far.
+    Keras must not shuffle the batches again: fit(..., shuffle=False).
     """
 
     def __init__(
@@ -92,7 +92,6 @@ class _Batches(keras.utils.PyDataset):
         self.batch_size, self.labels, self.augment, self.epoch = batch_size, labels, augment, epoch
         self.corrupt_records = corrupt_records
         self.skipped: dict[int, int] = {}
-        self.cpu_seconds = 0.0
         self.order = np.arange(len(self.packed))
         self._samples = Samples(self.packed, stride_px=labels.stride_px, augment=augment, seed=seed, keep=keep)
         self._most_people = self._count_people() if labels.made_on == "device" else 0
@@ -125,9 +124,10 @@ class _Batches(keras.utils.PyDataset):
                 if i not in self._pending:
                     self._pending[i] = self._pool.submit(self._make, self.epoch, self.order, i)
             future = self._pending.pop(index)
-        batch, skipped, seconds = future.result()
-        self.cpu_seconds += seconds
+        batch, skipped = future.result()
         for image_id in skipped:
+            if image_id not in self.skipped:
+                warnings.warn(f"{self.packed.path}: image {image_id} is damaged and left out", stacklevel=2)
             self.skipped[image_id] = self.skipped.get(image_id, 0) + 1
         return batch
 
@@ -136,9 +136,8 @@ class _Batches(keras.utils.PyDataset):
         samples = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return self.packed.image_ids[self.packed.sample_image[samples]].tolist()
 
-    def _make(self, epoch: int, order: np.ndarray, index: int) -> tuple[tuple, list[int], float]:
-        """Batch, ids of the damaged images that were skipped in it, and the processor time that it took."""
-        began = time.thread_time()
+    def _make(self, epoch: int, order: np.ndarray, index: int) -> tuple[tuple, list[int]]:
+        """Batch and ids of the damaged images that were skipped in it."""
         positions = range(index * self.batch_size, min((index + 1) * self.batch_size, len(order)))
         count, side = len(positions), self.augment.crop_px
         cells = side // self.labels.stride_px
@@ -147,8 +146,7 @@ class _Batches(keras.utils.PyDataset):
         people, skipped = [], []
         for row, position in enumerate(positions):
             people.append(self._write(epoch, order, position, pictures[row], mask[row, ..., 0], skipped))
-        labels = self._labels(people, cells)
-        return (pictures, (labels, mask)), skipped, time.thread_time() - began
+        return (pictures, (self._labels(people, cells), mask)), skipped
 
     def _labels(self, people: list[np.ndarray], cells: int) -> np.ndarray:
         if self.labels.made_on == "device":
@@ -165,7 +163,7 @@ class _Batches(keras.utils.PyDataset):
         self, epoch: int, order: np.ndarray, position: int, picture: np.ndarray, mask: np.ndarray, skipped: list[int]
     ) -> np.ndarray:
         """Make the sample at a position of the order, or the next one whose record is whole; returns its people."""
-        for sample in np.roll(order, -position) if self.corrupt_records == "skip" else order[position : position + 1]:
+        for sample in itertools.chain(order[position:], order[:position]):
             try:
                 return self._samples.write(epoch, int(sample), picture, mask)
             except InputError as problem:
