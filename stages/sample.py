@@ -42,11 +42,11 @@ def draw_sample(arguments: argparse.Namespace) -> dict:
 
 
 def _write_sheet(path: Path, seed: int, workers: int, plain: bool) -> None:
+    if path.suffix not in (".png", ".jpg"):
+        raise InputError(f"--sheet {path}: expected a name ending in .png or .jpg, found {path.suffix!r}; rename it")
     tasks = [Task(seed, 0, index) for index in range(SHEET_PICTURES)]
     sheet = make_sheet(list(draw_all(tasks, workers)), SHEET_COLUMNS, annotated=not plain)
-    ok, encoded = cv2.imencode(path.suffix or ".png", sheet)
-    if not ok:
-        raise InputError(f"{path}: expected a name ending in .png or .jpg, found {path.suffix!r}")
+    _, encoded = cv2.imencode(path.suffix, sheet)
     with whole_file(path) as part:
         part.write_bytes(encoded.tobytes())
 

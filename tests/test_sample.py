@@ -1,5 +1,6 @@
 """The sample as files: layout, determinism, annotations that agree with each other."""
 
+import argparse
 import hashlib
 import io
 import json
@@ -13,6 +14,7 @@ import yaml
 from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO as CocoApi
 
+from stages import sample
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO
 from stages.synthetic.dataset import count_people, make_ids, write_sample
@@ -180,3 +182,35 @@ def test_facts_count_what_is_in_the_file(written, document):
 def test_id_list_longer_than_the_validation_set_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="val1k_images"):
         write_sample(tmp_path, seed=1, counts={"train": 1, "val": 2}, val1k_images=3, workers=1)
+
+
+def _arguments(**changes):
+    values = {"params": "params.yaml", "output": None, "sheet": None, "plain": False}
+    return argparse.Namespace(**{**values, **changes})
+
+
+def test_contact_sheet_shows_thirty_pictures(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    sample.draw_sample(_arguments(sheet=tmp_path / "sheet.jpg"))
+    height, width, _, _ = simplejpeg.decode_jpeg_header((tmp_path / "sheet.jpg").read_bytes())
+    assert (height, width) == (5 * 324, 6 * 324)
+
+
+def test_contact_sheet_of_unknown_kind_is_an_input_error(tmp_path):
+    with pytest.raises(InputError, match=r"\.png or \.jpg"):
+        sample.draw_sample(_arguments(sheet=tmp_path / "sheet.xyz"))
+
+
+@pytest.mark.parametrize("asked", ["0", "many", "-2"])
+def test_senseless_number_of_threads_is_an_input_error(monkeypatch, asked):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    with pytest.raises(InputError, match="OMP_NUM_THREADS"):
+        sample.available_workers()
+
+
+def test_failure_leaves_nothing_half_written(tmp_path, monkeypatch):
+    text = sample.params.PRESETS.joinpath("sample.yaml").read_text().replace("val1k_images: 200", "val1k_images: 401")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match="val1k_images"):
+        sample.draw_sample(_arguments(params=tmp_path / "params.yaml", output=tmp_path / "source"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["params.yaml"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import multiprocessing
+import signal
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +64,9 @@ def draw_all(tasks: list[Task], workers: int) -> Iterator[Picture]:
     if workers == 1:
         yield from map(draw, tasks)
         return
-    with multiprocessing.get_context("spawn").Pool(min(workers, -(-len(tasks) // CHUNK))) as pool:
+    count = min(workers, -(-len(tasks) // CHUNK))
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is answered by the parent, in one line
+    with multiprocessing.get_context("spawn").Pool(count, signal.signal, ignore) as pool:
         yield from pool.imap(draw, tasks, CHUNK)
 
 

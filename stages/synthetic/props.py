@@ -155,7 +155,8 @@ def _car(rng, table, made):
 
 def _traffic_cone(rng, table, made):
     row = material(render.STRIPES, (40, 110, 235), (235, 235, 235), 10.0)
-    made.cone(THING, (0, 0.02, 0), (0, 0.38, 0), 0.12, 0.02, _add(table, row))
+    made.cone(THING, (0, 0.4, 0), (0, 0.02, 0), 0.02, 0.12, _add(table, row), style=render.OPEN_END)
+    made.box(THING, (0, 0.01, 0), (0.14, 0.012, 0.14), _add(table, material(render.PLAIN, (40, 100, 220))))
 
 
 def _table(rng, table, made):
