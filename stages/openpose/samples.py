@@ -110,7 +110,8 @@ class Samples:
             mask_out: float32 [S / stride, S / stride] to write the supervised share of cells into.
 
         Returns:
-            float64 [P, parts, 3], the people in pixels of the crop.
+            float64 [P, parts, 3], the people in pixels of the crop. The main person stands first, as in the reference,
+            where it matters to labels of which the last person wins; the others follow in the order of the file.
 
         Raises:
             InputError: the record of the image is damaged.
@@ -121,7 +122,9 @@ class Samples:
         matrix = decoded.affines[sample]
         warp_image(decoded.picture, matrix, self.augment, reduced_by=decoded.reduced_by, out=picture_out)
         mask_out[...] = warp_mask(decoded.mask, decoded.hw, matrix, self.augment, self.stride_px)
-        return map_parts(decoded.parts, matrix)
+        main = int(self.packed.sample_person[sample])
+        order = [main, *range(main), *range(main + 1, len(decoded.parts))]
+        return map_parts(decoded.parts[order], matrix)
 
 
 def _decode_reduced(data: bytes, reduced_hw: tuple[int, int], reduced_by: int) -> np.ndarray | None:
