@@ -190,7 +190,10 @@ class Report:
 
 @dataclass(frozen=True)
 class Params:
-    """All settings; sections are named after stages, plus dataset, labels, augment and decoder."""
+    """All settings; sections are named after stages, plus dataset, labels, augment, models and decoder.
+
+    `models` holds the networks trained elsewhere by name, each as the schema describes it.
+    """
 
     dataset: Dataset
     sample: Sample
@@ -201,6 +204,7 @@ class Params:
     labels: Labels
     augment: Augment
     train: Train
+    models: dict[str, dict[str, Any]]
     detect: Detect
     decoder: Decoder
     evaluate: Evaluate

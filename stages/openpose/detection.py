@@ -35,11 +35,20 @@ PARTS = ("read", "network", "average", "decode")
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to be looked at: its id, its name for `read`, (height, width) in pixels."""
+    """A picture to be looked at: its id, its name for `read`, and where it is known beforehand (height, width)."""
 
     image_id: int
     file_name: str
+    size_hw: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture that was read: its (height, width) in pixels and what the network gets of it, by view."""
+
+    picture: Picture
     size_hw: tuple[int, int]
+    inputs: dict[View, np.ndarray]
 
 
 @dataclass
@@ -98,48 +107,47 @@ def find_people(
     clock = clock or Clock()
     views = views_for(outputs, settings.scales)
 
-    def prepare(picture: Picture) -> dict[View, np.ndarray]:
+    def prepare(picture: Picture) -> Seen:
         with clock.part("read"):
-            return network_inputs(_checked(read(picture), picture), views, settings)
+            pixels = _checked(read(picture), picture)
+            return Seen(picture, pixels.shape[:2], network_inputs(pixels, views, settings))
 
-    def finish(picture: Picture, maps: dict[View, tuple]) -> dict[str, People]:
+    def finish(seen: Seen, maps: dict[View, tuple]) -> dict[str, People]:
         with clock.part("average"):
-            averaged = maps_for(outputs, maps, picture.size_hw, settings)
+            averaged = maps_for(outputs, maps, seen.size_hw, settings)
         with clock.part("decode"):
             return {
                 output: to_picture(
-                    decode(one.heatmaps, one.pafs, stride=one.stride_px), picture.size_hw, settings.height_px
+                    decode(one.heatmaps, one.pafs, stride=one.stride_px), seen.size_hw, settings.height_px
                 )
                 for output, one in averaged.items()
             }
 
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         try:
-            yield from _overlapped(pool, batches, prepare, lambda inputs: _run(forward, views, inputs, clock), finish)
+            yield from _overlapped(pool, batches, prepare, lambda seen: _run(forward, views, seen, clock), finish)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, network: Callable, finish: Callable):
     """Yield (picture, finish(picture, its maps)) in order, a few batches read ahead and a few decoded behind."""
-    ahead: deque[tuple[Sequence[Picture], list[Future]]] = deque()
+    ahead: deque[list[Future]] = deque()
     behind: deque[tuple[Picture, Future]] = deque()
     upcoming = iter(batches)
 
     def read_ahead() -> None:
         for batch in upcoming:
-            ahead.append((batch, [pool.submit(prepare, picture) for picture in batch]))
+            ahead.append([pool.submit(prepare, picture) for picture in batch])
             if len(ahead) >= BATCHES_AHEAD:
                 break
 
     read_ahead()
     while ahead:
-        batch, prepared = ahead.popleft()
-        inputs = [future.result() for future in prepared]
-        del prepared
+        batch = [future.result() for future in ahead.popleft()]
         read_ahead()
-        for picture, maps in zip(batch, network(inputs), strict=True):
-            behind.append((picture, pool.submit(finish, picture, maps)))
+        for seen, maps in zip(batch, network(batch), strict=True):
+            behind.append((seen.picture, pool.submit(finish, seen, maps)))
         while behind and (len(behind) > 2 * len(batch) or behind[0][1].done()):
             picture, future = behind.popleft()
             yield picture, future.result()
@@ -147,11 +155,11 @@ def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, 
         yield picture, future.result()
 
 
-def _run(forward: Forward, views: Sequence[View], inputs: list[dict[View, np.ndarray]], clock: Clock) -> list[dict]:
+def _run(forward: Forward, views: Sequence[View], many: Sequence[Seen], clock: Clock) -> list[dict]:
     """Maps (heatmaps, pafs) by view of each picture of a batch."""
-    found: list[dict] = [{} for _ in inputs]
+    found: list[dict] = [{} for _ in many]
     for view in views:
-        batch = np.stack([one[view] for one in inputs])
+        batch = np.stack([seen.inputs[view] for seen in many])
         with clock.part("network", time.perf_counter):
             heatmaps, pafs = forward(batch)
         for row, maps in enumerate(zip(heatmaps, pafs, strict=True)):
@@ -160,7 +168,7 @@ def _run(forward: Forward, views: Sequence[View], inputs: list[dict[View, np.nda
 
 
 def _checked(picture: np.ndarray, expected: Picture) -> np.ndarray:
-    if picture.shape[:2] != tuple(expected.size_hw):
+    if expected.size_hw and picture.shape[:2] != tuple(expected.size_hw):
         raise InputError(
             f"picture {expected.file_name} (image {expected.image_id}): expected height x width "
             f"{' x '.join(map(str, expected.size_hw))} as annotated, found {' x '.join(map(str, picture.shape[:2]))}; "

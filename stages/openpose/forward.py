@@ -27,6 +27,7 @@ from stages.openpose.skeleton import COCO, Skeleton
 # uint8 BGR [B, H, W, 3], H and W multiples of 8 -> heatmaps float32 [B, h, w, 19], pafs float32 [B, h, w, 38]
 Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
+KERAS_WEIGHTS = "weights.weights.h5"
 OPENVINO_DEFAULTS = {"layout": "NCHW", "colour": "BGR", "mean": 0.0, "scale": 1.0}
 
 
@@ -55,7 +56,7 @@ def read_model(folder: Path) -> dict[str, Any]:
     missing = [key for key in needed[kind] if key not in model]
     if missing:
         raise InputError(f"{described}: a model of kind {kind} needs {', '.join(needed[kind])}; missing {missing}")
-    model.setdefault("file", "weights.weights.h5")
+    model.setdefault("file", KERAS_WEIGHTS)
     if not (folder / model["file"]).is_file():
         raise InputError(f"{folder / model['file']}: no such file, though {described} names it")
     return model
