@@ -166,7 +166,7 @@ def test_model_with_a_published_row_is_measured_in_that_row_and_others_get_their
     assert rows["OpenPose model, converted to Keras"][1:] == [
         "56.3", "not measured here", "58.9", "51.2 [48.0, 55.0]", "clean", "not known",
     ]  # fmt: skip
-    assert rows["this run"][1:] == ["–", "51.2 [48.0, 55.0]", "–", "51.2 [48.0, 55.0]", "clean", "0 / 0"]
+    assert rows["this run"][1:] == ["–", "51.2 [48.0, 55.0]", "–", "51.2 [48.0, 55.0]", "clean", "0"]
     assert rows["mine"][2] == "not measured here"
     assert [table.rows[index][0] for index in table.strong] == ["this run"]
     assert rows["keras-openpose-reproduce (the reference) (1) (2)"][1] == "58.9"
@@ -220,24 +220,25 @@ def test_duration_is_said_as_people_say_it(seconds, said):
 
 
 def test_skeleton_is_drawn_where_the_keypoints_are():
-    grey = np.full((200, 300, 3), 128, np.uint8)
+    grey = np.full((230, 260, 3), 128, np.uint8)  # drawn at twice its size
     keypoints = np.array(person(1, 100)["keypoints"], float).reshape(1, 17, 3)
     shown = cv2.imdecode(np.frombuffer(report_gallery.draw(grey, keypoints), np.uint8), cv2.IMREAD_COLOR).astype(int)
     changed = np.argwhere(np.abs(shown - 128).max(axis=2) > 40)
-    low, high = keypoints[0, :, 1::-1].min(axis=0), keypoints[0, :, 1::-1].max(axis=0)
-    assert (changed >= low - 8).all()
-    assert (changed <= high + 8).all()
-    assert (np.abs(shown[keypoints[0, :, 1].astype(int), keypoints[0, :, 0].astype(int)] - 128).max(axis=1) > 40).all()
+    places = 2 * keypoints[0, :, 1::-1] + 0.5
+    assert (changed >= places.min(axis=0) - 8).all()
+    assert (changed <= places.max(axis=0) + 8).all()
+    assert (np.abs(shown[tuple(places.astype(int).T)] - 128).max(axis=1) > 40).all()
     unseen = report_gallery.draw(grey, keypoints * [1, 1, 0])
     assert unseen == report_gallery.draw(grey, keypoints[:0])
 
 
-def test_large_pictures_shrink_and_small_ones_stay():
+def test_pictures_are_scaled_to_one_frame():
     def size(height, width):
         jpeg = report_gallery.draw(np.zeros((height, width, 3), np.uint8), np.zeros((0, 17, 3)))
         return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[:2]
 
-    assert size(90, 120) == (90, 120)
+    assert size(100, 100) == (300, 300)
+    assert size(230, 100) == (460, 200)
     assert size(1040, 1040) == (460, 460)
     assert size(100, 1040) == (50, 520)
 

@@ -31,7 +31,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows of text. `numeric` columns stand right; rows in `strong` are set off; `notes` follow."""
+    """Columns and rows of text. `numeric` columns stand right; rows in `strong` are set off; `notes` follow. A
+    `wide` table gives its first column room."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -39,6 +40,7 @@ class Table:
     numeric: Sequence[int] = ()
     strong: Sequence[int] = ()
     notes: Sequence[str] = ()
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,11 @@ td { border-bottom: 1px solid var(--line); padding: 7px 18px 7px 0; vertical-ali
 td.n, .absent { white-space: nowrap; }
 tr.strong td { background: #eef4fb; font-weight: 600; }
 tr.strong td:first-child, th:first-child, td:first-child { padding-left: 8px; }
+td:first-child { min-width: 7em; }
+table.wide td:first-child { min-width: 15em; }
 .absent { color: #98a3ad; font-weight: 400; }
 .notes { font-size: 13.5px; color: var(--soft); margin: 6px 0 0; padding-left: 22px; max-width: 90ch; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(430px, 1fr)); gap: 22px; margin: 16px 0; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%), 1fr)); gap: 22px; margin: 16px 0; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { font-size: 13.5px; color: var(--soft); margin-top: 5px; }
@@ -205,8 +209,9 @@ def _html_table(block: Table) -> str:
     )
     caption = f"<caption>{_text(block.caption)}</caption>" if block.caption else ""
     notes = "".join(f"<li>{_text(note)}</li>" for note in block.notes)
+    kinds = ["wide"] * block.wide
     return (
-        f'<div class="scroll"><table>{caption}<thead><tr>{cells(block.head, "th")}</tr></thead>\n'
+        f'<div class="scroll"><table{_class(kinds)}>{caption}<thead><tr>{cells(block.head, "th")}</tr></thead>\n'
         f"<tbody>{rows}</tbody></table></div>" + (f'<ol class="notes">{notes}</ol>' if notes else "")
     )
 

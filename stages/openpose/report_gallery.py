@@ -13,7 +13,8 @@ from stages.openpose.pictures import Pictures, decode_bgr
 from stages.openpose.report_blocks import Picture
 from stages.openpose.skeleton import COCO
 
-LARGEST_HW_PX = (460, 520)
+FRAME_HW_PX = (460, 520)
+LARGEST_SCALE = 3.0
 JPEG_QUALITY = 82
 
 
@@ -81,12 +82,12 @@ def show(
 
 
 def draw(picture: np.ndarray, keypoints: np.ndarray) -> bytes:
-    """JPEG of a uint8 BGR [H, W, 3] picture, within LARGEST_HW_PX, with the skeletons of `keypoints` [P, 17, 3]."""
-    scale = min(1.0, *(most / side for most, side in zip(LARGEST_HW_PX, picture.shape[:2], strict=True)))
-    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-    canvas = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture.copy()
+    """JPEG of a uint8 BGR [H, W, 3] picture, scaled to FRAME_HW_PX, with the skeletons of `keypoints` [P, 17, 3]."""
+    scale = min(LARGEST_SCALE, *(most / side for most, side in zip(FRAME_HW_PX, picture.shape[:2], strict=True)))
+    size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
+    canvas = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     for person in keypoints:
-        _draw_person(canvas, np.append(person[:, :2] * scale, person[:, 2:], axis=1))
+        _draw_person(canvas, np.append((person[:, :2] + 0.5) * scale - 0.5, person[:, 2:], axis=1))
     return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
@@ -104,7 +105,7 @@ def _draw_person(canvas: np.ndarray, person: np.ndarray) -> None:
         if found[a] and found[b] and limb not in COCO.late_limbs:
             cv2.line(canvas, points[a].tolist(), points[b].tolist(), _colour(a, b), width, cv2.LINE_AA, 4)
     for part in np.flatnonzero(found):
-        cv2.circle(canvas, points[part].tolist(), (width + 1) * 16, (255, 255, 255), -1, cv2.LINE_AA, 4)
+        cv2.circle(canvas, points[part].tolist(), 16 * width + 8, (255, 255, 255), -1, cv2.LINE_AA, 4)
 
 
 def _colour(a: int, b: int) -> tuple[int, int, int]:

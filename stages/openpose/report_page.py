@@ -111,10 +111,12 @@ def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
         head=["", "Val-1k published", "Val-1k measured", "val published", "val measured", "protocol", "leaked"],
         rows=rows,
         caption=f"AP in per cent. Measured: {HEADLINE} (the scales of detect.scales averaged, no mirroring), with the "
-        "95 % interval. Leaked: evaluated pictures that the model was trained or chosen on, Val-1k / val.",
+        "95 % interval. Leaked: evaluated pictures that the model was trained or chosen on (Val-1k / val where they "
+        "differ).",
         numeric=(1, 2, 3, 4, 6),
         strong=[len(published.ROWS) + index for index, model in enumerate(ours) if model == published.THIS_RUN],
         notes=notes,
+        wide=True,
     )
     if dataset.startswith(PUBLISHED_ON):
         return [table]
@@ -154,7 +156,7 @@ def _row(
         if one:
             leaked.append(_leaked(one.metrics))
             protocol = str(one.metrics.get("protocol", ""))
-    return [f"{name} {marks}".strip(), *cells, protocol, " / ".join(leaked)]
+    return [f"{name} {marks}".strip(), *cells, protocol, " / ".join(dict.fromkeys(leaked))]
 
 
 def _leaked(metrics: dict[str, Any]) -> str:
