@@ -57,58 +57,38 @@ def draw(solids, materials, noise, light, colour, depth, index):
 @njit(**_EXACT)
 def _draw_cone(i, row, materials, noise, light, colour, depth, index):
     height, width = depth.shape
-    ra, rb = row[RA], row[RB]
-    x0 = max(0, math.floor(min(row[A] - ra, row[B] - rb)))
-    x1 = min(width, math.ceil(max(row[A] + ra, row[B] + rb)) + 1)
-    y0 = max(0, math.floor(min(row[A + 1] - ra, row[B + 1] - rb)))
-    y1 = min(height, math.ceil(max(row[A + 1] + ra, row[B + 1] + rb)) + 1)
-    # A flattened solid is a round one in a space stretched along the flattening axis.
-    stretch = 1.0 / row[FLAT] - 1.0
+    radius = max(row[RA], row[RB])
     wx, wy, wz = row[FLAT_AXIS], row[FLAT_AXIS + 1], row[FLAT_AXIS + 2]
-    w_axis = (row[B] - row[A]) * wx + (row[B + 1] - row[A + 1]) * wy + (row[B + 2] - row[A + 2]) * wz
-    bx = row[B] - row[A] + stretch * w_axis * wx
-    by = row[B + 1] - row[A + 1] + stretch * w_axis * wy
-    bz = row[B + 2] - row[A + 2] + stretch * w_axis * wz
-    dx, dy, dz = stretch * wz * wx, stretch * wz * wy, 1.0 + stretch * wz * wz
-    slope = rb - ra
-    length2 = bx * bx + by * by + bz * bz - slope * slope
-    d2 = dx * dx + dy * dy + dz * dz
-    db = dx * bx + dy * by + dz * bz
-    for y in range(y0, y1):
-        first, last = _columns(row, y + 0.5, max(ra, rb))
-        for x in range(max(x0, first), min(x1, last)):
+    stretch, bx, by, bz, dx, dy, dz = _stretched(row)
+    for y in range(max(0, math.floor(min(row[A + 1], row[B + 1]) - radius)), height):
+        if y > max(row[A + 1], row[B + 1]) + radius:
+            break
+        first, last = _columns(row, y + 0.5, radius)
+        for x in range(max(0, first), min(width, last)):
             px, py = x + 0.5 - row[A], y + 0.5 - row[A + 1]
-            w_o = px * wx + py * wy
-            ox, oy, oz = px + stretch * w_o * wx, py + stretch * w_o * wy, stretch * w_o * wz
-            od = ox * dx + oy * dy + oz * dz
-            o2 = ox * ox + oy * oy + oz * oz
-            ob = ox * bx + oy * by + oz * bz
-            s, t = _hit_cone(od, o2, ob, ra, rb, slope, length2, d2, db, bx * bx + by * by + bz * bz)
+            w_o = stretch * (px * wx + py * wy)
+            ox, oy, oz = px + w_o * wx, py + w_o * wy, w_o * wz
+            s, t = _hit_cone(ox, oy, oz, bx, by, bz, dx, dy, dz, row[RA], row[RB])
             if t < 0.0 or s + row[A + 2] <= depth[y, x] or (t == 1.0 and row[STYLE] == OPEN_END):
                 continue
             nx, ny, nz = ox + s * dx - t * bx, oy + s * dy - t * by, oz + s * dz - t * bz
-            w_n = nx * wx + ny * wy + nz * wz
-            nx, ny, nz = nx + stretch * w_n * wx, ny + stretch * w_n * wy, nz + stretch * w_n * wz
+            w_n = stretch * (nx * wx + ny * wy + nz * wz)
+            nx, ny, nz = nx + w_n * wx, ny + w_n * wy, nz + w_n * wz
             norm = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12
-            _paint(
-                i,
-                row,
-                materials,
-                noise,
-                light,
-                colour,
-                depth,
-                index,
-                y,
-                x,
-                px,
-                py,
-                s,
-                t,
-                nx / norm,
-                ny / norm,
-                nz / norm,
-            )
+            normal = (nx / norm, ny / norm, nz / norm)
+            _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, s, t, normal)
+
+
+@njit(**_EXACT)
+def _stretched(row):
+    """A flattened solid is a round one in a space stretched along the flattening axis: (stretch, axis of the solid,
+    line of sight) there."""
+    stretch = 1.0 / row[FLAT] - 1.0
+    wx, wy, wz = row[FLAT_AXIS], row[FLAT_AXIS + 1], row[FLAT_AXIS + 2]
+    bx, by, bz = row[B] - row[A], row[B + 1] - row[A + 1], row[B + 2] - row[A + 2]
+    w_b = stretch * (bx * wx + by * wy + bz * wz)
+    w_d = stretch * wz
+    return stretch, bx + w_b * wx, by + w_b * wy, bz + w_b * wz, w_d * wx, w_d * wy, 1.0 + w_d * wz
 
 
 @njit(**_EXACT)
@@ -124,9 +104,13 @@ def _columns(row, y, radius):
 
 
 @njit(**_EXACT)
-def _hit_cone(od, o2, ob, ra, rb, slope, length2, d2, db, b2):
+def _hit_cone(ox, oy, oz, bx, by, bz, dx, dy, dz, ra, rb):
     """Nearest point to the camera on the envelope of spheres: (z along the ray, place 0..1 on the axis), place -1 for
     a miss. Minimising the distance over the axis makes the cone a quadratic in z; beyond its ends the spheres count."""
+    slope = rb - ra
+    d2, b2, o2 = dx * dx + dy * dy + dz * dz, bx * bx + by * by + bz * bz, ox * ox + oy * oy + oz * oz
+    db, od, ob = dx * bx + dy * by + dz * bz, ox * dx + oy * dy + oz * dz, ox * bx + oy * by + oz * bz
+    length2 = b2 - slope * slope
     if length2 > 1e-9:
         u = ob + ra * slope
         a = d2 - db * db / length2
@@ -176,12 +160,13 @@ def _draw_box(i, row, materials, noise, light, colour, depth, index):
             if face < 0 or near < far or near + row[A + 2] <= depth[y, x]:
                 continue
             sign = 1.0 if row[face + 2] > 0.0 else -1.0
-            nx, ny, nz = sign * row[face], sign * row[face + 1], sign * row[face + 2]
-            _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, near, 0.0, nx, ny, nz)
+            normal = (sign * row[face], sign * row[face + 1], sign * row[face + 2])
+            _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, near, 0.0, normal)
 
 
 @njit(**_EXACT)
-def _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, s, t, nx, ny, nz):
+def _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, s, t, normal):
+    nx, ny, nz = normal
     scale = row[SCALE]
     u = (px * row[SIDE] + py * row[SIDE + 1] + s * row[SIDE + 2]) / scale
     v = (px * row[UP] + py * row[UP + 1] + s * row[UP + 2]) / scale
