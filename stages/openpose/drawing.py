@@ -66,7 +66,7 @@ def _fixed(point: np.ndarray) -> tuple[int, int]:
 
 
 def heat_colours(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Colours uint8 [h, w, 3] of a map [h, w]: black at `low`, violet, orange, yellow at `high`; NaN counts as `low`."""
+    """Colours uint8 [h, w, 3] of a map [h, w]: black at `low`, violet, orange, yellow at `high`; NaN is `low`."""
     share = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low), 0, 1)
     return cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)
 
