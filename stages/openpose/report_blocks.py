@@ -132,7 +132,8 @@ td:first-child { min-width: 7em; }
 table.wide td:first-child { min-width: 15em; }
 .absent { color: #98a3ad; font-weight: 400; }
 .notes { font-size: 13.5px; color: var(--soft); margin: 6px 0 0; padding-left: 22px; max-width: 90ch; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%), 1fr)); gap: 22px; margin: 16px 0; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%), 1fr)); gap: 22px;
+  margin: 16px 0; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { font-size: 13.5px; color: var(--soft); margin-top: 5px; }
