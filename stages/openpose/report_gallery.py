@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 
 from stages.openpose.annotations import Images, People
+from stages.openpose.drawing import draw_people, parts_of
 from stages.openpose.errors import InputError
 from stages.openpose.pictures import Pictures, decode_bgr
 from stages.openpose.report_blocks import Picture
-from stages.openpose.skeleton import COCO
 
 FRAME_HW_PX = (460, 520)
 LARGEST_SCALE = 3.0
@@ -86,29 +86,7 @@ def draw(picture: np.ndarray, keypoints: np.ndarray) -> bytes:
     scale = min(LARGEST_SCALE, *(most / side for most, side in zip(FRAME_HW_PX, picture.shape[:2], strict=True)))
     size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
     canvas = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    for person in keypoints:
-        _draw_person(canvas, np.append((person[:, :2] + 0.5) * scale - 0.5, person[:, 2:], axis=1))
+    placed = keypoints.astype(np.float64)
+    placed[..., :2] = (placed[..., :2] + 0.5) * scale - 0.5
+    canvas = draw_people(canvas, parts_of(placed))
     return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
-
-
-def _draw_person(canvas: np.ndarray, person: np.ndarray) -> None:
-    parts = np.zeros((len(COCO.parts), 3))
-    parts[list(COCO.part_of_keypoint)] = person
-    shoulders = parts[[COCO.parts.index(name) for name in COCO.derived["neck"]]]
-    if (shoulders[:, 2] > 0).all():
-        parts[COCO.parts.index("neck")] = shoulders.mean(axis=0)
-    found = parts[:, 2] > 0
-    extent = np.ptp(parts[found, :2], axis=0).max() if found.any() else 0
-    width = int(np.clip(extent / 60, 1, 4))
-    points = np.round(parts[:, :2] * 16).astype(int)
-    for limb, (a, b) in enumerate(COCO.limbs):
-        if found[a] and found[b] and limb not in COCO.late_limbs:
-            cv2.line(canvas, points[a].tolist(), points[b].tolist(), _colour(a, b), width, cv2.LINE_AA, 4)
-    for part in np.flatnonzero(found):
-        cv2.circle(canvas, points[part].tolist(), 16 * width + 8, (255, 255, 255), -1, cv2.LINE_AA, 4)
-
-
-def _colour(a: int, b: int) -> tuple[int, int, int]:
-    """BGR: orange on the person's right, blue on the left, green in the middle."""
-    sides = {COCO.parts[part].partition("_")[0] for part in (a, b)}
-    return (48, 137, 255) if "right" in sides else (255, 144, 30) if "left" in sides else (96, 200, 60)
