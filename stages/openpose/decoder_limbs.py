@@ -7,14 +7,16 @@ from stages.openpose.compiled import jit
 # Two limits on how far the other end of a limb is looked for. A limb longer than this share of the picture's longer
 # side belongs to nobody whose other limbs are in the picture.
 LONGEST_SHARE = 0.75
-# Among N evenly spread ends, the circle that holds this many. A limb that skips more nearer ends than that is no limb
-# (with 200 people in the picture the circle's radius is still 0.45 of the picture's side). Keeps growth linear.
-NEAREST = 128
+# Among N evenly spread ends, the circle that holds this many: a limb does not skip more ends that are nearer. A picture
+# of 60 people may still have somebody taller than itself, one of 200 somebody 0.7 times as tall. Keeps growth linear.
+NEAREST = 32
 # Ends that a start remembers, best first: matching needs the next best where better ones are taken. More accepted ends
 # than this at one start exist in noise only. Keeps memory linear.
 REMEMBERED = 16
 # No PAF value beyond this is a direction: it counts as 0, like NaN.
 HIGHEST_VALUE = np.float32(16)
+# Peaks nearer than this, in cells, are one place: no direction.
+SHORTEST = np.float32(1e-3)
 # Less than any sum of samples.
 REFUSED = np.float32(-1e9)
 _ONE = np.uint64(1)
@@ -49,13 +51,16 @@ def match(pafs, peaks, starts, limbs, positions, threshold, allowed):
         most += min(counts[limbs[kind, 0]], counts[limbs[kind, 1]])
     ends, scores = np.empty((most, 2), np.int64), np.empty(most, np.float32)
     firsts = np.zeros(kinds + 1, np.int64)
-    places = _inside(peaks, pafs.shape[0], pafs.shape[1])
+    h, w, channels = pafs.shape
+    flat = pafs.reshape(pafs.size)
+    places = _inside(peaks, h, w)
     for kind in range(kinds):
         a, b = limbs[kind, 0], limbs[kind, 1]
         at = firsts[kind]
         if counts[a] > 0 and counts[b] > 0:
             from_, to = places[starts[a] : starts[a + 1]], places[starts[b] : starts[b + 1]]
-            lists, list_scores = _accepted(pafs, 2 * kind, from_, to, positions, threshold, allowed)
+            field = flat[2 * kind :]
+            lists, list_scores = _accepted(field, channels, h, w, from_, to, positions, threshold, allowed)
             at = _choose(lists, list_scores, to.shape[0], ends, scores, at)
             ends[firsts[kind] : at, 0] += starts[a]
             ends[firsts[kind] : at, 1] += starts[b]
@@ -74,20 +79,21 @@ def _inside(peaks, h, w):
 
 
 @jit
-def _accepted(pafs, channel, from_, to, positions, threshold, allowed):
-    """The best ends of each start, best first: int64 [starts, REMEMBERED] (-1 = no more) and scores, float32."""
-    h, w, channels = pafs.shape
-    flat = pafs.reshape(h * w * channels)
+def _accepted(field, step, h, w, from_, to, positions, threshold, allowed):
+    """The best ends of each start, best first: int64 [starts, REMEMBERED] (-1 = no more) and scores, float32.
+
+    The PAF of cell (y, x) is field[(y w + x) step] and the number after it.
+    """
     at_end = np.empty((to.shape[0], 2), np.float32)
     for b in range(to.shape[0]):
-        at_end[b] = _sample(flat, channel, h, w, channels, to[b, 0], to[b, 1])
+        at_end[b] = _sample(field, step, h, w, to[b, 0], to[b, 1])
     lists = np.full((from_.shape[0], REMEMBERED), -1, np.int64)
     scores = np.zeros((from_.shape[0], REMEMBERED), np.float32)
     reach = _reach(h, w, to.shape[0])
     first = 0
     for a in range(from_.shape[0]):
         x, y = from_[a, 0], from_[a, 1]
-        sx, sy = _sample(flat, channel, h, w, channels, x, y)
+        sx, sy = _sample(field, step, h, w, x, y)
         # peaks are sorted by fine row, and refinement moves none by more than half a cell: 2 cells of slack
         while first < to.shape[0] and to[first, 1] < y - reach - 2:
             first += 1
@@ -95,15 +101,16 @@ def _accepted(pafs, channel, from_, to, positions, threshold, allowed):
             dx, dy = to[b, 0] - x, to[b, 1] - y
             if dy > reach + 2:
                 break
-            length = np.sqrt(dx * dx + dy * dy)
-            if length > reach or length < np.float32(1e-3):
+            square = dx * dx + dy * dy
+            if square > reach * reach or square < SHORTEST * SHORTEST:
                 continue
+            length = np.sqrt(square)
             ux, uy = dx / length, dy / length
             low, high = sx * ux + sy * uy, at_end[b, 0] * ux + at_end[b, 1] * uy
             left = allowed - (not low > threshold) - (not high > threshold)
             if left < 0:
                 continue
-            inner = _inner(flat, channel, h, w, channels, x, y, dx, dy, ux, uy, positions, threshold, left)
+            inner = _inner(field, step, h, w, x, y, dx, dy, ux, uy, positions, threshold, left)
             mean = (low + high + inner) / np.float32(positions.size + 2)
             score = mean + min(np.float32(0.5) * np.float32(h) / length - np.float32(1), np.float32(0))
             if score > scores[a, REMEMBERED - 1]:
@@ -118,30 +125,30 @@ def _reach(h, w, ends):
 
 
 @jit
-def _sample(flat, channel, h, w, channels, x, y):
+def _sample(field, step, h, w, x, y):
     """The PAF (x, y) of one limb kind, bilinear at x 0..w-1, y 0..h-1 in cells; (0, 0) where it is not finite."""
     x0, y0 = np.uint64(x), np.uint64(y)  # unsigned: no test for negative indices
     fx, fy = x - np.float32(x0), y - np.float32(y0)
-    right = np.uint64(channels) if x0 + _ONE < np.uint64(w) else np.uint64(0)
-    below = np.uint64(channels * w) if y0 + _ONE < np.uint64(h) else np.uint64(0)
-    i = (y0 * np.uint64(w) + x0) * np.uint64(channels) + np.uint64(channel)
+    right = np.uint64(step) if x0 + _ONE < np.uint64(w) else np.uint64(0)
+    below = np.uint64(step * w) if y0 + _ONE < np.uint64(h) else np.uint64(0)
+    i = (y0 * np.uint64(w) + x0) * np.uint64(step)
     k = i + below
-    px = (flat[i] + fx * (flat[i + right] - flat[i])) * (np.float32(1) - fy)
-    px += (flat[k] + fx * (flat[k + right] - flat[k])) * fy
+    px = (field[i] + fx * (field[i + right] - field[i])) * (np.float32(1) - fy)
+    px += (field[k] + fx * (field[k + right] - field[k])) * fy
     i, k = i + _ONE, k + _ONE
-    py = (flat[i] + fx * (flat[i + right] - flat[i])) * (np.float32(1) - fy)
-    py += (flat[k] + fx * (flat[k + right] - flat[k])) * fy
+    py = (field[i] + fx * (field[i + right] - field[i])) * (np.float32(1) - fy)
+    py += (field[k] + fx * (field[k + right] - field[k])) * fy
     good = abs(px) < HIGHEST_VALUE and abs(py) < HIGHEST_VALUE
     return (px, py) if good else (np.float32(0), np.float32(0))
 
 
 @jit
-def _inner(flat, channel, h, w, channels, x, y, dx, dy, ux, uy, positions, threshold, allowed):
+def _inner(field, step, h, w, x, y, dx, dy, ux, uy, positions, threshold, allowed):
     """Sum of the PAF along a limb over its inner samples; REFUSED when more than `allowed` fail."""
     total = np.float32(0)
     failed = 0
     for t in positions:
-        px, py = _sample(flat, channel, h, w, channels, x + t * dx, y + t * dy)
+        px, py = _sample(field, step, h, w, x + t * dx, y + t * dy)
         value = px * ux + py * uy
         failed += not value > threshold
         if failed > allowed:
