@@ -9,7 +9,6 @@ Settings: sections `detect` and `decoder` of params.yaml. Threads: OMP_NUM_THREA
 """
 
 import argparse
-import os
 import sys
 import time
 from dataclasses import asdict
@@ -21,12 +20,13 @@ import orjson
 from tqdm import tqdm
 
 from stages import cli, layout, params
+from stages.networks import load_network, thread_count
 from stages.openpose import pictures
 from stages.openpose.decoder import decode
 from stages.openpose.detection import Clock, Picture, find_people, plan_batches
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
-from stages.openpose.forward import load_forward, read_model
+from stages.openpose.forward import read_model
 from stages.openpose.inference import OUTPUTS
 from stages.openpose.scoring import to_results
 
@@ -36,7 +36,7 @@ def detect(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     shard = _shard(arguments, settings.detect.shards)
     wanted = _pictures(layout.read_split(arguments), *shard)
-    forward = load_forward(arguments.model)
+    forward = load_network(arguments.model, settings)
     cv2.setNumThreads(1)  # the pool's threads each resize a picture of their own
     clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
     found: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
@@ -82,12 +82,6 @@ def _archive(arguments: argparse.Namespace) -> Path:
     if arguments.data:
         return pictures.find_pictures(arguments.data / "archives", layout.WHOLE_SET)
     raise InputError("expected --pictures ARCHIVE_OR_FOLDER, or --data FOLDER of a data set; found neither")
-
-
-def thread_count() -> int:
-    """Threads that read and decode: OMP_NUM_THREADS of the environment, else the processors of this process."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
 
 
 def _bar(total: int) -> tqdm:

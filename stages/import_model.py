@@ -7,7 +7,6 @@ Settings: the entry of that name in section `models` of params.yaml. Writes mode
 
 import argparse
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import numpy as np
 import yaml
 
 from stages import cli, params
+from stages.networks import load_network
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
-from stages.openpose.forward import KERAS_WEIGHTS, load_forward
+from stages.openpose.forward import KERAS_WEIGHTS
 
 MAIN_FILE = {"openvino": ".xml", "onnx": ".onnx", "keras": ".h5"}
 NOT_DESCRIBED = ("folder", "files")  # the model folder does not depend on where the files came from
@@ -33,10 +33,9 @@ def import_model(arguments: argparse.Namespace) -> dict:
             f"--name {arguments.name}: no such entry in section `models` of {arguments.params}; there: {known}"
         )
     model = settings.models[arguments.name]
-    os.environ.setdefault("KERAS_BACKEND", settings.train.backend)
     with whole_folder(arguments.output) as part:
         _take(model, part, f"models.{arguments.name}")
-        forward = load_forward(part)
+        forward = load_network(part, settings)
         forward(np.full((1, 64, 72, 3), 128, np.uint8))
     return {"bytes": sum(file.stat().st_size for file in arguments.output.iterdir())}
 

@@ -45,7 +45,7 @@ def world(tmp_path, monkeypatch):
     model.mkdir(parents=True)
     (model / "model.yaml").write_text("kind: keras\nnetwork: light\n")
     (model / "weights.weights.h5").write_text("")
-    monkeypatch.setattr(detect, "load_forward", lambda _: Oracle(PEOPLE, SIZES, 184))
+    monkeypatch.setattr(detect, "load_network", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
     return tmp_path
 

@@ -27,7 +27,7 @@ def detected(tmp_path_factory):
     (model / "weights.weights.h5").write_text("")
     write_params(folder / "params.yaml")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detect, "load_forward", lambda _: Oracle(PEOPLE, SIZES, 184))
+        patch.setattr(detect, "load_network", lambda *_: Oracle(PEOPLE, SIZES, 184))
         for shard in (0, 1):
             run(
                 patch,

@@ -83,11 +83,18 @@ def field_colours(field: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)
 
 
-def draw_maps(picture: np.ndarray, heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
+def draw_maps(
+    picture: np.ndarray,
+    heatmaps: np.ndarray,
+    pafs: np.ndarray,
+    covered_hw: tuple[float, float],
+    skeleton: Skeleton = COCO,
+) -> np.ndarray:
     """The picture beside itself under its heatmaps and under its fields: uint8 [H, 3 W, 3].
 
     Args:
-        heatmaps: [h, w, parts + 1], pafs: [h, w, 2 limbs]; both cover the picture from edge to edge.
+        heatmaps: [h, w, parts + 1]. pafs: [h, w, 2 limbs].
+        covered_hw: pixels of the picture that the maps cover from its upper left corner; at least the whole picture.
 
     Of the heatmaps the largest part counts, of the fields in every cell the longest vector.
     """
@@ -95,8 +102,9 @@ def draw_maps(picture: np.ndarray, heatmaps: np.ndarray, pafs: np.ndarray, skele
     longest = np.linalg.norm(vectors, axis=-1).argmax(axis=-1)
     field = np.take_along_axis(vectors, longest[..., None, None], axis=2)[:, :, 0]
     grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-    size = (picture.shape[1], picture.shape[0])
+    size = (round(covered_hw[1]), round(covered_hw[0]))
     shown = [picture]
     for colours in (heat_colours(heatmaps[..., :-1].max(axis=-1)), field_colours(field)):
-        shown.append(cv2.addWeighted(cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC), 0.75, grey, 0.35, 0))
+        large = cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC)[: grey.shape[0], : grey.shape[1]]
+        shown.append(cv2.addWeighted(large, 0.75, grey, 0.35, 0))
     return np.concatenate(shown, axis=1)

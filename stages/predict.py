@@ -1,0 +1,161 @@
+"""Find the people in your own pictures and draw them.
+
+    python -m stages.predict --model models/trained holiday.jpg folder/ --output out
+
+Writes each picture with its skeletons, with --maps also the network's maps as NAME.maps.jpg, and people.json. Pictures
+are turned upright as their EXIF data say; coordinates belong to the upright picture. Settings: sections `detect` and
+`decoder` of params.yaml.
+"""
+
+import argparse
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import orjson
+from tqdm import tqdm
+
+from stages import cli, params
+from stages.networks import load_network, thread_count
+from stages.openpose import drawing
+from stages.openpose.decoder import decode
+from stages.openpose.detection import Picture, find_people
+from stages.openpose.errors import InputError
+from stages.openpose.files import whole_file
+from stages.openpose.inference import OUTPUTS, scaled_size
+from stages.openpose.people import People
+from stages.openpose.skeleton import COCO
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+JPEG_QUALITY = 92
+
+
+def predict(arguments: argparse.Namespace) -> dict:
+    """Look at all pictures; write drawings and people.json."""
+    settings = params.load(arguments.params)
+    files = pictures_in(arguments.pictures)
+    run = find_people(
+        [[Picture(row, str(file))] for row, file in enumerate(files)],
+        read=lambda one: read_upright(Path(one.file_name)),
+        forward=load_network(arguments.model, settings),
+        decode=lambda heatmaps, pafs, stride: PeopleAndMaps(
+            **vars(decode(heatmaps, pafs, stride=stride, **asdict(settings.decoder))),
+            heatmaps=heatmaps,
+            pafs=pafs,
+            stride_px=stride,
+        ),
+        settings=settings.detect,
+        outputs=(arguments.inference,),
+        threads=thread_count(),
+    )
+    found = []
+    for picture, by_output in tqdm(run, "predict", len(files), unit="picture", mininterval=0.5):
+        people, file = by_output[arguments.inference], files[picture.image_id]
+        pixels = read_upright(file)
+        certain = people.parts[certainty(people) >= arguments.min_score]
+        write_picture(arguments.output / f"{file.stem}.jpg", drawing.draw_people(pixels, certain))
+        if arguments.maps:
+            maps = drawn_maps(pixels, people, settings.detect.height_px)
+            write_picture(arguments.output / f"{file.stem}.maps.jpg", maps)
+        found.append(described(file, pixels.shape[:2], people))
+    with whole_file(arguments.output / "people.json") as part:
+        part.write_bytes(orjson.dumps({"keypoints": COCO.keypoints, "pictures": found}, option=orjson.OPT_INDENT_2))
+    total = sum(len(one["people"]) for one in found)
+    print(f"predict: {total} people in {len(found)} pictures, drawn in {arguments.output}")
+    return {"pictures": len(found), "people": total}
+
+
+@dataclass(frozen=True)
+class PeopleAndMaps(People):
+    """People and the maps they were decoded from."""
+
+    heatmaps: np.ndarray
+    pafs: np.ndarray
+    stride_px: int
+
+
+def certainty(people: People) -> np.ndarray:
+    """Mean score of each person's keypoints that were found, float [P]."""
+    scores = people.keypoints[..., 2]
+    return scores.sum(axis=1) / np.maximum((scores > 0).sum(axis=1), 1)
+
+
+def drawn_maps(pixels: np.ndarray, people: PeopleAndMaps, height_px: int) -> np.ndarray:
+    """The picture beside its heatmaps and its fields."""
+    size_px = scaled_size(pixels.shape[:2], height_px)
+    covered_hw = [
+        cells * people.stride_px * side / scaled
+        for cells, side, scaled in zip(people.heatmaps.shape, pixels.shape[:2], size_px, strict=False)
+    ]
+    return drawing.draw_maps(pixels, people.heatmaps, people.pafs, tuple(covered_hw))
+
+
+def pictures_in(paths: list[Path]) -> list[Path]:
+    """The picture files named, and those in the folders named; InputError where there are none, or equal names."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path}: no such picture or folder")
+        inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"{path}: no picture in this folder; known are {', '.join(SUFFIXES)}")
+        for file in inside:
+            if file.stem in files and files[file.stem] != file:
+                raise InputError(
+                    f"{file} and {files[file.stem]}: both would be drawn as {file.stem}.jpg; run them apart"
+                )
+            files[file.stem] = file
+    return list(files.values())
+
+
+def read_upright(file: Path) -> np.ndarray:
+    """The picture as a person sees it, uint8 [H, W, 3] BGR, EXIF orientation applied."""
+    data = file.read_bytes()
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if picture is None:
+        raise InputError(f"{file}: not a picture that can be decoded")
+    return picture
+
+
+def described(file: Path, size_hw: tuple[int, int], people: People) -> dict:
+    """One picture's entry of people.json: keypoints are [x, y, score], null where not found."""
+    return {
+        "picture": file.name,
+        "height": size_hw[0],
+        "width": size_hw[1],
+        "people": [
+            {
+                "score": round(float(people.scores[row]), 4),
+                "keypoints": [
+                    [round(float(x), 2), round(float(y), 2), round(float(score), 3)] if score > 0 else None
+                    for x, y, score in people.keypoints[row]
+                ],
+            }
+            for row in np.argsort(-people.scores, kind="stable")
+        ],
+    }
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Write a JPEG."""
+    with whole_file(path) as part:
+        part.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+
+
+def main() -> None:
+    """Command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE_OR_FOLDER", help="what to look at")
+    parser.add_argument("--model", type=Path, required=True, help="folder of a model, with its model.yaml")
+    parser.add_argument("--inference", choices=OUTPUTS, default="multi", help="scales: one, several, mirrored too")
+    parser.add_argument(
+        "--min-score", type=float, default=0.2, help="mean keypoint score of people to draw; people.json lists all"
+    )
+    parser.add_argument("--maps", action="store_true", help="draw the network's maps too")
+    parser.add_argument("--output", type=Path, required=True, help="folder to write into")
+    cli.run(predict, parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
