@@ -24,6 +24,8 @@ def test_preset_of_the_reference_switches_every_parity_on():
     assert (made.labels.paf_overlap, made.labels.paf_grid, made.labels.beyond_frame) == ("last", "corner", "keep")
     assert (made.augment.scale, made.augment.mask_shrink, made.augment.outside_supervised) == ("off", "cubic", True)
     assert (made.decoder.mode, made.decoder.score_rule, made.train.epochs) == ("parity", "sum", 100)
+    assert (made.train.multipliers, made.train.schedule, made.train.batch_size) == ("reference", "step", 10)
+    assert (made.train.clip_norm, made.train.average_momentum, made.train.warm_up_samples) == (0, 0, 0)
 
 
 def test_comments_and_values_of_the_base_stay_in_a_preset():
