@@ -14,24 +14,8 @@ def values(text):
 @pytest.mark.parametrize("name", params.preset_names())
 def test_preset_is_complete_and_allowed(name):
     made = params.build(values(params.preset_text(name)), name)
-    assert made.dataset.name == name.removesuffix("_reference")
-    assert list(made.dataset.generated) == ([name] if name in ("sample", "tiny") else [])
-
-
-def test_preset_of_the_reference_switches_every_parity_on():
-    made = params.build(values(params.preset_text("coco2014_reference")), "")
-    assert (made.pack.protocol, made.pack.duplicate_radius) == ("reference", "reference")
-    assert (made.labels.paf_overlap, made.labels.paf_grid, made.labels.beyond_frame) == ("last", "corner", "keep")
-    assert (made.augment.scale, made.augment.mask_shrink, made.augment.outside_supervised) == ("off", "cubic", True)
-    assert (made.decoder.mode, made.decoder.score_rule, made.train.epochs) == ("parity", "sum", 100)
-    assert (made.train.multipliers, made.train.schedule, made.train.batch_size) == ("reference", "step", 10)
-    assert (made.train.clip_norm, made.train.average_momentum, made.train.warm_up_samples) == (0, 0, 0)
-
-
-def test_comments_and_values_of_the_base_stay_in_a_preset():
-    text = params.preset_text("tiny")
-    assert text.startswith("# A hundred drawn pictures")
-    assert values(text)["labels"] == values(params.preset_text("sample"))["labels"]
+    assert made.dataset.generated in ((), (made.dataset.name,))
+    assert name in ("sample", "tiny") or not made.dataset.generated
 
 
 @pytest.mark.parametrize(
