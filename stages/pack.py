@@ -5,20 +5,22 @@ python -m stages.pack --split train --data data/sample --output data/sample/pack
 Reads DATA/annotations/{train,val}.json, DATA/archives/{train,val}.zip (or .folder) and DATA/masks/*.h5: of train, and
 of val where the protocol takes images from it. What is inside a packed file:
 
-python -m stages.pack --inspect data/sample/packed/train.h5
+python -m stages.pack --inspect data/sample/packed/train.h5 --sheet sheet.png
 """
 
 import argparse
-import sys
+import importlib
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
 from stages import cli, params
 from stages.openpose import annotations, crowd_masks, packed, pictures, splits
 from stages.openpose.errors import InputError
+from stages.openpose.files import whole_file
 
 
 def main() -> None:
@@ -26,7 +28,8 @@ def main() -> None:
     arguments.add_argument("--split", choices=("train", "val"), help="train: to learn from; val: held out for choosing")
     arguments.add_argument("--data", type=Path, help="folder of the data set, with annotations/, archives/ and masks/")
     arguments.add_argument("--output", type=Path, help="packed file to write")
-    arguments.add_argument("--inspect", type=Path, metavar="FILE", help="print what a packed file holds, write nothing")
+    arguments.add_argument("--inspect", type=Path, metavar="FILE", help="print what a packed file holds, pack nothing")
+    arguments.add_argument("--sheet", type=Path, help="with --inspect: write a PNG of augmented samples and labels")
     chosen = arguments.parse_args()
     if not chosen.inspect and not (chosen.split and chosen.data and chosen.output):
         arguments.error("--split, --data and --output are needed (or --inspect)")
@@ -47,7 +50,7 @@ def stage(arguments: argparse.Namespace) -> dict:
         "pack": vars(settings),
         "annotations_sha256": {source.name: source.images.sha256 for source in sources},
     }
-    progress = partial(tqdm, desc=f"pack {arguments.split}", unit="image", mininterval=1, miniters=1, file=sys.stderr)
+    progress = partial(tqdm, desc=f"pack {arguments.split}", unit="image", mininterval=1, delay=2)
     facts = packed.write(arguments.output, sources, provenance, progress)
     print(f"pack: {facts['samples']} samples of {facts['images']} images in {arguments.output}")
     return facts
@@ -96,6 +99,12 @@ def _source(
 def inspect(arguments: argparse.Namespace) -> None:
     with packed.open_packed(arguments.inspect) as file:
         print(packed.describe(file))
+        if arguments.sheet:
+            # By name, because what pack writes does not depend on how samples are augmented, labelled and drawn.
+            drawing = importlib.import_module("stages.openpose.sheet")
+            drawn = drawing.contact_sheet(file, params.load(arguments.params))
+            with whole_file(arguments.sheet) as part:
+                part.write_bytes(cv2.imencode(".png", drawn)[1].tobytes())
 
 
 if __name__ == "__main__":
