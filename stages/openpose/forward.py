@@ -36,7 +36,7 @@ def load_forward(model_folder: Path | str) -> Forward:
     folder = Path(model_folder)
     model = read_model(folder)
     if model["kind"] == "keras":
-        return keras_forward(folder)
+        return keras_forward(folder / model["file"], model["network"])
     return openvino_forward(folder / model["file"], model)
 
 
@@ -62,14 +62,16 @@ def read_model(folder: Path) -> dict[str, Any]:
     return model
 
 
-def keras_forward(folder: Path) -> Forward:
-    """A network trained here, on the Keras backend of the environment (KERAS_BACKEND)."""
+def keras_forward(weights: Path, network: str) -> Forward:
+    """A network of ours with weights from a file, on the Keras backend of the environment (KERAS_BACKEND)."""
     import keras  # here, because the backend is chosen by then and other kinds do not need it
 
-    from stages.openpose.network import inference_outputs, load_model
+    from stages.openpose.network import build, inference_outputs
+    from stages.openpose.weights import load_weights
 
-    whole = load_model(folder)
-    model = keras.Model(whole.inputs, inference_outputs(whole.outputs))
+    whole = build(network)
+    load_weights(whole, weights)
+    model = keras.Model(whole.input, list(inference_outputs(whole)))
 
     def forward(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pafs, heatmaps = model.predict_on_batch(batch)

@@ -184,18 +184,21 @@ def _taps(count: int, stride_px: int, ratio: float, cells: int, origin_px: int) 
 def _add_resampled(total, maps, row_index, row_weight, column_index, column_weight):
     """total [H, W, C] += maps [h, w, C] sampled at rows x columns; one row of the grid at a time."""
     width, channels = maps.shape[1], maps.shape[2]
-    line = np.empty((width, channels), np.float32)
+    rows = maps.reshape(maps.shape[0], width * channels)
+    row = np.empty(width * channels, np.float32)
     for i in range(total.shape[0]):
-        a, b, c, d = row_index[i]
-        wa, wb, wc, wd = row_weight[i]
-        for j in range(width):
-            for k in range(channels):
-                line[j, k] = wa * maps[a, j, k] + wb * maps[b, j, k] + wc * maps[c, j, k] + wd * maps[d, j, k]
+        a, b, c, d = rows[row_index[i, 0]], rows[row_index[i, 1]], rows[row_index[i, 2]], rows[row_index[i, 3]]
+        wa, wb, wc, wd = row_weight[i, 0], row_weight[i, 1], row_weight[i, 2], row_weight[i, 3]
+        for k in range(width * channels):
+            row[k] = wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k]
+        cells = row.reshape(width, channels)
         for j in range(total.shape[1]):
-            e, f, g, h = column_index[j]
-            we, wf, wg, wh = column_weight[j]
+            a, b = cells[column_index[j, 0]], cells[column_index[j, 1]]
+            c, d = cells[column_index[j, 2]], cells[column_index[j, 3]]
+            wa, wb, wc, wd = column_weight[j, 0], column_weight[j, 1], column_weight[j, 2], column_weight[j, 3]
+            out = total[i, j]
             for k in range(channels):
-                total[i, j, k] += we * line[e, k] + wf * line[f, k] + wg * line[g, k] + wh * line[h, k]
+                out[k] += wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k]
 
 
 def without_padding(heatmaps: np.ndarray, pafs: np.ndarray, size_px: tuple[int, int]) -> Maps:
