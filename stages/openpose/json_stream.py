@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from tqdm import tqdm
 
 from stages.openpose.errors import InputError
 
@@ -38,8 +39,10 @@ def read_lists(
     scanner = _Scanner(path)
     rest = b""
     try:
-        with path.open("rb") as file:
+        bar = {"desc": f"read {path.name}", "unit": "B", "unit_scale": True, "mininterval": 1, "delay": 2}
+        with path.open("rb") as file, tqdm(total=path.stat().st_size, **bar) as progress:
             while block := file.read(max(BLOCK_BYTES, len(rest))):
+                progress.update(len(block))
                 if digest is not None:
                     digest.update(block)
                 pieces, rest = scanner.feed(rest + block)

@@ -16,6 +16,7 @@ Attributes: format, version, provenance (JSON: protocol, split, parameters, SHA-
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +65,13 @@ def write(
         images, samples, people, bytes of JPEG and of masks.
 
     Raises:
-        InputError: names the image whose picture is missing, cut off, or of another size than annotated.
+        InputError: names the image whose picture is missing, cut off, or of another size than annotated; or the disk
+            is too full.
     """
     chosen = [(source, int(row)) for source in sources for row in np.unique(source.people.image[source.samples])]
     columns = _columns(sources, chosen)
     size = int(columns["jpeg/offset"][-1])
+    _check_room(Path(path), size + sum(column.nbytes for column in columns.values()))
     with whole_file(path) as part, h5py.File(part, "w", libver=("earliest", "v110")) as file:
         file.attrs.update(format=FORMAT, version=VERSION, provenance=json.dumps(provenance, sort_keys=True))
         for name, column in columns.items():
@@ -81,6 +84,16 @@ def write(
             at += len(data)
     counts = {"images": "images/id", "samples": "samples/image", "people": "people/id", "mask_bytes": "mask/bytes"}
     return {name: len(columns[column]) for name, column in counts.items()} | {"jpeg_bytes": size}
+
+
+def _check_room(path: Path, needed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        raise InputError(
+            f"{path}: needs {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free; make room for "
+            f"{(needed - free) / 1e9:.2f} GB more"
+        )
 
 
 def _checked_picture(source: Source, row: int) -> bytes:

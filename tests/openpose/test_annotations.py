@@ -1,5 +1,6 @@
 import hashlib
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -112,6 +113,19 @@ def test_what_is_no_coco_keypoint_file_is_named(tmp_path, images, people, messag
     with pytest.raises(InputError, match=message) as problem:
         annotations.read_people(path, annotations.read_images(path))
     assert str(path) in str(problem.value)
+
+
+def test_reading_people_takes_less_memory_than_the_file(tmp_path, monkeypatch):
+    outline = np.random.default_rng(0).integers(0, 640, 80).tolist()
+    people = [person(i, i % 40, segmentation=[outline]) for i in range(5000)]
+    path = write_json(tmp_path / "a.json", [image(i) for i in range(40)], people)
+    images = annotations.read_images(path)
+    monkeypatch.setattr(json_stream, "BLOCK_BYTES", 1 << 16)
+    tracemalloc.start()
+    assert len(annotations.read_people(path, images)) == 5000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.8 * path.stat().st_size
 
 
 def test_a_file_without_a_person_category_is_an_error(tmp_path):

@@ -1,8 +1,11 @@
+import dataclasses
 import json
 import os
 import pickle
 import shutil
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import cv2
 import h5py
@@ -199,6 +202,37 @@ def test_bad_pictures_are_named_and_nothing_is_written(data, replacement, messag
         packed.write(data / "new.h5", [source(data)], {})
     assert "image 12" in str(problem.value) or replacement is None
     assert sorted(os.listdir(data)) in (before, sorted([*before, "masks"]))
+
+
+def test_a_disk_too_full_is_said_before_anything_is_written(data, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(InputError, match=r"new\.h5: needs 0\.00 GB of disk"):
+        packed.write(data / "new.h5", [source(data)], {})
+    assert not (data / "new.h5").exists()
+
+
+class LargePictures:
+    """60 pictures of a megabyte each, never more than one of them in memory."""
+
+    path = "large"
+    tail = 1_000_000
+
+    def size(self, _):
+        return len(jpeg(HW)) + self.tail
+
+    def read(self, _):
+        return jpeg(HW) + bytes(self.tail)
+
+
+def test_memory_does_not_grow_with_the_number_of_pictures(data):
+    write_dataset(data, [image(i, HW) for i in range(60)], [person(i, i, (5, 5, 60, 70)) for i in range(60)])
+    large = dataclasses.replace(source(data), pictures=LargePictures())
+    tracemalloc.start()
+    packed.write(data / "large.h5", [large], {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (data / "large.h5").stat().st_size > 60_000_000
+    assert peak < 8_000_000
 
 
 def test_a_folder_of_pictures_packs_to_the_same_bytes_as_an_archive(data):
