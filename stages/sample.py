@@ -20,13 +20,14 @@ SHEET_PICTURES, SHEET_COLUMNS = 30, 6
 
 
 def available_workers() -> int:
-    """Processes to draw with: OMP_NUM_THREADS where set, else the cores this process may use."""
+    """Processes to draw with: the cores this process may use, at most OMP_NUM_THREADS where that is set."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked:
         if not asked.isdigit() or int(asked) < 1:
             raise InputError(f"OMP_NUM_THREADS: expected a whole number above 0, found {asked!r}; unset or mend it")
-        return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(int(asked), cores)
+    return cores
 
 
 def draw_sample(arguments: argparse.Namespace) -> dict:
