@@ -9,6 +9,7 @@ is left out of the page.
 import argparse
 from pathlib import Path
 
+import h5py
 import yaml
 
 from stages import cli, params
@@ -100,12 +101,21 @@ def facts(
     if described.exists():
         model = yaml.safe_load(described.read_text(encoding="utf-8"))
         told.append(("model", ", ".join(f"{key} {value}" for key, value in model.items())))
+        told.append(("parameters", f"{_parameters(described.with_name(model['file'])):,}"))
     train = settings.train
     told.append(("training", f"{train.epochs} epochs, batch {train.batch_size}, {train.optimizer}, {train.precision}"))
     told.append(
         ("programs", ", ".join(f"{name} {version}" for name, version in report_data.library_versions().items()))
     )
     return told
+
+
+def _parameters(weights: Path) -> int:
+    """Numbers in a file of Keras weights."""
+    sizes = []
+    with h5py.File(weights) as file:
+        file.visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+    return sum(sizes)
 
 
 def write(page: Page, output: Path) -> None:

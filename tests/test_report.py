@@ -7,6 +7,7 @@ from argparse import Namespace
 from html.parser import HTMLParser
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
@@ -62,9 +63,13 @@ def made(tmp_path):
         write(tables / "pr.csv", f"recall,{','.join(heads)}\n0.0{',1.0' * 6}\n1.0{',0.2' * 6}\n")
         write(tables / "oks.csv", "oks_from,single,multi,multi_flip\n0.0,1,1,1\n0.5,2,2,2\n")
         write(tables / "worst.csv", "image_id,file_name,people,found,lost_oks\n3,3.jpg,1,0,1.0\n2,2.jpg,1,1,0.4\n")
-    write(results / "train/log.csv", "epoch,samples,loss,val_loss,val_pafs\n1,10,5.0,6.0,2.0\n2,20,4.0,5.0,1.5\n")
+    write(results / "train/log.csv", "epoch,samples,loss,val_loss,val_paf\n1,10,5.0,6.0,2.0\n2,20,4.0,5.0,1.5\n")
     run = {"seconds": 125.0, "cpu_seconds": 240.0, "peak_memory_mb": 2100.0, "samples_per_s": 80.5}
     write(results / "runs/train.json", run)
+    (tmp_path / "models/trained").mkdir(parents=True)
+    write(tmp_path / "models/trained/model.yaml", "kind: keras\nfile: w.h5\n")
+    with h5py.File(tmp_path / "models/trained/w.h5", "w") as file:
+        file.update({"layers/a/0": np.zeros((3, 3, 4, 5)), "layers/a/1": np.zeros(5)})
     params.use("tiny", tmp_path / "params.yaml", ["report.gallery_images=3"])
     return Namespace(
         params=tmp_path / "params.yaml",
@@ -107,9 +112,19 @@ def test_page_and_markdown_hold_figures_curves_and_pictures(made):
     facts = report(made)
     assert facts == {"evaluations": 2}
     text, markdown = (made.output / "index.html").read_text(), (made.output / "report.md").read_text()
-    for said in ("51.2 [48.0, 55.0]", "58.4", "58.9", "not measured here", "2 min 05 s", "samples_per_s 80.5", "Clean"):
+    for said in (
+        "51.2 [48.0, 55.0]",
+        "58.4",
+        "58.9",
+        "not measured here",
+        "2 min 05 s",
+        "samples_per_s 80.5",
+        "Clean",
+        "kind keras",
+    ):
         assert said in text
         assert said in markdown
+    assert "| parameters | 185 |" in markdown
     assert text.count("data:image/svg+xml") == len(list((made.output / "figures").glob("*.svg"))) == 5
     # three pictures spread evenly and the worst one, each labelled and found
     assert text.count("data:image/jpeg") == 8

@@ -39,7 +39,7 @@ ROWS = (
         42.8,
         None,
         'Open Model Zoo ("validation subset from the original paper")',
-        model="human-pose-estimation-0001",
+        model="real_net",
     ),
 )
 THIS_RUN = "trained"

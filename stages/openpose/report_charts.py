@@ -60,7 +60,7 @@ def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
         "loss": ("Loss, sum over all outputs, by epoch", {"loss": "training", "val_loss": "held-out pictures"}),
         "val_loss": (
             "Held-out loss of the last stage, by epoch",
-            {"val_pafs": "part affinity fields", "val_heatmaps": "heatmaps"},
+            {"val_paf": "part affinity fields", "val_heat": "heatmaps"},
         ),
     }
     for name, (caption, lines) in groups.items():
