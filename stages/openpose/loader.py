@@ -99,7 +99,7 @@ class _Batches(keras.utils.PyDataset):
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
         self._pending: dict[int, Future] = {}
         self._lock = threading.Lock()
-        weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
+        weakref.finalize(self, _release, self._pool, self.packed)
 
     def _count_people(self) -> int:
         return max((len(self.packed.parts(image)) for image in range(len(self.packed.image_ids))), default=0)
@@ -171,6 +171,11 @@ class _Batches(keras.utils.PyDataset):
                     raise InputError(f"{problem}; or set `train.corrupt_records` to skip") from None
                 skipped.append(int(self.packed.image_ids[self.packed.sample_image[sample]]))
         raise InputError(f"{self.packed.path}: no record can be read; run the stage pack again")
+
+
+def _release(pool: ThreadPoolExecutor, file: Packed) -> None:
+    pool.shutdown(wait=False, cancel_futures=True)  # the last thread at work may be the one that calls this
+    file.close()
 
 
 class TrainingBatches(_Batches):

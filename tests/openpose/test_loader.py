@@ -1,6 +1,9 @@
 """From packed files to batches: order, threads, resume, damaged records."""
 
+import gc
+import threading
 from collections import Counter
+from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -219,6 +222,21 @@ def test_nothing_is_kept_when_an_epoch_is_over(file):
         batches[i]
     assert not batches._samples._kept._results
     assert not batches._pending
+
+
+def test_batches_that_nobody_needs_leave_no_thread_and_no_open_file(file):
+    before = set(threading.enumerate())
+    batches = training(file, threads=3)
+    batches[0]
+    held, pending = batches.packed, list(batches._pending.values())
+    wait(pending)
+    del batches, pending
+    gc.collect()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=10)
+    assert set(threading.enumerate()) <= before
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        held.jpeg(0)
 
 
 def test_keras_goes_through_the_epochs_itself(file):
