@@ -140,7 +140,7 @@ figcaption { font-size: 13.5px; color: var(--soft); margin-top: 5px; }
 .picture { margin: 0 0 26px; }
 .views { display: grid; gap: 8px; }
 .views span { display: block; font-size: 13px; color: var(--soft); margin-bottom: 3px; }
-.views img { border-radius: 3px; background: var(--wash); }
+.views img { width: auto; max-width: 100%; border-radius: 3px; background: var(--wash); }
 details { margin: 14px 0; } summary { cursor: pointer; color: var(--accent); }
 pre { background: var(--wash); padding: 14px 16px; border-radius: 4px; overflow-x: auto; font-size: 13px;
   line-height: 1.45; }
@@ -230,8 +230,7 @@ def _html_gallery(block: Gallery) -> str:
     made = ""
     for picture in block.pictures:
         views = "".join(
-            f'<div><span>{_text(what)}</span><img src="{_uri(jpeg, "image/jpeg")}" alt="{_text(what)}" loading="lazy" '
-            'style="max-width:100%"></div>'
+            f'<div><span>{_text(what)}</span><img src="{_uri(jpeg, "image/jpeg")}" alt="{_text(what)}" loading="lazy"></div>'
             for what, jpeg in picture.views
         )
         grid = f"grid-template-columns:repeat({len(picture.views)},minmax(0,1fr))"

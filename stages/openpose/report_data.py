@@ -14,6 +14,7 @@ from stages.openpose.errors import InputError
 from stages.openpose.scoring import Matches
 
 INFERENCES = ("single", "multi", "multi_flip")
+STAGES = ("sample", "download", "coco_api", "masks", "pack", "train", "import_model", "detect", "evaluate")
 LIBRARIES = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "pycocotools", "h5py", "dvc", "snakemake")
 
 
@@ -89,15 +90,20 @@ def numbers(table: list[dict[str, str]], column: str) -> list[float]:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Records of stages, in the order of their names; without that of an earlier report."""
+    """Records of stages (`stage` or `stage@part`), in the order of the pipeline; without that of an earlier report."""
     runs = []
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(folder.glob("*.json"), key=_place):
         if path.stem == "report":
             continue
         facts = dict(_json(path))
         measured = [float(facts.pop(key, 0.0)) for key in ("seconds", "cpu_seconds", "peak_memory_mb")]
         runs.append(Run(path.stem, *measured, facts))
     return runs
+
+
+def _place(record: Path) -> tuple[int, str]:
+    stage = record.stem.partition("@")[0]
+    return STAGES.index(stage) if stage in STAGES else len(STAGES), record.stem
 
 
 def library_versions() -> dict[str, str]:
