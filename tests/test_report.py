@@ -227,6 +227,13 @@ def test_evaluations_come_in_reading_order(tmp_path):
     assert found == [("trained", "val"), ("a", "val"), ("b", "val1k"), ("b", "val")]
 
 
+def test_runs_come_in_the_order_of_the_pipeline_without_the_report(tmp_path):
+    for name in ("train", "report", "detect@trained-val-0", "masks@train-0", "other", "sample@tiny"):
+        write(tmp_path / f"{name}.json", {"seconds": 1})
+    found = [run.name for run in report_data.read_runs(tmp_path)]
+    assert found == ["sample@tiny", "masks@train-0", "train", "detect@trained-val-0", "other"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (7260, "2 h 01 min")]
 )

@@ -230,7 +230,8 @@ def _html_gallery(block: Gallery) -> str:
     made = ""
     for picture in block.pictures:
         views = "".join(
-            f'<div><span>{_text(what)}</span><img src="{_uri(jpeg, "image/jpeg")}" alt="{_text(what)}" loading="lazy"></div>'
+            f"<div><span>{_text(what)}</span>"
+            f'<img src="{_uri(jpeg, "image/jpeg")}" alt="{_text(what)}" loading="lazy"></div>'
             for what, jpeg in picture.views
         )
         grid = f"grid-template-columns:repeat({len(picture.views)},minmax(0,1fr))"
