@@ -1,4 +1,4 @@
-"""Maps of made-up people, for measuring decoders where no network is at hand: label maps are perfect network outputs."""
+"""Maps of made-up people, to measure decoders where no network is at hand: labels are perfect network outputs."""
 
 from types import SimpleNamespace
 

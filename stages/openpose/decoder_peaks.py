@@ -1,8 +1,9 @@
 """Heatmaps to peaks: smoothing and enlargement in one separable filter, local maxima, sub-pixel refinement.
 
-The enlarged maps are never interleaved: each phase (position within a cell) is a plane of its own, with the rows and
-the channels-last layout of the network's maps. So every inner loop runs over contiguous memory, and the neighbours of a
-fine grid point are the same index in another plane or one cell further.
+The enlarged maps are never interleaved and never held whole: each phase (position within a cell) is a plane of its own
+with the channels-last layout of the network's maps, three rows of cells at a time. So every inner loop runs over
+contiguous memory that is still in the cache, and the neighbours of a fine grid point are the same index in another
+plane or one cell further.
 """
 
 from functools import lru_cache
@@ -24,17 +25,14 @@ def find_peaks(heatmaps: np.ndarray, parts: int, threshold: float, sigma_cells: 
     """Peaks of the first `parts` channels of heatmaps float32 [h, w, C], found on a grid `enlarge` times as fine.
 
     A peak is higher than its left and upper neighbour, not lower than its right and lower one, and above the threshold
-    (all in smoothed maps). Its place is the vertex of a parabola through the logarithms along x and along y, which is
-    exact for a lone Gaussian.
+    (all in smoothed maps). Its place and value are those of the vertex of a parabola through the logarithms along x and
+    along y, which is exact for a lone Gaussian.
 
     Returns:
-        peaks float32 [N, 3]: x, y in cells of the heatmaps (cell centres at integers) and smoothed value, sorted by
-        part, then by fine row; and starts int64 [parts + 1]: part p owns peaks[starts[p]:starts[p + 1]].
+        peaks float32 [N, 3]: x, y in cells of the heatmaps (cell centres at integers) and the smoothed value there,
+        sorted by part, then by fine row; and starts int64 [parts + 1]: part p owns peaks[starts[p]:starts[p + 1]].
     """
-    channels = heatmaps.shape[2]
-    fine = _enlarge(heatmaps, filter_taps(sigma_cells, enlarge))
-    found = _maxima(fine, channels, parts, np.float32(threshold))
-    return _refine(fine, found, channels, parts)
+    return _by_part(_search(heatmaps, parts, np.float32(threshold), filter_taps(sigma_cells, enlarge)), parts)
 
 
 @lru_cache(maxsize=64)
@@ -93,92 +91,100 @@ def _clean(maps, r):
 
 
 @jit
-def _enlarge(maps, taps):
-    """Filter maps [h, w, C] with taps [f, 2 r + 1] to planes [f, f, h + 2, (w + 2) C] (phase y, phase x), framed."""
+def _search(maps, parts, threshold, taps):
+    """Maxima among 4 neighbours in the filtered maps, refined: float32 [N, 4] (part, x, y, value) by fine row.
+
+    Three rows of cells are enlarged at a time; ring[y % 3] holds the planes [f, f] (phase y, phase x) of row y.
+    """
     h, w, c = maps.shape
     f, n = taps.shape
     r, row = n // 2, w * c
     padded = _clean(maps, r)
-    fine = np.empty((f, f, h + 2, row + 2 * c), np.float32)
-    fine[:, :, 0] = OUTSIDE
-    fine[:, :, h + 1] = OUTSIDE
-    fine[:, :, :, :c] = OUTSIDE
-    fine[:, :, :, row + c :] = OUTSIDE
     line = np.empty(row + 2 * r * c, np.float32)
-    for y in range(h):
-        for qy in range(f):
-            _combine(line[r * c : r * c + row], padded[y * row :], row, taps[qy])
-            for k in range(r):
-                line[k * c : (k + 1) * c] = line[r * c : (r + 1) * c]
-                line[(r + w + k) * c : (r + w + k + 1) * c] = line[(r + w - 1) * c : (r + w) * c]
-            for qx in range(f):
-                _combine(fine[qy, qx, y + 1, c : c + row], line, c, taps[qx])
-    return fine
-
-
-@jit
-def _neighbours(fine, qy, qx, y, c):
-    """Row y of a plane without its frame, and the rows that hold its left, right, upper and lower neighbours."""
-    f, end = fine.shape[0], fine.shape[3] - c
-    here = fine[qy, qx, y, c:end]
-    left = fine[qy, qx - 1, y, c:end] if qx > 0 else fine[qy, f - 1, y, : end - c]
-    right = fine[qy, qx + 1, y, c:end] if qx < f - 1 else fine[qy, 0, y, 2 * c :]
-    above = fine[qy - 1, qx, y, c:end] if qy > 0 else fine[f - 1, qx, y - 1, c:end]
-    below = fine[qy + 1, qx, y, c:end] if qy < f - 1 else fine[0, qx, y + 1, c:end]
-    return here, left, right, above, below
-
-
-@jit
-def _maxima(fine, c, parts, threshold):
-    """Maxima among 4 neighbours as int64 [N, 4]: part, plane (f qy + qx), row, index in the framed row."""
-    f, _, rows, width = fine.shape
-    n = width - 2 * c
-    flags = np.zeros((n + 7) // 8 * 8, np.uint8)
-    words = flags.view(np.uint64)
-    found = np.empty((fine.size // 2 + 1, 4), np.int32)
+    ring = np.full((3, f, f, row + 2 * c), OUTSIDE, np.float32)
+    flags = np.zeros((row + 7) // 8 * 8, np.uint8)
+    found = np.empty((f * f * h * w * parts // 2 + parts, 4), np.float32)
     count = 0
-    for y in range(1, rows - 1):
-        for plane in range(f * f):
-            here, left, right, above, below = _neighbours(fine, plane // f, plane % f, y, c)
-            for i in range(n):
+    _enlarge_row(padded, line, taps, 0, c, ring[0])
+    for y in range(h):
+        if y + 1 < h:
+            _enlarge_row(padded, line, taps, y + 1, c, ring[(y + 1) % 3])
+        else:
+            ring[(y + 1) % 3] = OUTSIDE
+        count = _search_row(
+            ring[(y + 2) % 3], ring[y % 3], ring[(y + 1) % 3], y, c, parts, threshold, flags, found, count
+        )
+    return found[:count]
+
+
+@jit
+def _enlarge_row(padded, line, taps, y, c, planes):
+    """Fill planes [f, f, (w + 2) C] of the row y of cells; their frame of one cell at both ends stays as it is."""
+    f, n = taps.shape
+    r, row = n // 2, planes.shape[2] - 2 * c
+    for qy in range(f):
+        _combine(line[r * c : r * c + row], padded[y * row :], row, taps[qy])
+        for k in range(r):
+            line[k * c : (k + 1) * c] = line[r * c : (r + 1) * c]
+            line[row + (r + k) * c : row + (r + k + 1) * c] = line[row + (r - 1) * c : row + r * c]
+        for qx in range(f):
+            _combine(planes[qy, qx, c : c + row], line, c, taps[qx])
+
+
+@jit
+def _search_row(before, planes, after, y, c, parts, threshold, flags, found, count):
+    """Add the maxima of the row y of cells to `found`, given the planes of the rows before and after it."""
+    f, end = planes.shape[0], planes.shape[2] - c
+    words = flags.view(np.uint64)
+    for qy in range(f):
+        for qx in range(f):
+            here = planes[qy, qx, c:end]
+            left = planes[qy, qx - 1, c:end] if qx > 0 else planes[qy, f - 1, : end - c]
+            right = planes[qy, qx + 1, c:end] if qx < f - 1 else planes[qy, 0, 2 * c :]
+            above = planes[qy - 1, qx, c:end] if qy > 0 else before[f - 1, qx, c:end]
+            below = planes[qy + 1, qx, c:end] if qy < f - 1 else after[0, qx, c:end]
+            for i in range(here.size):
                 v = here[i]
                 flags[i] = (v > threshold) & (v > left[i]) & (v >= right[i]) & (v > above[i]) & (v >= below[i])
             for word in range(words.size):
                 if words[word] == 0:
                     continue
-                for i in range(8 * word, min(8 * word + 8, n)):
+                for i in range(8 * word, min(8 * word + 8, here.size)):
                     if flags[i] and i % c < parts:
-                        found[count, 0], found[count, 1], found[count, 2], found[count, 3] = i % c, plane, y, i
+                        dx, rise_x = _vertex(left[i], here[i], right[i])
+                        dy, rise_y = _vertex(above[i], here[i], below[i])
+                        found[count, 0] = i % c
+                        found[count, 1] = i // c + (qx + 0.5 + dx) / f - 0.5
+                        found[count, 2] = y + (qy + 0.5 + dy) / f - 0.5
+                        found[count, 3] = here[i] * np.exp(rise_x + rise_y)
                         count += 1
-    return found[:count]
+    return count
 
 
 @jit
 def _vertex(before, at, after):
-    """Offset, -0.5 .. 0.5, of the top of the parabola through the logarithms of three values."""
+    """The parabola through the logarithms of three values: offset of its top, -0.5 .. 0.5, and how far it rises."""
     b = np.log(at)
     a, c = np.log(max(before, SHOULDER * at)), np.log(max(after, SHOULDER * at))
     bend = 2 * b - a - c
-    return min(max((c - a) / (2 * bend), -0.5), 0.5) if bend > 1e-6 else 0.0
+    if bend <= 1e-6:
+        return 0.0, 0.0
+    offset = min(max((c - a) / (2 * bend), -0.5), 0.5)
+    return offset, offset * (c - a) / 2 - offset * offset * bend / 2
 
 
 @jit
-def _refine(fine, found, c, parts):
-    """Maxima to peaks and starts, see `find_peaks`."""
-    f = fine.shape[0]
+def _by_part(found, parts):
+    """Peaks and starts (see `find_peaks`) of [N, 4] (part, x, y, value); the order within a part stays."""
     starts = np.zeros(parts + 1, np.int64)
     for row in range(found.shape[0]):
-        starts[found[row, 0] + 1] += 1
+        starts[int(found[row, 0]) + 1] += 1
     for part in range(parts):
         starts[part + 1] += starts[part]
     fill = starts.copy()
     peaks = np.empty((found.shape[0], 3), np.float32)
     for row in range(found.shape[0]):
-        part, plane, y, i = found[row, 0], found[row, 1], found[row, 2], found[row, 3]
-        here, left, right, above, below = _neighbours(fine, plane // f, plane % f, y, c)
-        peak = peaks[fill[part]]
+        part = int(found[row, 0])
+        peaks[fill[part]] = found[row, 1:]
         fill[part] += 1
-        peak[0] = i // c + (plane % f + 0.5 + _vertex(left[i], here[i], right[i])) / f - 0.5
-        peak[1] = y - 1 + (plane // f + 0.5 + _vertex(above[i], here[i], below[i])) / f - 0.5
-        peak[2] = here[i]
     return peaks, starts

@@ -1,0 +1,166 @@
+"""Decoders of people: milliseconds and AP on the maps of a real network, growth with people, behaviour in noise.
+
+python -m benchmarks.decoder
+
+One thread, everything included (float32 maps in, people out), all decoders in turn on each picture. Times are of this
+process on the processor (other processes of a busy machine do not count), the median over pictures of the median over
+rounds. AP is pycocotools' on the pictures of `--maps`; intervals are 95 % of a bootstrap over pictures, those of the
+difference to the reference on the same draws. 36 pictures tell little: trust differences whose interval excludes 0.
+
+The reference side is `stages/openpose/reference_decoder.py`: its method (FACTS 5) written anew; its people equal the
+reference's golden ones. External decoders are represented by their golden detections; their milliseconds are those
+stated with the maps, not measured here.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+
+from benchmarks.painted import crowd, maps
+from stages.openpose import scoring
+from stages.openpose.decoder import decode
+from stages.openpose.decoder_peaks import find_peaks
+from stages.openpose.inference import to_picture
+from stages.openpose.reference_decoder import decode_full
+from stages.openpose.skeleton import COCO
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+HEIGHT_PX = 368
+REFERENCE = "reference's method (parity)"
+# name: (file of golden detections, milliseconds stated in the maps' README)
+EXTERNAL = {
+    "reference itself, golden": ("seed_detections.json", "320 as stated"),
+    "tf-pose C++ on x8 maps, golden": ("tfpose_detections.json", "74 as stated"),
+}
+PEOPLE = (1, 2, 5, 10, 20, 50, 100, 200)
+BOOTSTRAP = 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--maps", type=Path, default=SHARED / "real-maps", help="folder of .npz")
+    parser.add_argument("--golden", type=Path, default=SHARED / "golden", help="folder of golden detections")
+    parser.add_argument(
+        "--annotations", type=Path, default=SHARED / "coco-mini" / "annotations" / "person_keypoints.json"
+    )
+    parser.add_argument("--rounds", type=int, default=15)
+    chosen = parser.parse_args()
+    cv2.setNumThreads(1)
+    paths = sorted(chosen.maps.glob("*.npz"))
+    if paths:
+        compare_real([_read(path) for path in paths], chosen.annotations, chosen.golden, chosen.rounds)
+    else:
+        print(f"no maps in {chosen.maps}: the table of real pictures is left out\n")
+    grow(chosen.rounds)
+    survive()
+
+
+def _read(path: Path) -> dict:
+    with np.load(path) as file:
+        return {
+            "image_id": int(path.stem),
+            "maps": (file["heat"].astype(np.float32), file["paf"].astype(np.float32)),
+            "resized": tuple(int(side) for side in file["resized"]),
+            "original": tuple(int(side) for side in file["original"]),
+        }
+
+
+def _reference(picture: dict):
+    return decode_full(*picture["maps"], picture["resized"], picture["original"])
+
+
+def _ours(mode: str) -> Callable:
+    return lambda picture: decode(*picture["maps"], mode=mode)
+
+
+def processor_ms(way: Callable[[], object], rounds: int) -> float:
+    """Median processor time of a call in milliseconds."""
+    spent = []
+    for _ in range(rounds):
+        started = time.thread_time()
+        way()
+        spent.append(time.thread_time() - started)
+    return 1e3 * median(spent)
+
+
+def compare_real(pictures: list[dict], annotations: Path, golden: Path, rounds: int) -> None:
+    """Print the table decoder x (ms, AP) on real maps."""
+    decoders = {REFERENCE: _reference, "ours, exact": _ours("exact"), "ours, fast": _ours("fast")}
+    spent: dict[str, list[float]] = {name: [] for name in decoders}
+    results: dict[str, list[dict]] = {name: [] for name in decoders}
+    for decoder in decoders.values():
+        decoder(pictures[0])  # compiled, or loaded from the cache, outside the measurement
+    for picture in pictures:
+        for name, decoder in decoders.items():
+            spent[name].append(processor_ms(lambda: decoder(picture), 1 if name == REFERENCE else rounds))  # noqa: B023
+            people = decoder(picture)
+            if name != REFERENCE:
+                people = to_picture(people, picture["original"], HEIGHT_PX)
+            results[name] += scoring.to_results(people, picture["image_id"])
+    shown = {name: f"{median(values):.3g}" for name, values in spent.items()}
+    for name, (file, stated) in EXTERNAL.items():
+        if (golden / file).exists():
+            results[name] = json.loads((golden / file).read_text())
+            shown[name] = stated
+    ratio = {name: median(spent[REFERENCE]) / median(values) for name, values in spent.items()}
+    _print_real(results, shown, ratio, annotations, [picture["image_id"] for picture in pictures])
+
+
+def _print_real(results: dict, shown: dict, ratio: dict, annotations: Path, ids: list[int]) -> None:
+    truth = scoring.read_truth(annotations)
+    found = {name: scoring.evaluate(truth, made, ids) for name, made in results.items()}
+    print("| decoder | median ms | times faster | AP | 95 % | minus reference's method, 95 % | AP50 | AR |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, (metrics, matches) in found.items():
+        low, high = scoring.bootstrap_interval(matches, BOOTSTRAP, np.random.default_rng(1))
+        gain, (less, more) = scoring.paired_difference(
+            matches, found[REFERENCE][1], BOOTSTRAP, np.random.default_rng(1)
+        )
+        speed = f"{ratio[name]:,.0f}" if name in ratio else ""
+        print(
+            f"| {name} | {shown[name]} | {speed} | {metrics['AP']:.3f} | {low:.3f} .. {high:.3f} | "
+            f"{gain:+.3f}: {less:+.3f} .. {more:+.3f} | {metrics['AP50']:.3f} | {metrics['AR']:.3f} |"
+        )
+
+
+def grow(rounds: int) -> None:
+    """Print milliseconds by people in the frame, as dense whatever their number."""
+    print(
+        "\n| people painted | cells | found, exact | ms, exact | us a person | found, fast | ms, fast | us a person |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for people in PEOPLE:
+        parts, grid = crowd(np.random.default_rng(people), people)
+        painted = maps(parts, grid)
+        row = f"| {people} | {grid[0]} x {grid[1]} "
+        for mode in ("exact", "fast"):
+            ms = processor_ms(lambda: decode(*painted, mode=mode), rounds)  # noqa: B023
+            row += f"| {len(decode(*painted, mode=mode).scores)} | {ms:.3g} | {1e3 * ms / people:.0f} "
+        print(row + "|")
+
+
+def survive() -> None:
+    """Print milliseconds on maps that hold nothing but false peaks."""
+    rng = np.random.default_rng(0)
+    print("\n| maps without people | cells | false peaks, exact | ms, exact | ms, fast |")
+    print("|---|---|---|---|---|")
+    for side in (46, 128):
+        heatmaps = rng.random((side, side, 19), np.float32)
+        peaks = len(find_peaks(heatmaps, len(COCO.parts), 0.05, 0.35, 2)[0])
+        fields = {
+            "noise, PAFs of noise": rng.normal(0, 1, (side, side, 38)).astype(np.float32),
+            "noise, PAFs in one direction": np.full((side, side, 38), 0.7, np.float32),
+        }
+        for name, pafs in fields.items():
+            times = [processor_ms(lambda: decode(heatmaps, pafs, mode=mode), 3) for mode in ("exact", "fast")]  # noqa: B023
+            print(f"| {name} | {side} x {side} | {peaks:,} | {times[0]:.0f} | {times[1]:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
