@@ -1,0 +1,195 @@
+"""AP and time of inference on real pictures: views (scales, mirrored) x grid of the averaged maps, and the reference.
+
+    python -m benchmarks.inference --model models/real_net --annotations FILE --pictures FOLDER --heights 352 368 384
+
+The network looks once at every picture with people; all rows use the same maps. `reference` is the way of FACTS 5: maps
+enlarged to the size of the picture. AP differences are against the grid of 1 px, means over --heights, with 95 %
+intervals over images drawn with replacement (paired). Other heights than the one in use help, because one figure on a
+few pictures moves by about 0.01 with anything that changes the maps a little.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from stages import params
+from stages.openpose import scoring
+from stages.openpose.annotations import read_images
+from stages.openpose.decoder import decode
+from stages.openpose.forward import load_forward
+from stages.openpose.inference import (
+    MapMean,
+    View,
+    mirror_maps,
+    network_inputs,
+    scaled_size,
+    to_picture,
+    views_for,
+    without_padding,
+)
+from stages.openpose.pictures import decode_bgr, open_pictures
+from stages.openpose.reference_decoder import decode_enlarged, enlarge
+
+GRIDS_PX = (1, 2, 4, 8)
+ROWS = ("single", "single + flip", "multi", "multi + flip")
+DRAWS = 300
+
+
+class Seen:
+    """One picture's maps by view, and its size."""
+
+    def __init__(self, image_id: int, picture: np.ndarray, forward: Callable, settings: params.Detect):
+        self.image_id, self.size_hw, self.settings = image_id, picture.shape[:2], settings
+        views = views_for(("multi_flip",), settings.scales)
+        inputs = network_inputs(picture, views, settings)
+        started = time.perf_counter()
+        self.maps = {view: tuple(one[0] for one in forward(pixels[None])) for view, pixels in inputs.items()}
+        self.network_ms = 1000 * (time.perf_counter() - started)
+
+    def results(self, people) -> list[dict]:
+        return scoring.to_results(to_picture(people, self.size_hw, self.settings.height_px), self.image_id)
+
+
+def views_of(row: str, scales: tuple[float, ...]) -> list[View]:
+    """The views of a row of the table."""
+    chosen = scales if row.startswith("multi") else (1.0,)
+    return [View(scale, mirrored) for mirrored in ((False, True) if "flip" in row else (False,)) for scale in chosen]
+
+
+def averaged(seen: Seen, row: str, grid_px: int) -> tuple[list[dict], float, float]:
+    """COCO results with the maps averaged on a grid, ms of averaging and of decoding (processor time)."""
+    started = time.thread_time()
+    mean = MapMean(seen.size_hw, replace(seen.settings, average_stride_px=grid_px))
+    for view in views_of(row, seen.settings.scales):
+        mean.add(view, *seen.maps[view])
+    maps = mean.mean()
+    between = time.thread_time()
+    people = decode(maps.heatmaps, maps.pafs, stride=grid_px)
+    return seen.results(people), 1000 * (between - started), 1000 * (time.thread_time() - between)
+
+
+def plain(seen: Seen) -> tuple[list[dict], float, float]:
+    """`single` as the stage detect makes it: the network's own maps."""
+    maps = without_padding(*seen.maps[View(1.0, False)], scaled_size(seen.size_hw, seen.settings.height_px))
+    started = time.thread_time()
+    people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px)
+    return seen.results(people), 0.0, 1000 * (time.thread_time() - started)
+
+
+def reference(seen: Seen, row: str) -> tuple[list[dict], float, float]:
+    """The reference's way: maps at the size of the picture, its decoder (no sub-pixel places)."""
+    views = views_of(row, seen.settings.scales)
+    started = time.thread_time()
+    sums = [0.0, 0.0]
+    for view in views:
+        for kind, maps in enumerate(full_size(seen, view)):
+            sums[kind] = sums[kind] + maps
+    between = time.thread_time()
+    people = decode_enlarged(*(total / len(views) for total in sums))
+    ended = time.thread_time()
+    return scoring.to_results(people, seen.image_id), 1000 * (between - started), 1000 * (ended - between)
+
+
+def full_size(seen: Seen, view: View) -> list[np.ndarray]:
+    """Heatmaps and fields of one view at the size of the picture."""
+    size_px = scaled_size(seen.size_hw, seen.settings.height_px, view.scale)
+    if not view.mirrored:
+        return [enlarge(maps, size_px, seen.size_hw) for maps in seen.maps[view]]
+    made = []
+    for maps in mirror_maps(*seen.maps[view]):
+        padded = maps.shape[1] * 8
+        large = cv2.resize(np.ascontiguousarray(maps), None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
+        inner = large[: size_px[0], padded - size_px[1] :]
+        made.append(cv2.resize(inner, seen.size_hw[::-1], interpolation=cv2.INTER_CUBIC).astype(np.float64))
+    return made
+
+
+def measure(many: list[Seen], truth, way: Callable[[Seen], tuple]) -> tuple[scoring.Matches, float, float, float]:
+    """Matches, AP and median milliseconds (averaging, decoding) of one way over all pictures."""
+    rows = [way(seen) for seen in many]
+    results = [one for found, _, _ in rows for one in found]
+    metrics, matches = scoring.evaluate(truth, results, [seen.image_id for seen in many])
+    return (
+        matches,
+        metrics["AP"],
+        float(np.median([row[1] for row in rows])),
+        float(np.median([row[2] for row in rows])),
+    )
+
+
+def look(arguments: argparse.Namespace, settings: params.Detect) -> list[Seen]:
+    """Run the network on all pictures that show annotated people."""
+    images, truth = read_images(arguments.annotations), scoring.read_truth(arguments.annotations)
+    rows, forward = images.rows(), load_forward(arguments.model)
+    ids = sorted({one["image_id"] for one in truth.dataset["annotations"]})
+    with open_pictures(arguments.pictures) as pictures:
+        return [
+            Seen(image_id, decode_bgr(pictures.read(name), name), forward, settings)
+            for image_id in tqdm(ids, f"network, {settings.height_px} px", unit="picture")
+            for name in [images.file_names[rows[image_id]]]
+        ]
+
+
+def table(many: list[Seen], truth) -> dict[tuple[str, int], scoring.Matches]:
+    """Print AP and times of all rows of one base height; matches by row and grid."""
+    print(f"{'views':14} {'grid':>10} {'AP':>6} {'average ms':>11} {'decode ms':>10}")
+    kept = {}
+
+    def show(row: str, grid: str, way: Callable[[Seen], tuple]) -> scoring.Matches:
+        matches, ap, average_ms, decode_ms = measure(many, truth, way)
+        print(f"{row:14} {grid:>10} {ap:6.3f} {average_ms:11.1f} {decode_ms:10.2f}", flush=True)
+        return matches
+
+    show("single", "network", plain)
+    for row in ROWS:
+        for grid in GRIDS_PX:
+            kept[row, grid] = show(row, f"{grid} px", partial(averaged, row=row, grid_px=grid))
+        show(row, "reference", partial(reference, row=row))
+    return kept
+
+
+def difference(ours: list[scoring.Matches], theirs: list[scoring.Matches]) -> str:
+    """Mean over heights of AP of `ours` minus AP of `theirs`, with its interval, as text."""
+
+    def mean(counts: np.ndarray | None) -> float:
+        pairs = zip(ours, theirs, strict=True)
+        return float(
+            np.mean([scoring.average_precision(a, counts) - scoring.average_precision(b, counts) for a, b in pairs])
+        )
+
+    drawn = [mean(counts) for counts in scoring.draws(len(ours[0].image_ids), DRAWS, np.random.default_rng(1))]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return f"{mean(None):+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--annotations", type=Path, required=True)
+    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--heights", type=int, nargs="+", help="base heights; default: detect.height_px")
+    arguments = parser.parse_args()
+    base, truth = params.load(arguments.params).detect, scoring.read_truth(arguments.annotations)
+    kept: dict[tuple[str, int], list[scoring.Matches]] = {}
+    for height in arguments.heights or [base.height_px]:
+        many = look(arguments, replace(base, height_px=height))
+        print(f"\nbase height {height}, {len(many)} pictures, network {np.median([s.network_ms for s in many]):.0f} ms")
+        for way, matches in table(many, truth).items():
+            kept.setdefault(way, []).append(matches)
+    print("\nAP against the grid of 1 px, mean over heights, 95 % interval")
+    for row in ROWS:
+        for grid in GRIDS_PX[1:]:
+            print(f"{row:14} {grid:2} px  {difference(kept[row, grid], kept[row, 1])}")
+
+
+if __name__ == "__main__":
+    main()
