@@ -168,7 +168,7 @@ Pictures = Archive | Folder
 
 
 def open_pictures(path: Path | str) -> Pictures:
-    """Open a zip archive, a folder, or a `.folder` file that holds the path of a folder.
+    """Open a zip archive, a folder, or a `.folder` file that holds the path of either.
 
     Raises:
         InputError: nothing there, or neither.
@@ -176,9 +176,9 @@ def open_pictures(path: Path | str) -> Pictures:
     path = Path(path)
     if path.suffix == ".folder" and path.is_file():
         target = Path(path.read_text(encoding="utf-8").strip())
-        if not target.is_dir():
-            raise InputError(f"{path}: points to the folder {target}, which does not exist; download again")
-        return Folder(target)
+        if not target.exists():
+            raise InputError(f"{path}: points to {target}, which does not exist; download again")
+        path = target
     if path.is_dir():
         return Folder(path)
     if path.is_file():

@@ -198,3 +198,11 @@ def test_bytes_between_markers_of_a_jpeg_are_no_damage():
     padded = data[:scan] + bytes(7) + data[scan:]
     np.testing.assert_array_equal(pictures.decode_bgr(padded, "padded"), pictures.decode_bgr(data, "plain"))
     assert pictures.size_hw(padded, "padded") == (16, 24)
+
+
+def test_a_pointer_may_name_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        archive.writestr("some/where/1.jpg", b"bytes")
+    (tmp_path / "train.folder").write_text(f"{tmp_path / 'own.zip'}\n")
+    with pictures.open_pictures(tmp_path / "train.folder") as opened:
+        assert opened.read("1.jpg") == b"bytes"
