@@ -153,6 +153,7 @@ class Detect:
     height_px: int
     scales: tuple[float, ...]
     pad_value: int
+    pad_multiple_px: int
     average_stride_px: int
     batch_size: int
 

@@ -73,7 +73,7 @@ def plan_batches(pictures: Sequence[Picture], settings: Settings, batch_size: in
     """Batches of at most `batch_size` pictures that have equal padded sizes at all scales, in a fixed order."""
     groups: dict[tuple, list[Picture]] = {}
     for picture in sorted(pictures, key=lambda one: one.image_id):
-        groups.setdefault(input_sizes(picture.size_hw, settings.height_px, settings.scales), []).append(picture)
+        groups.setdefault(input_sizes(picture.size_hw, settings), []).append(picture)
     return [
         groups[sizes][first : first + batch_size]
         for sizes in sorted(groups)

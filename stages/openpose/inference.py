@@ -31,6 +31,7 @@ class Settings(Protocol):
     height_px: int
     scales: Sequence[float]
     pad_value: int
+    pad_multiple_px: int
     average_stride_px: int
 
 
@@ -78,9 +79,10 @@ def padded_size(size_px: tuple[int, int], multiple: int = NETWORK_STRIDE_PX) -> 
     return tuple(-(-side // multiple) * multiple for side in size_px)
 
 
-def input_sizes(original_hw: tuple[int, int], height_px: int, scales: Sequence[float]) -> tuple[tuple[int, int], ...]:
+def input_sizes(original_hw: tuple[int, int], settings: Settings) -> tuple[tuple[int, int], ...]:
     """Padded sizes of a picture at all scales; pictures with the same can share network calls."""
-    return tuple(padded_size(scaled_size(original_hw, height_px, scale)) for scale in scales)
+    scaled = (scaled_size(original_hw, settings.height_px, scale) for scale in settings.scales)
+    return tuple(padded_size(size_px, settings.pad_multiple_px) for size_px in scaled)
 
 
 def network_inputs(picture: np.ndarray, views: Sequence[View], settings: Settings) -> dict[View, np.ndarray]:
@@ -91,7 +93,7 @@ def network_inputs(picture: np.ndarray, views: Sequence[View], settings: Setting
 
     Returns:
         uint8 [H', W', 3] BGR, scaled (area mean when shrinking, else cubic), mirrored, padded at the right and at the
-        bottom with `settings.pad_value`; H', W' multiples of 8.
+        bottom with `settings.pad_value`; H', W' multiples of `settings.pad_multiple_px`.
     """
     made, scaled = {}, {}
     for view in views:
@@ -99,7 +101,8 @@ def network_inputs(picture: np.ndarray, views: Sequence[View], settings: Setting
         if view.scale not in scaled:
             method = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_CUBIC
             scaled[view.scale] = cv2.resize(picture, (width, height), interpolation=method)
-        padded = np.full((*padded_size(size_px), 3), settings.pad_value, np.uint8)
+        shape = (*padded_size(size_px, settings.pad_multiple_px), 3)
+        padded = np.full(shape, settings.pad_value, np.uint8)
         padded[:height, :width] = scaled[view.scale][:, ::-1] if view.mirrored else scaled[view.scale]
         made[view] = padded
     return made

@@ -14,7 +14,9 @@ from stages.openpose.people import People
 from stages.openpose.skeleton import COCO
 from tests.oracle import Oracle, figure, picture
 
-SETTINGS = SimpleNamespace(height_px=184, scales=(0.5, 1.0, 1.5, 2.0), pad_value=128, average_stride_px=4)
+SETTINGS = SimpleNamespace(
+    height_px=184, scales=(0.5, 1.0, 1.5, 2.0), pad_value=128, pad_multiple_px=8, average_stride_px=2
+)
 
 
 def found_by(people, sizes, **changes):
@@ -135,7 +137,7 @@ def test_scaled_size_keeps_the_aspect_to_half_a_pixel(height, width, scale):
 def test_padding_lies_at_the_right_and_at_the_bottom_of_either_view():
     image = np.zeros((180, 181, 3), np.uint8)
     image[:, 90:] = 255
-    chosen = SimpleNamespace(height_px=180, scales=(1.0,), pad_value=77)
+    chosen = SimpleNamespace(height_px=180, scales=(1.0,), pad_value=77, pad_multiple_px=8)
     views = [View(1.0, False), View(1.0, True)]
     plain, mirrored = inference.network_inputs(image, views, chosen).values()
     assert plain.shape == mirrored.shape == (184, 184, 3)
@@ -158,6 +160,18 @@ def test_pictures_of_equal_padded_sizes_share_calls():
     assert len(oracle.shapes) == 8 * (3 + 1)
     alone, _ = found_by({4: people[4]}, {4: (184, 184)})
     np.testing.assert_array_equal(found[4]["multi_flip"].parts, alone[4]["multi_flip"].parts)
+
+
+def test_more_padding_means_fewer_sizes_and_the_same_people():
+    sizes = {number: (184, 184 + 4 * number) for number in range(1, 8)}
+    people = {number: figure(90, 40, 110)[None] for number in sizes}
+    close, near = found_by(people, sizes)
+    wide, far = found_by(people, sizes, pad_multiple_px=64)
+    assert len(set(far.shapes)) < len(set(near.shapes))
+    assert all(side % 64 == 0 for shape in far.shapes for side in shape[1:3])
+    for number in sizes:
+        for output in inference.OUTPUTS:
+            np.testing.assert_allclose(wide[number][output].parts, close[number][output].parts, atol=0.02)
 
 
 def test_thread_count_changes_neither_order_nor_people():
