@@ -24,12 +24,14 @@ from stages.openpose.inference import (
     input_sizes,
     maps_for,
     network_inputs,
+    scaled_size,
     to_picture,
     views_for,
 )
 from stages.openpose.people import People
 
 BATCHES_AHEAD = 2
+LARGEST_INPUT_PX = 2**26  # maps and activations of more would fill the memory of any machine
 PARTS = ("read", "network", "average", "decode")
 
 
@@ -109,7 +111,7 @@ def find_people(
 
     def prepare(picture: Picture) -> Seen:
         with clock.part("read"):
-            pixels = _checked(read(picture), picture)
+            pixels = _checked(read(picture), picture, settings)
             return Seen(picture, pixels.shape[:2], network_inputs(pixels, views, settings))
 
     def finish(seen: Seen, maps: dict[View, tuple]) -> dict[str, People]:
@@ -167,11 +169,17 @@ def _run(forward: Forward, views: Sequence[View], many: Sequence[Seen], clock: C
     return found
 
 
-def _checked(picture: np.ndarray, expected: Picture) -> np.ndarray:
+def _checked(picture: np.ndarray, expected: Picture, settings: Settings) -> np.ndarray:
     if expected.size_hw and picture.shape[:2] != tuple(expected.size_hw):
         raise InputError(
             f"picture {expected.file_name} (image {expected.image_id}): expected height x width "
             f"{' x '.join(map(str, expected.size_hw))} as annotated, found {' x '.join(map(str, picture.shape[:2]))}; "
             "annotations and pictures do not belong together"
+        )
+    height, width = scaled_size(picture.shape[:2], settings.height_px, max(settings.scales))
+    if height * width > LARGEST_INPUT_PX:
+        raise InputError(
+            f"picture {expected.file_name} of {picture.shape[0]} x {picture.shape[1]} pixels would be {height} x {width} "
+            f"for the network: too long and narrow; crop it, or lower `detect.height_px` or `detect.scales`"
         )
     return picture

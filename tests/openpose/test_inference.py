@@ -206,6 +206,15 @@ def test_a_picture_of_another_size_is_named():
         list(run)
 
 
+def test_a_picture_that_would_fill_the_memory_is_named():
+    batches = plan_batches([Picture(5, "strip.jpg", (2, 4000))], SETTINGS, 1)
+    run = find_people(
+        batches, read=lambda _: np.zeros((2, 4000, 3), np.uint8), forward=None, decode=decode, settings=SETTINGS
+    )
+    with pytest.raises(InputError, match=r"strip\.jpg of 2 x 4000.*detect\.height_px"):
+        list(run)
+
+
 def test_scales_without_one_are_refused():
     with pytest.raises(InputError, match=r"detect\.scales.*1\.0"):
         inference.views_for(("single",), [0.5, 2.0])
