@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 
 import numpy as np
@@ -108,28 +109,32 @@ def find_people(
     """
     clock = clock or Clock()
     views = views_for(outputs, settings.scales)
-
-    def prepare(picture: Picture) -> Seen:
-        with clock.part("read"):
-            pixels = _checked(read(picture), picture, settings)
-            return Seen(picture, pixels.shape[:2], network_inputs(pixels, views, settings))
-
-    def finish(seen: Seen, maps: dict[View, tuple]) -> dict[str, People]:
-        with clock.part("average"):
-            averaged = maps_for(outputs, maps, seen.size_hw, settings)
-        with clock.part("decode"):
-            return {
-                output: to_picture(
-                    decode(one.heatmaps, one.pafs, stride=one.stride_px), seen.size_hw, settings.height_px
-                )
-                for output, one in averaged.items()
-            }
-
+    prepare = partial(_prepare, read=read, views=views, settings=settings, clock=clock)
+    network = partial(_run, forward, views, clock=clock)
+    finish = partial(_finish, outputs=outputs, decode=decode, settings=settings, clock=clock)
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         try:
-            yield from _overlapped(pool, batches, prepare, lambda seen: _run(forward, views, seen, clock), finish)
+            yield from _overlapped(pool, batches, prepare, network, finish)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare(picture: Picture, read: Callable, views: Sequence[View], settings: Settings, clock: Clock) -> Seen:
+    with clock.part("read"):
+        pixels = _checked(read(picture), picture, settings)
+        return Seen(picture, pixels.shape[:2], network_inputs(pixels, views, settings))
+
+
+def _finish(
+    seen: Seen, maps: dict[View, tuple], outputs: Sequence[str], decode: Callable, settings: Settings, clock: Clock
+) -> dict[str, People]:
+    with clock.part("average"):
+        averaged = maps_for(outputs, maps, seen.size_hw, settings)
+    with clock.part("decode"):
+        return {
+            output: to_picture(decode(one.heatmaps, one.pafs, stride=one.stride_px), seen.size_hw, settings.height_px)
+            for output, one in averaged.items()
+        }
 
 
 def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, network: Callable, finish: Callable):
@@ -157,7 +162,7 @@ def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, 
         yield picture, future.result()
 
 
-def _run(forward: Forward, views: Sequence[View], many: Sequence[Seen], clock: Clock) -> list[dict]:
+def _run(forward: Forward, views: Sequence[View], many: Sequence[Seen], *, clock: Clock) -> list[dict]:
     """Maps (heatmaps, pafs) by view of each picture of a batch."""
     found: list[dict] = [{} for _ in many]
     for view in views:
@@ -179,7 +184,7 @@ def _checked(picture: np.ndarray, expected: Picture, settings: Settings) -> np.n
     height, width = scaled_size(picture.shape[:2], settings.height_px, max(settings.scales))
     if height * width > LARGEST_INPUT_PX:
         raise InputError(
-            f"picture {expected.file_name} of {picture.shape[0]} x {picture.shape[1]} pixels would be {height} x {width} "
-            f"for the network: too long and narrow; crop it, or lower `detect.height_px` or `detect.scales`"
+            f"picture {expected.file_name} of {picture.shape[0]} x {picture.shape[1]} pixels would be {height} x "
+            f"{width} for the network: too long and narrow; crop it, or lower `detect.height_px` or `detect.scales`"
         )
     return picture
