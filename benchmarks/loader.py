@@ -40,7 +40,8 @@ DEFAULT = params.Augment(
 PARITY = replace(
     DEFAULT, scale="off", shift_in="image", interpolation="cubic", outside_supervised=True, mask_shrink="cubic"
 )
-MOST_SAMPLES = 200  # on the reference's side 1.6 MB each
+MOST_SAMPLES = 65  # on the reference's side 1.6 MB each
+COPIES = 6  # of coco-mini in its packed file, so that an epoch is long enough for threads to matter
 
 
 def main() -> None:
@@ -124,7 +125,8 @@ def reference_sample(
     crop = cv2.warpAffine(picture, matrix, (368, 368), flags=cv2.INTER_CUBIC, borderValue=(127, 127, 127))
     mask = cv2.warpAffine(mask, matrix, (368, 368), flags=cv2.INTER_CUBIC, borderValue=255)
     mask = cv2.resize(mask, (46, 46), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
-    parts = augment.map_parts(file.parts(int(file.sample_image[sample])), matrix)
+    people, main = file.parts(int(file.sample_image[sample])), int(file.sample_person[sample])
+    parts = augment.map_parts(np.concatenate([people[main:][:1], people[:main], people[main + 1 :]]), matrix)
     made = labels.reference_labels(parts).transpose(1, 2, 0).astype(np.float32)
     return crop, made, np.repeat(mask[:, :, np.newaxis], 57, axis=2)
 
@@ -159,7 +161,7 @@ def pack_mini(folder: Path) -> Path:
         masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
         pictures=pictures.open_pictures(MINI / "images"),
     )
-    packed.write(folder / "train.h5", [source], {})
+    packed.write(folder / "train.h5", [source] * COPIES, {})
     return folder / "train.h5"
 
 

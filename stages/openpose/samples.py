@@ -3,7 +3,9 @@
 What a sample looks like depends on (seed, epoch, sample) only, not on threads, order or what was decoded before.
 """
 
+import math
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -55,7 +57,7 @@ class Samples:
     def __init__(self, packed: Packed, *, stride_px: int, augment: Any, seed: int | None, keep: int):
         self.packed, self.stride_px, self.augment, self.seed = packed, stride_px, augment, seed
         self._first = np.searchsorted(packed.sample_image, np.arange(len(packed.image_ids) + 1)).tolist()
-        self._kept = _Kept(keep)
+        self._kept, self._memory = _Kept(keep), _Memory()
 
     def affine(self, epoch: int, sample: int) -> np.ndarray:
         """The map from image to crop, float64 [2, 3], of sample number `sample` in an epoch."""
@@ -87,11 +89,9 @@ class Samples:
 
     def _picture(self, image: int, reduced_by: int) -> tuple[np.ndarray, int]:
         hw = tuple(self.packed.sizes[image].tolist())
-        if reduced_by > 1:
-            reduced_hw = tuple(-(-side // reduced_by) for side in hw)
-            picture = _decode_reduced(self.packed.jpeg(image), reduced_hw, reduced_by)
-            if picture is not None:
-                return picture, reduced_by
+        picture = _decode_jpeg(self.packed.jpeg(image), hw, reduced_by, self._memory)
+        if picture is not None:
+            return picture, reduced_by
         picture = self.packed.image(image)
         if picture.shape[:2] != hw:
             raise InputError(
@@ -127,16 +127,43 @@ class Samples:
         return map_parts(decoded.parts[order], matrix)
 
 
-def _decode_reduced(data: bytes, reduced_hw: tuple[int, int], reduced_by: int) -> np.ndarray | None:
-    """Decode a JPEG at 1 / `reduced_by` of its size; None where that is not possible or the picture is damaged."""
+def _decode_jpeg(data: bytes, hw: tuple[int, int], reduced_by: int, memory: "_Memory") -> np.ndarray | None:
+    """Decode a JPEG of known size at 1 / `reduced_by` of it; None where it is not as expected, damaged, or no JPEG."""
+    height, width = (-(-side // reduced_by) for side in hw)
     try:
-        if simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK"):
+        header = simplejpeg.decode_jpeg_header(data)
+        if header[:2] != hw or header[2] in ("CMYK", "YCCK"):
             return None
-        height, width = reduced_hw
-        picture = simplejpeg.decode_jpeg(data, "BGR", min_height=height, min_width=width, min_factor=reduced_by)
+        picture = memory.array((height, width, 3))
+        made = simplejpeg.decode_jpeg(
+            data, "BGR", min_height=height, min_width=width, min_factor=reduced_by, buffer=picture.reshape(-1)
+        )
     except ValueError:
         return None
-    return picture if picture.shape[:2] == reduced_hw else None
+    return picture if made.shape == picture.shape else None
+
+
+class _Memory:
+    """Memory for pictures, used again when a picture is gone: the pages of new memory cost time at their first touch.
+
+    Only for arrays of which no view outlives them.
+    """
+
+    def __init__(self):
+        self._free: list[np.ndarray] = []
+
+    def array(self, shape: tuple[int, ...]) -> np.ndarray:
+        """uint8 array of the given shape, its content anything."""
+        size = math.prod(shape)
+        try:
+            block = self._free.pop()
+        except IndexError:
+            block = np.empty(0, np.uint8)
+        if block.size < size:
+            block = np.empty(size, np.uint8)
+        array = block[:size].reshape(shape)
+        weakref.finalize(array, self._free.append, block).atexit = False
+        return array
 
 
 class _Kept:
