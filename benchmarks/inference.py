@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -27,7 +26,6 @@ from stages.openpose.forward import load_forward
 from stages.openpose.inference import (
     MapMean,
     View,
-    mirror_maps,
     network_inputs,
     scaled_size,
     to_picture,
@@ -35,7 +33,8 @@ from stages.openpose.inference import (
     without_padding,
 )
 from stages.openpose.pictures import decode_bgr, open_pictures
-from stages.openpose.reference_decoder import decode_enlarged, enlarge
+from stages.openpose.reference_decoder import decode_enlarged
+from stages.openpose.reference_inference import full_size_means
 
 GRIDS_PX = (1, 2, 4, 8)
 ROWS = ("single", "single + flip", "multi", "multi + flip")
@@ -85,30 +84,14 @@ def plain(seen: Seen) -> tuple[list[dict], float, float]:
 
 def reference(seen: Seen, row: str) -> tuple[list[dict], float, float]:
     """The reference's way: maps at the size of the picture, its decoder (no sub-pixel places)."""
-    views = views_of(row, seen.settings.scales)
+    views = {view: seen.maps[view] for view in views_of(row, seen.settings.scales)}
     started = time.thread_time()
-    sums = [0.0, 0.0]
-    for view in views:
-        for kind, maps in enumerate(full_size(seen, view)):
-            sums[kind] = sums[kind] + maps
+    output = "multi_flip" if "flip" in row else "multi"
+    ((_, mean),) = full_size_means((output,), views, seen.size_hw, seen.settings)
     between = time.thread_time()
-    people = decode_enlarged(*(total / len(views) for total in sums))
+    people = decode_enlarged(*mean)
     ended = time.thread_time()
     return scoring.to_results(people, seen.image_id), 1000 * (between - started), 1000 * (ended - between)
-
-
-def full_size(seen: Seen, view: View) -> list[np.ndarray]:
-    """Heatmaps and fields of one view at the size of the picture."""
-    size_px = scaled_size(seen.size_hw, seen.settings.height_px, view.scale)
-    if not view.mirrored:
-        return [enlarge(maps, size_px, seen.size_hw) for maps in seen.maps[view]]
-    made = []
-    for maps in mirror_maps(*seen.maps[view]):
-        padded = maps.shape[1] * 8
-        large = cv2.resize(np.ascontiguousarray(maps), None, fx=8, fy=8, interpolation=cv2.INTER_CUBIC)
-        inner = large[: size_px[0], padded - size_px[1] :]
-        made.append(cv2.resize(inner, seen.size_hw[::-1], interpolation=cv2.INTER_CUBIC).astype(np.float64))
-    return made
 
 
 def measure(many: list[Seen], truth, way: Callable[[Seen], tuple]) -> tuple[scoring.Matches, float, float, float]:

@@ -34,6 +34,7 @@ from stages.openpose.scoring import to_results
 def detect(arguments: argparse.Namespace) -> dict:
     """Run the model on the pictures of the shard; write COCO results and the list of images."""
     settings = params.load(arguments.params)
+    reference = settings.decoder.mode == "parity"
     shard = _shard(arguments, settings.detect.shards)
     wanted = _pictures(layout.read_split(arguments), *shard)
     forward = load_network(arguments.model, settings)
@@ -42,11 +43,12 @@ def detect(arguments: argparse.Namespace) -> dict:
     found: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
     with pictures.open_pictures(_archive(arguments)) as archive, _bar(len(wanted)) as bar:
         people = find_people(
-            plan_batches(wanted, settings.detect, settings.detect.batch_size),
+            plan_batches(wanted, settings.detect, settings.detect.batch_size, reference=reference),
             read=lambda one: pictures.decode_bgr(archive.read(one.file_name), one.file_name),
             forward=forward,
             decode=partial(decode, **asdict(settings.decoder)),
             settings=settings.detect,
+            reference=reference,
             threads=thread_count(),
             clock=clock,
         )

@@ -34,6 +34,9 @@ JPEG_QUALITY = 92
 def predict(arguments: argparse.Namespace) -> dict:
     """Look at all pictures; write drawings and people.json."""
     settings = params.load(arguments.params)
+    reference = settings.decoder.mode == "parity"
+    if reference and arguments.maps:
+        raise InputError("--maps: not with `decoder.mode: parity`, which keeps no maps; expected exact or fast")
     files = pictures_in(arguments.pictures)
     run = find_people(
         [[Picture(row, str(file))] for row, file in enumerate(files)],
@@ -47,6 +50,7 @@ def predict(arguments: argparse.Namespace) -> dict:
         ),
         settings=settings.detect,
         outputs=(arguments.inference,),
+        reference=reference,
         threads=thread_count(),
     )
     found = []

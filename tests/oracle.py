@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from stages.openpose.inference import scaled_size
+from stages.openpose.inference import NATIVE, padded_size, scaled_size
 from stages.openpose.skeleton import COCO
 from stages.openpose.targets import make_targets
 from tests import tiny_coco
@@ -51,8 +51,11 @@ class Oracle:
     def _maps(self, seen: np.ndarray) -> np.ndarray:
         number, mirrored = round(seen[3, 3, 0] / 12), seen[3, 3, 1] > 120
         height, width = self.sizes[number]
-        scale = min(SCALES, key=lambda one: abs(scaled_size((height, width), self.height_px, one)[0] - seen.shape[0]))
-        size_px = scaled_size((height, width), self.height_px, scale)
+        # one of the scales, or the picture's own resolution: that whose size, padded to multiples, is the input's
+        sizes = [scaled_size((height, width), self.height_px, scale) for scale in (*SCALES, NATIVE)]
+        size_px = min(
+            sizes, key=lambda one: sum(abs(a - b) for a, b in zip(padded_size(one), seen.shape, strict=False))
+        )
         parts = self.people[number].copy()
         parts[..., :2] = (parts[..., :2] + 0.5) * (size_px[1] / width, size_px[0] / height) - 0.5
         if mirrored:

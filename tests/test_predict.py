@@ -4,6 +4,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from stages import predict
 from stages.openpose.skeleton import COCO
@@ -59,6 +60,17 @@ def test_one_scale_looks_once(world, monkeypatch):
 def test_maps_are_drawn_on_request(world, monkeypatch):
     run(world, monkeypatch, world / "pictures", "--maps")
     assert cv2.imread(str(world / "out/picture 1.maps.jpg")).shape == (184, 3 * 240, 3)
+
+
+def test_the_references_way_works_too(world, monkeypatch):
+    values = yaml.safe_load((world / "params.yaml").read_text())
+    values["decoder"]["mode"] = "parity"
+    (world / "params.yaml").write_text(yaml.safe_dump(values))
+    run(world, monkeypatch, world / "pictures")
+    listed = json.loads((world / "out/people.json").read_text())
+    assert [len(one["people"]) for one in listed["pictures"]] == [2, 1]
+    with pytest.raises(SystemExit, match="--maps: not with"):
+        run(world, monkeypatch, world / "pictures", "--maps")
 
 
 def test_uncertain_people_are_listed_but_not_drawn(world, monkeypatch):

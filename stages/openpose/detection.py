@@ -19,6 +19,7 @@ import numpy as np
 from stages.openpose.errors import InputError
 from stages.openpose.forward import Forward
 from stages.openpose.inference import (
+    NATIVE,
     OUTPUTS,
     Settings,
     View,
@@ -30,6 +31,8 @@ from stages.openpose.inference import (
     views_for,
 )
 from stages.openpose.people import People
+from stages.openpose.reference_decoder import decode_enlarged
+from stages.openpose.reference_inference import full_size_means, reference_views
 
 BATCHES_AHEAD = 2
 LARGEST_INPUT_PX = 2**26  # maps and activations of more would fill the memory of any machine
@@ -72,11 +75,14 @@ class Clock:
             self.seconds[name] += now() - started
 
 
-def plan_batches(pictures: Sequence[Picture], settings: Settings, batch_size: int) -> list[list[Picture]]:
+def plan_batches(
+    pictures: Sequence[Picture], settings: Settings, batch_size: int, *, reference: bool = False
+) -> list[list[Picture]]:
     """Batches of at most `batch_size` pictures that have equal padded sizes at all scales, in a fixed order."""
+    scales = (*settings.scales, NATIVE) if reference else settings.scales
     groups: dict[tuple, list[Picture]] = {}
     for picture in sorted(pictures, key=lambda one: one.image_id):
-        groups.setdefault(input_sizes(picture.size_hw, settings), []).append(picture)
+        groups.setdefault(input_sizes(picture.size_hw, settings, scales), []).append(picture)
     return [
         groups[sizes][first : first + batch_size]
         for sizes in sorted(groups)
@@ -92,6 +98,7 @@ def find_people(
     decode: Callable[..., People],
     settings: Settings,
     outputs: Sequence[str] = OUTPUTS,
+    reference: bool = False,
     threads: int = 2,
     clock: Clock | None = None,
 ) -> Iterator[tuple[Picture, dict[str, People]]]:
@@ -102,16 +109,19 @@ def find_people(
         read: uint8 [H, W, 3] BGR of a picture; called from several threads.
         decode: (heatmaps [h, w, 19], pafs [h, w, 38], stride=...) -> People in pixels of the network's input.
         outputs: of inference.OUTPUTS.
+        reference: average and decode as the reference does (`reference_inference.py`); `decode` is not used then.
         threads: that read and decode.
 
     Raises:
         InputError: a picture has another size than `batches` say; whatever `read` raises.
     """
     clock = clock or Clock()
-    views = views_for(outputs, settings.scales)
+    views = (reference_views if reference else views_for)(outputs, settings.scales)
     prepare = partial(_prepare, read=read, views=views, settings=settings, clock=clock)
     network = partial(_run, forward, views, clock=clock)
     finish = partial(_finish, outputs=outputs, decode=decode, settings=settings, clock=clock)
+    if reference:
+        finish = partial(_finish_as_reference, outputs=outputs, settings=settings, clock=clock)
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         try:
             yield from _overlapped(pool, batches, prepare, network, finish)
@@ -135,6 +145,18 @@ def _finish(
             output: to_picture(decode(one.heatmaps, one.pafs, stride=one.stride_px), seen.size_hw, settings.height_px)
             for output, one in averaged.items()
         }
+
+
+def _finish_as_reference(
+    seen: Seen, maps: dict[View, tuple], outputs: Sequence[str], settings: Settings, clock: Clock
+) -> dict[str, People]:
+    means, found = full_size_means(outputs, maps, seen.size_hw, settings), {}
+    for _ in outputs:
+        with clock.part("average"):
+            output, mean = next(means)
+        with clock.part("decode"):
+            found[output] = decode_enlarged(*mean)
+    return found
 
 
 def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, network: Callable, finish: Callable):

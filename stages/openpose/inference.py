@@ -23,6 +23,7 @@ from stages.openpose.skeleton import COCO, Skeleton
 
 OUTPUTS = ("single", "multi", "multi_flip")
 NETWORK_STRIDE_PX = 8
+NATIVE = 0.0  # the "scale" of a view that shows the picture at its own resolution
 
 
 class Settings(Protocol):
@@ -67,8 +68,10 @@ def scaled_size(original_hw: tuple[int, int], height_px: int, scale: float = 1.0
     """Size in pixels of a picture scaled to `height_px * scale`, aspect kept.
 
     Both sides are rounded to the nearest whole pixel, halves upwards: the height first, then the width by the aspect of
-    the original (not of the rounded height at scale 1); at least 1.
+    the original (not of the rounded height at scale 1); at least 1. The scale NATIVE leaves the picture as it is.
     """
+    if scale == NATIVE:
+        return original_hw
     height, width = original_hw
     wanted = height_px * scale
     return max(int(wanted + 0.5), 1), max(int(width * wanted / height + 0.5), 1)
@@ -79,9 +82,11 @@ def padded_size(size_px: tuple[int, int], multiple: int = NETWORK_STRIDE_PX) -> 
     return tuple(-(-side // multiple) * multiple for side in size_px)
 
 
-def input_sizes(original_hw: tuple[int, int], settings: Settings) -> tuple[tuple[int, int], ...]:
+def input_sizes(
+    original_hw: tuple[int, int], settings: Settings, scales: Sequence[float]
+) -> tuple[tuple[int, int], ...]:
     """Padded sizes of a picture at all scales; pictures with the same can share network calls."""
-    scaled = (scaled_size(original_hw, settings.height_px, scale) for scale in settings.scales)
+    scaled = (scaled_size(original_hw, settings.height_px, scale) for scale in scales)
     return tuple(padded_size(size_px, settings.pad_multiple_px) for size_px in scaled)
 
 

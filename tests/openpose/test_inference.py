@@ -11,6 +11,7 @@ from stages.openpose.detection import Picture, find_people, plan_batches
 from stages.openpose.errors import InputError
 from stages.openpose.inference import View
 from stages.openpose.people import People
+from stages.openpose.reference_inference import full_size
 from stages.openpose.skeleton import COCO
 from tests.oracle import Oracle, figure, picture
 
@@ -19,17 +20,19 @@ SETTINGS = SimpleNamespace(
 )
 
 
-def found_by(people, sizes, **changes):
+def found_by(people, sizes, reference=False, **changes):
     """People by output of pictures whose network is the oracle; also the oracle."""
     chosen = SimpleNamespace(**(vars(SETTINGS) | changes))
     oracle = Oracle(people, sizes, chosen.height_px)
-    batches = plan_batches([Picture(number, str(number), hw) for number, hw in sizes.items()], chosen, 2)
+    pictures = [Picture(number, str(number), hw) for number, hw in sizes.items()]
+    batches = plan_batches(pictures, chosen, 2, reference=reference)
     run = find_people(
         batches,
         read=lambda one: picture(one.image_id, one.size_hw),
         forward=oracle,
         decode=decode,
         settings=chosen,
+        reference=reference,
     )
     return {one.image_id: by_output for one, by_output in run}, oracle
 
@@ -58,6 +61,32 @@ def test_no_output_shifts_people(output):
         people = found_by({number: parts}, {number: (200, 261)})[0][number][output]
         errors.append(people.parts[0, 1:14, :2] - parts[0, 1:14, :2])
     assert np.abs(np.mean(errors, axis=(0, 1))).max() < 0.08
+
+
+@pytest.mark.parametrize("output", inference.OUTPUTS)
+def test_the_references_way_finds_people_to_a_pixel_at_any_size(output):
+    sizes = {1: (184, 240), 2: (300, 215), 3: (92, 120)}
+    people = {number: figure(0.5 * w, 0.2 * h, 0.6 * h)[None] for number, (h, w) in sizes.items()}
+    found, oracle = found_by(people, sizes, reference=True)
+    for number in sizes:
+        parts = found[number][output].parts
+        assert len(parts) == 1
+        assert np.abs(parts[0, 1:14, :2] - people[number][0, 1:14, :2]).max() < 1.6
+    assert {shape[1:3] for shape in oracle.shapes} >= {(184, 240), (304, 216), (96, 120)}
+
+
+def test_the_references_mirrored_maps_lie_on_its_plain_ones():
+    parts, size = {1: figure(90, 40, 110)[None]}, {1: (184, 203)}
+    oracle, views = Oracle(parts, size, 184), [View(1.5, False), View(1.5, True)]
+    inputs = inference.network_inputs(picture(1, size[1]), views, SETTINGS)
+    plain, mirrored = (
+        full_size(tuple(one[0] for one in oracle(pixels[None])), view, size[1], 184) for view, pixels in inputs.items()
+    )
+    for one, other in zip(plain, mirrored, strict=True):
+        assert one.shape[:2] == size[1]
+        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
+    shifted = [np.abs(plain[0] - np.roll(mirrored[0], shift, axis=1)).mean() for shift in range(-3, 4)]
+    assert np.argmin(shifted) == 3
 
 
 def test_flip_twice_is_identity():
