@@ -6,6 +6,7 @@ python -m benchmarks.pack
 import argparse
 import json
 import tempfile
+import time
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 
 from benchmarks.timing import interleaved, print_table
 from stages.openpose import annotations, crowd_masks, packed
-from stages.openpose.pictures import decode_bgr, open_pictures
+from stages.openpose.pictures import open_pictures
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
@@ -24,6 +25,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini")
     chosen = arguments.parse_args()
+    cv2.setNumThreads(1)
     rows = []
     if (coco_mini := SHARED / "coco-mini").exists():
         path = coco_mini / "annotations" / "person_keypoints.json"
@@ -51,6 +53,7 @@ def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tu
                 "ours": lambda: packed.write(target / "ours.h5", [source], {}),
             },
             rounds,
+            time.process_time,
         )
         size = {way: (target / f"{way}.h5").stat().st_size for way in seconds}
     n = len(samples)
@@ -76,7 +79,8 @@ def reference(source: packed.Source, target: Path, path: Path) -> None:
         group = file.create_group("datum")
         for number, main in enumerate(source.samples):
             row = people.image[main]
-            picture = decode_bgr(source.pictures.read(images.file_names[row]), images.file_names[row])
+            data = np.frombuffer(source.pictures.read(images.file_names[row]), np.uint8)
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
             masks = [cv2.imread(str(target / f"{kind}_{images.ids[row]}.png"), 0) for kind in ("miss", "all")]
             numbers = np.zeros((*picture.shape[:2], 1), np.uint8)
             here = np.flatnonzero(people.image == row)
