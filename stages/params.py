@@ -171,6 +171,7 @@ class Decoder:
     min_parts: int
     min_score: float
     score_rule: str
+    join_pieces: bool
 
 
 @dataclass(frozen=True)

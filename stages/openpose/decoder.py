@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.openpose import decoder_pieces as pieces
 from stages.openpose.compiled import jit
 from stages.openpose.decoder_limbs import match, sample_positions
 from stages.openpose.decoder_peaks import find_peaks
@@ -47,6 +48,7 @@ def decode(
     min_parts: int = 3,
     min_score: float = 0.2,
     score_rule: str = "root",
+    join_pieces: bool = True,
 ) -> People:
     """Find the people in one picture's maps.
 
@@ -65,6 +67,7 @@ def decode(
         min_score: what the sum of a person's part and limb scores, divided by its parts, must reach.
         score_rule: that sum as it is (`sum`, the reference's rule, in favour of whole bodies), divided by the number of
             parts (`mean`, in favour of fragments) or by its square root (`root`, between the two).
+        join_pieces: join parts of one person that no limb connects, see `decoder_pieces.py`.
 
     Returns:
         People; x, y in pixels of the network's input, pixel centres at integers.
@@ -81,6 +84,8 @@ def decode(
     positions, allowed = _sampling(limb_samples, limb_share)
     ends, scores, firsts = match(pafs, peaks, starts, table.limbs, positions, np.float32(limb_threshold), allowed)
     members, sums = assemble(peaks, parts, table.limbs, table.decode_order, table.late, ends, scores, firsts)
+    if join_pieces:
+        pieces.join_pieces(peaks, members, sums, skeleton)
     exponent = SCORE_RULES[score_rule]
     return People(*_people(peaks, members, sums, table.part_of_keypoint, stride, min_parts, min_score, exponent))
 
