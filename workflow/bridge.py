@@ -46,8 +46,9 @@ class Bridge:
     stale: set[str] | None = None
 
     def makes(self, rule: str) -> list:
-        """Output patterns of a rule: `${item.split}` of dvc.yaml becomes Snakemake's wildcard `{split}`."""
-        entries = [entry for kind in ("outs", "metrics", "plots") for entry in self.declared[rule].get(kind, [])]
+        """Output patterns of a rule: `${item.split}`, `${key}` become Snakemake's wildcards `{split}`, `{key}`."""
+        stage = self.declared[rule].get("do", self.declared[rule])  # below `do` where the stage is a foreach
+        entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
         paths = [self._pattern(entry if isinstance(entry, str) else next(iter(entry))) for entry in entries]
         return [_flagged(path) for path in paths]
 
@@ -67,12 +68,11 @@ class Bridge:
 
     def name(self, rule: str, wildcards) -> str:
         """DVC's name of the stage that a rule's job runs: `masks@train-0`, or the rule's own name without a matrix."""
-        keys = list(self.declared[rule].get("matrix", ()))
-        return "@".join([rule, "-".join(str(wildcards[key]) for key in keys)]) if keys else rule
+        return self.stem(rule).format(**{key: wildcards[key] for key in self._keys(rule)})
 
     def stem(self, rule: str) -> str:
         """Pattern of a rule's stage names, for its log and benchmark files: `masks@{source}-{shard}`."""
-        keys = list(self.declared[rule].get("matrix", ()))
+        keys = self._keys(rule)
         return "@".join([rule, "-".join(f"{{{key}}}" for key in keys)]) if keys else rule
 
     def command(self, rule: str) -> str:
@@ -84,8 +84,11 @@ class Bridge:
         """All outputs of all stages: the target of a run."""
         return [path for paths in self.outputs.values() for path in paths]
 
+    def _keys(self, rule: str) -> list[str]:
+        return ["key"] if "foreach" in self.declared[rule] else list(self.declared[rule].get("matrix", ()))
+
     def _pattern(self, template: str) -> str:
-        template = re.sub(r"\$\{item\.(\w+)\}", r"{\1}", template)
+        template = re.sub(r"\$\{(?:item\.)?(\w+)\}", r"{\1}", template)
         return re.sub(r"\$\{(\w+)\.(\w+)\}", lambda m: str(self.settings[m[1]][m[2]]), template)
 
 

@@ -73,7 +73,8 @@ def fresh(tmp_path_factory) -> Project:
 
 def _write_toy_stages(folder: Path) -> None:
     declared = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
-    for name, stage in declared.items():
+    for name, entry in declared.items():
+        stage = entry.get("do", entry)
         for path in stage.get("deps", []):
             if path.endswith(".py") or path == "stages/synthetic":
                 code = folder / (path if path.endswith(".py") else f"{path}/__init__.py")

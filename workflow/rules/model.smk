@@ -18,3 +18,22 @@ rule train:
         runtime=20160,
     shell:
         bridge.command("train")
+
+
+rule import_model:
+    input:
+        bridge.needs("import_model"),
+    output:
+        bridge.makes("import_model"),
+    log:
+        f"logs/{bridge.stem('import_model')}.log",
+    benchmark:
+        f"logs/{bridge.stem('import_model')}.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    shell:
+        bridge.command("import_model")
