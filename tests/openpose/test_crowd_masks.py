@@ -28,7 +28,9 @@ def regions(path, rows=None):
     return {int(images.ids[row]): crowd_masks.mask_miss(rle, tuple(images.sizes[row])) for row, rle in found.items()}
 
 
-def test_masks_equal_the_golden_ones(shared):
+@pytest.mark.parametrize("kept", [1, 5000])
+def test_masks_equal_the_golden_ones(shared, monkeypatch, kept):
+    monkeypatch.setattr(crowd_masks, "KEPT_AS_LISTS", kept)
     found = regions(shared / "coco-mini" / "annotations" / "person_keypoints.json")
     golden = sorted((shared / "golden" / "mask_miss").glob("*.png"))
     assert len(golden) == 36
