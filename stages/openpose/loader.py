@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 
@@ -66,7 +67,8 @@ class _Batches(keras.utils.PyDataset):
     is (pictures, (parts, mask)) with float32 [B, P, 18, 3], crop pixels, padded with visibility 2 to the most people of
     any image of the file (see device_targets.py). The last batch of an epoch may be smaller.
 
-    Keras must not shuffle the batches again: fit(..., shuffle=False).
+    Keras must not shuffle the batches again: fit(..., shuffle=False). OpenCV's own threads are switched off for the whole
+    process, because they would compete with these.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class _Batches(keras.utils.PyDataset):
         self._samples = Samples(self.packed, stride_px=labels.stride_px, augment=augment, seed=seed, keep=keep)
         self._most_people = self._count_people() if labels.made_on == "device" else 0
         self._threads = threads or usable_threads()
+        cv2.setNumThreads(1)
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
         self._pending: dict[int, Future] = {}
         self._lock = threading.Lock()
