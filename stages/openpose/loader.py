@@ -67,8 +67,8 @@ class _Batches(keras.utils.PyDataset):
     is (pictures, (parts, mask)) with float32 [B, P, 18, 3], crop pixels, padded with visibility 2 to the most people of
     any image of the file (see device_targets.py). The last batch of an epoch may be smaller.
 
-    Keras must not shuffle the batches again: fit(..., shuffle=False). OpenCV's own threads are switched off for the whole
-    process, because they would compete with these.
+    Keras must not shuffle the batches again: fit(..., shuffle=False). OpenCV's own threads are switched off for the
+    whole process, because they would compete with these.
     """
 
     def __init__(
