@@ -9,8 +9,10 @@ import csv
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from stages import cli, params
@@ -18,6 +20,7 @@ from stages.openpose.checkpoints import CheckpointFolder, code_files, run_key
 from stages.openpose.files import whole_file, whole_folder
 
 WEIGHTS = "weights.weights.h5"
+TENSORBOARD_PICTURES = 4
 # Settings that change nothing about the steps that two runs share.
 NOT_IN_KEY = ("epochs", "early_stop_epochs", "checkpoint_every_s")
 
@@ -36,10 +39,10 @@ def main() -> None:
 def stage(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     choose_backend(settings.train)
-    run, network = _prepare(arguments, settings)
+    run = _prepare(arguments, settings)
     progress = run.train()
     write_log(progress.rows, arguments.log)
-    write_model(network, arguments.model)
+    write_model(run.model.network, arguments.model)
     last = progress.rows[-1]
     print(f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss {last.get('val_loss', 'none')}")
     return {
@@ -62,33 +65,66 @@ def choose_backend(train: params.Train) -> None:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
-def _prepare(arguments: argparse.Namespace, settings: params.Params) -> tuple:
+def _prepare(arguments: argparse.Namespace, settings: params.Params):
+    """The training run that settings and files describe."""
     import keras  # here and below: the backend is chosen by now
 
+    from stages.openpose.device_targets import device_targets
     from stages.openpose.loader import TrainingBatches, ValidationBatches
-    from stages.openpose.network import build, rate_multipliers
+    from stages.openpose.network import rate_multipliers
     from stages.openpose.training_run import TrainingRun
+
+    train, key = settings.train, _key(arguments, settings)
+    keras.utils.set_random_seed(train.seed)
+    network = _network(train)
+    shared = {"batch_size": train.batch_size, "labels": settings.labels, "augment": settings.augment}
+    shared |= {"corrupt_records": train.corrupt_records}
+    drawn = {"seed": train.seed, "shuffle_images": train.shuffle_images}
+    validation = ValidationBatches(arguments.val, **shared)
+    on_device = settings.labels.made_on == "device"
+    return TrainingRun(
+        network,
+        lambda epoch: TrainingBatches(arguments.train, **shared, **drawn, epoch=epoch),
+        validation,
+        train,
+        checkpoints=CheckpointFolder(arguments.checkpoints / key),
+        multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
+        targets_of=partial(device_targets, labels=settings.labels) if on_device else None,
+        after_epoch=_watcher(arguments, key, network, validation),
+    )
+
+
+def _network(train: params.Train):
+    from stages.openpose.network import build
     from stages.openpose.weights import initialise
 
-    train = settings.train
-    keras.utils.set_random_seed(train.seed)
     network = build(train.network, precision=train.precision)
     if train.init:
         fresh = initialise(network, train.init)
         print(f"train: {train.init} fills the network" + (f" but {', '.join(fresh)}" if fresh else ""))
-    shared = {"batch_size": train.batch_size, "labels": settings.labels, "augment": settings.augment}
-    shared |= {"corrupt_records": train.corrupt_records}
-    drawn = {"seed": train.seed, "shuffle_images": train.shuffle_images}
-    run = TrainingRun(
-        network,
-        lambda epoch: TrainingBatches(arguments.train, **shared, **drawn, epoch=epoch),
-        ValidationBatches(arguments.val, **shared),
-        train,
-        checkpoints=CheckpointFolder(arguments.checkpoints / _key(arguments, settings)),
-        multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
-        after_epoch=lambda rows: write_log(rows, arguments.log),
-    )
-    return run, network
+    return network
+
+
+def _watcher(arguments: argparse.Namespace, key: str, network, validation):
+    """What is done with the rows of the log after an epoch: the CSV, and TensorBoard where wanted."""
+    if not arguments.tensorboard:
+        return lambda rows: write_log(rows, arguments.log)
+    from stages.openpose.events import Events, maps_picture
+
+    events = Events(arguments.tensorboard / key)
+    pictures = validation[0][0][:TENSORBOARD_PICTURES] if len(validation) else ()
+
+    def watch(rows: list[dict]) -> None:
+        write_log(rows, arguments.log)
+        row = dict(rows[-1])
+        epoch = row.pop("epoch")
+        events.scalars(epoch, row)
+        if len(pictures):
+            pafs, heatmaps = (np.asarray(maps) for maps in network(pictures)[-2:])
+            for i, picture in enumerate(pictures):
+                events.picture(epoch, f"maps/{i}", maps_picture(picture, pafs[i], heatmaps[i]))
+
+    return watch
 
 
 def _key(arguments: argparse.Namespace, settings: params.Params) -> str:

@@ -4,6 +4,8 @@ Sources: FACTS section 3. Deviation: the mask multiplies the squared error once 
 prediction and label, which squares the mask where it is neither 0 nor 1).
 """
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -37,33 +39,35 @@ class LastValue(keras.metrics.Metric):
 class TrainingModel(keras.Model):
     """A network with its loss.
 
-    Batches are (pictures, (targets float32 [B, h, w, 57], mask float32 [B, h, w, 1])); targets hold PAFs first.
-    With `parts` > 1 a batch goes through the network in that many slices that do not depend on each other: on a CPU
+    Batches are (pictures, (targets float32 [B, h, w, 57], mask float32 [B, h, w, 1])); targets hold PAFs first. With
+    `targets_of` batches hold something else in place of targets (keypoints), and targets_of(that, (h, w)) makes them.
+    With `parts` > 1 a batch (of a multiple of it) goes through the network in that many slices, independently: on a CPU
     they run side by side, each operation on one thread, faster than one operation on many threads and with the same
     result on any number of cores.
     """
 
-    def __init__(self, network: keras.Model, parts: int = 1) -> None:
+    def __init__(self, network: keras.Model, parts: int = 1, targets_of: Callable | None = None) -> None:
         super().__init__(name="training")
-        self.network, self.parts = network, parts
+        self.network, self.parts, self.targets_of = network, parts, targets_of
         stages = range(1, len(network.outputs) // 2 + 1)
         self.losses_by_output = [LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS]
 
     def call(self, pictures, training=None) -> list[list]:
         """Outputs of the network for each slice of the batch."""
-        return [self.network(pictures[i :: self.parts], training=training) for i in range(self.parts)]
+        return [self.network(some, training=training) for some in ops.split(pictures, self.parts)]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Sum of the masked L2 losses of all outputs, divided by the batch size."""
+        """Sum of the masked L2 losses of all outputs, divided by the batch size (topped-up pictures count)."""
         (targets, mask), channels = y, self.network.outputs[0].shape[-1]
-        wanted = (targets[..., :channels], targets[..., channels:])
+        if self.targets_of:
+            targets = self.targets_of(targets, mask.shape[1:3])
         batch = ops.cast(ops.shape(mask)[0], "float32")
+        masks = ops.split(mask, self.parts)
+        wanted = [ops.split(maps, self.parts) for maps in (targets[..., :channels], targets[..., channels:])]
         losses = []
         for output, metric in enumerate(self.losses_by_output):
             kind = wanted[output % len(KINDS)]
-            slices = [
-                masked_l2(maps[output], kind[i :: self.parts], mask[i :: self.parts]) for i, maps in enumerate(y_pred)
-            ]
+            slices = [masked_l2(y_pred[i][output], kind[i], masks[i]) for i in range(self.parts)]
             losses.append(sum(slices) / batch)
             metric.update_state(losses[-1])
         return sum(losses)

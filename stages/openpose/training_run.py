@@ -30,7 +30,7 @@ class Progress:
     """How far a run is, as checkpoints keep it.
 
     `epoch` counts finished epochs, `step` the steps done in the current one, `samples` those of all epochs; `sums` are
-    the losses times batch size, summed over the `epoch_samples` of the current epoch; `rows` the finished lines of the
+    the losses summed over the `epoch_samples` samples of the current epoch; `rows` the finished lines of the
     log; `seconds` the training time of all sessions.
     """
 
@@ -44,15 +44,17 @@ class Progress:
 
 
 class RestOfEpoch(keras.utils.PyDataset):
-    """Batches of an epoch from number `start` on.
+    """Batches of an epoch from number `start` on, all of `batch_size`.
 
-    `failure` keeps what a batch raised (backends wrap it beyond recognition), `sizes` the pictures of each batch handed
-    out, `wait_seconds` how long batches were waited for (ahead of training: an upper bound of what training waited).
+    A smaller one is topped up with pictures whose mask is zero: no part of a batch is ever empty, every sample of an
+    epoch weighs the same, and compiled steps see one shape. `failure` keeps what a batch raised (backends wrap it
+    beyond recognition), `sizes` the true size of each batch handed out, `wait_seconds` how long batches were waited
+    for (ahead of training: an upper bound of what training waited).
     """
 
-    def __init__(self, batches: keras.utils.PyDataset, start: int) -> None:
+    def __init__(self, batches: keras.utils.PyDataset, start: int, batch_size: int) -> None:
         super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
-        self.batches, self.start = batches, start
+        self.batches, self.start, self.batch_size = batches, start, batch_size
         self.failure: Exception | None = None
         self.wait_seconds = 0.0
         self.sizes: dict[int, int] = {}
@@ -63,14 +65,22 @@ class RestOfEpoch(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple:
         began = time.perf_counter()
         try:
-            item = self.batches[self.start + index]
-            self.sizes[self.start + index] = len(item[0])
-            return item
+            pictures, labels = self.batches[self.start + index]
         except Exception as problem:
             self.failure = problem
             raise
-        finally:
-            self.wait_seconds += time.perf_counter() - began
+        self.wait_seconds += time.perf_counter() - began
+        self.sizes[self.start + index] = len(pictures)
+        return top_up(pictures, *labels, self.batch_size)
+
+
+def top_up(pictures: np.ndarray, targets: np.ndarray, mask: np.ndarray, batch_size: int) -> tuple:
+    """A batch of `batch_size`: what is missing are copies of the first picture with a mask of zeros."""
+    missing = batch_size - len(pictures)
+    if not missing:
+        return pictures, (targets, mask)
+    pictures, targets = (np.concatenate([x, np.repeat(x[:1], missing, axis=0)]) for x in (pictures, targets))
+    return pictures, (targets, np.concatenate([mask, np.zeros((missing, *mask.shape[1:]), mask.dtype)]))
 
 
 class TrainingRun:
@@ -83,6 +93,7 @@ class TrainingRun:
         settings: section `train` of the parameters.
         checkpoints: where to keep them; None keeps none.
         multipliers: learning-rate multipliers by weight path.
+        targets_of: see TrainingModel.
         after_epoch: called with the rows of the log when an epoch is over, averaged weights in place.
     """
 
@@ -95,12 +106,18 @@ class TrainingRun:
         *,
         checkpoints: CheckpointFolder | None = None,
         multipliers: Mapping[str, float] | None = None,
+        targets_of: Callable | None = None,
         after_epoch: Callable[[list[dict]], None] = lambda rows: None,
     ) -> None:
         self.settings, self.batches_of_epoch, self.validation = settings, batches_of_epoch, validation
         self.checkpoints, self.after_epoch = checkpoints, after_epoch
+        if settings.batch_size % settings.batch_parts:
+            raise InputError(
+                f"`train.batch_parts`: expected a divisor of `train.batch_size` ({settings.batch_size}), "
+                f"found {settings.batch_parts}"
+            )
         self.steps_per_epoch = len(batches_of_epoch(0))
-        self.model = TrainingModel(network, settings.batch_parts)
+        self.model = TrainingModel(network, settings.batch_parts, targets_of)
         optimizer = make_optimizer(settings, self.steps_per_epoch * settings.epochs, multipliers or {})
         self.model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
         optimizer.build(self.model.trainable_variables)
@@ -127,7 +144,9 @@ class TrainingRun:
     def _epochs(self) -> None:
         with _stop_signals() as stop, self._bar() as bar:
             while self.progress.epoch < self.settings.epochs and not self._enough():
-                rest = RestOfEpoch(self.batches_of_epoch(self.progress.epoch), self.progress.step)
+                rest = RestOfEpoch(
+                    self.batches_of_epoch(self.progress.epoch), self.progress.step, self.settings.batch_size
+                )
                 if len(rest):
                     self._fit(rest, _Watch(self, rest, stop, bar))
                 self._end_epoch()
@@ -165,12 +184,12 @@ class TrainingRun:
         """Losses of the validation batches, per sample: all outputs, and PAFs and heatmaps of the last stage."""
         if not self.validation or not len(self.validation):
             return {}
-        total, samples = dict.fromkeys(self.model.columns, 0.0), 0
-        for index in range(len(self.validation)):
-            pictures, labels = self.validation[index]
-            logs = self.model.test_on_batch(pictures, labels, return_dict=True)
-            samples += len(pictures)
-            total = {name: value + float(logs[name]) * len(pictures) for name, value in total.items()}
+        batches = RestOfEpoch(self.validation, 0, self.settings.batch_size)
+        total = dict.fromkeys(self.model.columns, 0.0)
+        for index in range(len(batches)):
+            logs = self.model.test_on_batch(*batches[index], return_dict=True)
+            total = {name: value + float(logs[name]) * batches.batch_size for name, value in total.items()}
+        samples = sum(batches.sizes.values())
         last = self.model.columns[-len(KINDS) :]
         row = {"val_loss": sum(total.values()) / samples}
         return row | {f"val_{kind}": total[name] / samples for kind, name in zip(KINDS, last, strict=True)}
@@ -241,9 +260,10 @@ class _Watch(keras.callbacks.Callback):
             )
 
     def _count(self, losses: dict[str, float]) -> None:
-        now, size = self.run.progress, self.rest.sizes.pop(self.run.progress.step)
+        now = self.run.progress
+        size = self.rest.sizes.pop(now.step)
         now.step, now.samples, now.epoch_samples = now.step + 1, now.samples + size, now.epoch_samples + size
-        now.sums = {name: now.sums.get(name, 0.0) + value * size for name, value in losses.items()}
+        now.sums = {name: now.sums.get(name, 0.0) + value * self.rest.batch_size for name, value in losses.items()}
         seconds = time.perf_counter()
         now.seconds, self.last_step = now.seconds + seconds - self.last_step, seconds
         self.bar.set_postfix(loss=f"{sum(now.sums.values()) / now.epoch_samples:.2f}", refresh=False)

@@ -117,7 +117,7 @@ def test_loss_is_half_the_masked_sum_of_squares():
     assert float(masked_l2(a, b, mask)) == pytest.approx(0.5 * ((a - b) ** 2 * mask).sum(), rel=1e-5)
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("parts", [1, 2, 4])
 def test_loss_is_the_sum_of_all_outputs_over_the_batch_size(parts):
     network = small_network()
     model = TrainingModel(network, parts)
@@ -235,6 +235,30 @@ def test_training_lowers_the_loss_and_keeps_the_averages():
     progress = run.train()
     assert progress.rows[-1]["loss"] < 0.8 * progress.rows[0]["loss"]
     assert_equal(weights(run), [average.numpy() for average in run.model.optimizer.averages])
+
+
+def test_smaller_last_batch_weighs_as_its_samples_do():
+    class Ragged(Blobs):
+        def __getitem__(self, index: int) -> tuple:
+            pictures, (targets, mask) = super().__getitem__(index)
+            size = 1 if index == self.count - 1 else self.size
+            return pictures[:size], (targets[:size], mask[:size])
+
+    run = run_of(batches=Ragged, validation=Ragged(99, 2), epochs=1, learning_rate=1e-9)
+    row = run.train().rows[0]
+    assert row["samples"] == 3 * 4 + 1
+    for prefix, ragged in (("", Ragged()), ("val_", Ragged(99, 2))):
+        batches = [ragged[i] for i in range(len(ragged))]
+        pictures = np.concatenate([pictures for pictures, _ in batches])
+        heat = np.concatenate([targets[..., 38:] for _, (targets, _) in batches])
+        difference = np.array(run.model.network(pictures)[-1]) - heat
+        name = f"{prefix}heat" if prefix else "stage2_heat"
+        assert row[name] == pytest.approx(0.5 * (difference**2).sum() / len(pictures), rel=1e-4)
+
+
+def test_parts_that_do_not_divide_the_batch_are_refused():
+    with pytest.raises(InputError, match=r"`train.batch_parts`: expected a divisor of `train.batch_size` \(4\), found 3"):
+        run_of(batch_parts=3)
 
 
 def test_log_has_one_row_an_epoch_with_the_losses_of_every_output():

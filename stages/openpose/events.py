@@ -1,0 +1,60 @@
+"""TensorBoard events of a training run: the numbers of the log and pictures of predicted maps. Needs no TensorFlow."""
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+MAPS_OPACITY = 0.6
+
+
+class Events:
+    """Event file in `folder`; later files of the same folder continue its curves."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self._writer = EventFileWriter(str(folder))
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Add one point to each curve."""
+        self._add(step, [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
+
+    def picture(self, step: int, tag: str, picture: np.ndarray) -> None:
+        """Add a picture, uint8 [H, W, 3] BGR."""
+        png = cv2.imencode(".png", picture)[1].tobytes()
+        image = Summary.Image(height=picture.shape[0], width=picture.shape[1], colorspace=3, encoded_image_string=png)
+        self._add(step, [Summary.Value(tag=tag, image=image)])
+
+    def close(self) -> None:
+        """Write what is left and end the file."""
+        self._writer.close()
+
+    def _add(self, step: int, values: list) -> None:
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        self._writer.flush()
+
+
+def maps_picture(picture: np.ndarray, pafs: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
+    """Side by side: the picture, the highest part heatmap laid over it, the longest PAF vector laid over it.
+
+    Args:
+        picture: uint8 [H, W, 3] BGR.
+        pafs: float32 [h, w, 2 limbs].
+        heatmaps: float32 [h, w, parts + 1], the background last.
+
+    Returns:
+        uint8 [H, 3 W, 3] BGR.
+    """
+    vectors = pafs.reshape(*pafs.shape[:2], -1, 2)
+    over = [heatmaps[..., :-1].max(axis=-1), np.linalg.norm(vectors, axis=-1).max(axis=-1)]
+    return np.concatenate([picture, *(_overlay(picture, values) for values in over)], axis=1)
+
+
+def _overlay(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
+    grey = (np.clip(values, 0, 1) * 255).astype(np.uint8)
+    size = (picture.shape[1], picture.shape[0])
+    coloured = cv2.applyColorMap(cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLORMAP_VIRIDIS)
+    return cv2.addWeighted(picture, 1 - MAPS_OPACITY, coloured, MAPS_OPACITY, 0)

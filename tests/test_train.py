@@ -1,0 +1,118 @@
+"""The stage train from packed files to a model folder."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from stages import params
+from tests.openpose.test_loader import write_packed
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = {
+    "augment": {"crop_px": 32, "shift_px": 4.0},
+    "train": {"epochs": 2, "batch_size": 2, "checkpoint_every_s": 0.001, "precision": "float32"},
+}
+
+
+def train(given: list, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Packed files and params.yaml."""
+    folder = tmp_path_factory.mktemp("train")
+    write_params(folder / "params.yaml")
+    (folder / "packed").mkdir()
+    write_packed(folder / "packed/train.h5", [1, 2, 1], [(60, 80)] * 3)
+    write_packed(folder / "packed/val.h5", [1], [(60, 80)])
+    return folder
+
+
+def write_params(path: Path, **train) -> Path:
+    values = yaml.safe_load(params.preset_text("sample"))
+    for section, changes in TINY.items():
+        values[section].update(changes)
+    values["train"].update(train)
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def arguments(data: Path, output: Path) -> list[str]:
+    packed = ["--train", data / "packed/train.h5", "--val", data / "packed/val.h5"]
+    written = ("model", "log.csv", "checkpoints", "tensorboard", "record.json")
+    options = [(f"--{name.split('.')[0]}", output / name) for name in written]
+    given = [sys.executable, "-m", "stages.train", "--params", data / "params.yaml", *packed]
+    given += [part for option in options for part in option]
+    return list(map(str, given))
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    files = ("model/weights.weights.h5", "model/model.yaml", "log.csv")
+    return {name: (folder / name).read_bytes() for name in files}
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    done = train(arguments(data, folder), env=os.environ | {"TF_NUM_INTEROP_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_model_folder_holds_what_inference_reads(trained):
+    from stages.openpose.forward import load_forward
+
+    described = yaml.safe_load((trained / "model/model.yaml").read_text())
+    assert described == {"kind": "keras", "network": "light", "file": "weights.weights.h5", "stride_px": 8}
+    heatmaps, pafs = load_forward(trained / "model")(np.zeros((1, 32, 40, 3), np.uint8))
+    assert heatmaps.shape == (1, 4, 5, 19)
+    assert pafs.shape == (1, 4, 5, 38)
+
+
+def test_log_has_a_line_an_epoch_and_no_time_of_day(trained):
+    rows = list(csv.DictReader((trained / "log.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["samples"] for row in rows] == ["4", "8"]
+    assert not any("second" in name or "time" in name for name in rows[0])
+
+
+def test_record_says_how_fast_training_was(trained):
+    record = json.loads((trained / "record.json").read_text())
+    assert record["samples"] == 8
+    assert record["samples_per_s"] > 0
+    assert record["loader_wait_share"] >= 0
+
+
+def test_tensorboard_gets_curves_and_pictures_of_maps(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (folder,) = (trained / "tensorboard").iterdir()
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    rows = list(csv.DictReader((trained / "log.csv").open()))
+    curve = [(point.step, point.value) for point in events.Scalars("loss")]
+    assert curve == [(1, pytest.approx(float(rows[0]["loss"]))), (2, pytest.approx(float(rows[1]["loss"])))]
+    assert (events.Images("maps/0")[0].width, events.Images("maps/0")[0].height) == (96, 32)
+
+
+def test_killed_and_started_again_gives_the_same_bytes_with_other_threads(data, trained, tmp_path):
+    process = subprocess.Popen(arguments(data, tmp_path), cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not list(tmp_path.glob("checkpoints/*/step-*.npz")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "model").exists()
+    done = train(arguments(data, tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path) == outputs(trained)
