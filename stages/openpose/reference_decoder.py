@@ -4,9 +4,12 @@ yardstick of benchmarks. The decoder proper is `decoder.py`.
 Written anew from the published method (arXiv:1611.08050, section 2.3 and 2.4) and the figures of FACTS 5.
 """
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
+from stages.openpose.inference import mirror_maps
 from stages.openpose.people import People
 from stages.openpose.skeleton import COCO, Skeleton
 
@@ -40,11 +43,31 @@ def decode_full(
         People whose x, y are whole pixels of the **original** picture (column, row of the maximum: the reference
         makes no sub-pixel and no half-pixel correction, FACTS 9.11).
     """
-    return decode_enlarged(
-        enlarge(heatmaps, resized_hw, original_hw, stride=stride),
-        enlarge(pafs, resized_hw, original_hw, stride=stride),
-        skeleton=skeleton,
-    )
+    return decode_views([(heatmaps, pafs, resized_hw, False)], original_hw, stride=stride, skeleton=skeleton)
+
+
+def decode_views(
+    views: Iterable[tuple[np.ndarray, np.ndarray, tuple[int, int], bool]],
+    original_hw: tuple[int, int],
+    *,
+    stride: int = 8,
+    skeleton: Skeleton = COCO,
+) -> People:
+    """People of several network outputs of one picture: their maps are averaged at full size.
+
+    Args:
+        views: (heatmaps, pafs, resized_hw, mirrored) each, the first three as in `decode_full`. The input of a mirrored
+            view is mirrored before it is padded at the right; the reference has no such views.
+        original_hw, stride, skeleton: as in `decode_full`, as is what is returned.
+    """
+    sums, count = [0.0, 0.0], 0
+    for heatmaps, pafs, resized_hw, mirrored in views:
+        maps = [enlarge(one, resized_hw, original_hw, stride=stride) for one in (heatmaps, pafs)]
+        if mirrored:
+            maps = mirror_maps(*maps, skeleton)
+        sums = [total + one for total, one in zip(sums, maps, strict=True)]
+        count += 1
+    return decode_enlarged(sums[0] / count, sums[1] / count, skeleton=skeleton)
 
 
 def enlarge(
