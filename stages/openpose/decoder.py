@@ -25,8 +25,8 @@ from stages.openpose.grouping import assemble
 from stages.openpose.people import People
 from stages.openpose.skeleton import COCO, Skeleton
 
-# Peaks of mode `exact` are found on a grid at least this fine.
-FINE_STRIDE_PX = 4
+# Maps of fewer pixels a cell are not enlarged in mode `exact`: heatmap peaks are wider than that by far.
+COARSE_STRIDE_PX = 4
 # The unit of `smoothing_cells`, whatever the stride of the maps.
 SMOOTHING_CELL_PX = 8
 # Exponent of the number of parts by which the sum of a person's scores is divided.
@@ -57,7 +57,7 @@ def decode(
         pafs: float32 [h, w, 2 limbs], about -1..1; NaN and infinite values count as 0.
         stride: pixels of the network's input per cell; cell i is centred at pixel stride i + (stride - 1) / 2.
         skeleton: parts and limbs of the maps.
-        mode: `exact` searches peaks on a grid of at most 4 px, `fast` on that of the maps.
+        mode: `exact` searches peaks on a grid twice as fine as that of the maps (from stride 4 on), `fast` on theirs.
         peak_threshold: smallest (smoothed) heatmap value of a peak.
         smoothing_cells: standard deviation of the Gaussian before the search, in units of 8 px.
         limb_samples: points along a limb at which its PAF is sampled.
@@ -79,7 +79,7 @@ def decode(
     _check_settings(mode, stride, limb_samples, score_rule)
     table = _table(skeleton.limbs, skeleton.decode_order, skeleton.late_limbs, skeleton.keypoints, skeleton.parts)
     parts = len(skeleton.parts)
-    enlarge = -(-stride // FINE_STRIDE_PX) if mode == "exact" else 1
+    enlarge = 2 if mode == "exact" and stride >= COARSE_STRIDE_PX else 1
     peaks, starts = find_peaks(heatmaps, parts, peak_threshold, smoothing_cells * SMOOTHING_CELL_PX / stride, enlarge)
     positions, allowed = _sampling(limb_samples, limb_share)
     ends, scores, firsts = match(pafs, peaks, starts, table.limbs, positions, np.float32(limb_threshold), allowed)
