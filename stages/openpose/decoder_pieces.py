@@ -33,7 +33,7 @@ SLACK_CELLS = 1.0
 
 @lru_cache(maxsize=8)
 def body_lengths(skeleton_parts: tuple, skeleton_limbs: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """Distances between parts in body heights, float32 [parts, parts]: straight, at rest, and along the limbs.
+    """Distances between parts of a body at rest, in body heights, float32 [parts, parts]: straight, and along limbs.
 
     Parts that AT_REST does not know lie at infinity, so that nothing is joined across them.
     """
@@ -48,10 +48,12 @@ def body_lengths(skeleton_parts: tuple, skeleton_limbs: tuple) -> tuple[np.ndarr
     return straight.astype(np.float32), along.astype(np.float32)
 
 
-def join_pieces(peaks: np.ndarray, members: np.ndarray, limb_sums: np.ndarray, skeleton: Skeleton) -> None:
+def join_pieces(
+    peaks: np.ndarray, members: np.ndarray, limb_sums: np.ndarray, limbs: np.ndarray, skeleton: Skeleton
+) -> None:
     """Join rows of `members` and `limb_sums` (see `grouping.assemble`) in place; a row joined to another is emptied."""
     straight, along = body_lengths(skeleton.parts, skeleton.limbs)
-    _join(peaks, members, limb_sums, np.array(skeleton.limbs), straight, along)
+    _join(peaks, members, limb_sums, limbs, straight, along)
 
 
 @jit
