@@ -76,7 +76,10 @@ class UpsampleLike(layers.Layer):
         """coarse [B, h, w, C], fine [B, H, W, D], H in {2 h, 2 h - 1} -> [B, H, W, C]."""
         height, width = ops.shape(fine)[1], ops.shape(fine)[2]
         batch, channels = ops.shape(coarse)[0], coarse.shape[3]
-        twice = ops.image.resize(coarse, (2 * ops.shape(coarse)[1], 2 * ops.shape(coarse)[2]), interpolation="nearest")
+        if None in coarse.shape[1:3]:  # traced for pictures of any size, where resize wants numbers
+            twice = ops.repeat(ops.repeat(coarse, 2, axis=1), 2, axis=2)
+        else:
+            twice = ops.image.resize(coarse, (2 * coarse.shape[1], 2 * coarse.shape[2]), interpolation="nearest")
         return ops.slice(twice, (0, 0, 0, 0), (batch, height, width, channels))
 
     def compute_output_shape(self, coarse_shape: tuple, fine_shape: tuple) -> tuple:

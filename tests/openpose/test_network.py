@@ -134,3 +134,12 @@ def test_inference_outputs_are_the_last_pafs_and_heatmaps(light):
 def test_unknown_network_is_refused_by_name():
     with pytest.raises(InputError, match="`huge` does not exist; there are: light, full"):
         build("huge")
+
+
+def test_one_network_runs_on_pictures_of_one_size_after_another():
+    model = build("light")
+    maps = keras.Model(model.inputs, list(inference_outputs(model)))
+    for height, width in ((32, 48), (48, 40), (40, 40)):
+        pafs, heatmaps = maps.predict_on_batch(np.zeros((1, height, width, 3), np.uint8))
+        assert pafs.shape == (1, height // 8, width // 8, 38)
+        assert heatmaps.shape == (1, height // 8, width // 8, 19)
