@@ -13,15 +13,15 @@ from stages.synthetic.dataset import write_sample
 
 SEED = 20141
 TINY = {
-    "train.zip": "6459b0958c79ef0955d4d7b08e405170",
-    "val.zip": "70ed03ace5bf413fa9b86044bc6c4361",
-    "annotations.zip": "2db957cde397ca3191ae43f1821b1ca7",
+    "train.zip": "845ecfa7b64f9e7e8be6535b538e90ba",
+    "val.zip": "d31ffcfe6d30dc5b828a53531a277469",
+    "annotations.zip": "ddd2336342f7fd7653911349e398f188",
     "val1k.txt": "2ebe1f25cb20adafb9d10eabb8f31f6a",
 }
 DEFAULT = {
-    "train.zip": "739470c198164103956ccc920619913d",
-    "val.zip": "cc4b11ec5d65fec626dbff9e4f8db159",
-    "annotations.zip": "56fbc3d56d46e6b67f0b847d0cb78a47",
+    "train.zip": "1336c8265c41c045ded1af33e741786f",
+    "val.zip": "1cb9f67c18e3c4bc1fbc7e732fd897ac",
+    "annotations.zip": "e55829d13411a608caf833572925ae4c",
     "val1k.txt": "f26f3ecd2b8b2c3801aaf2f843c7d95a",
 }
 

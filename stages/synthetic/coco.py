@@ -11,8 +11,9 @@ from stages.synthetic.body import EVIDENCE
 from stages.synthetic.scene import CROWD, PERSON, SUPER, Drawn
 
 ABSENT, HIDDEN, VISIBLE = 0, 1, 2
-HIDDEN_REACH = 0.06  # body heights: hidden joints farther than this from anything seen of the person go unlabelled
+HIDDEN_REACH = 0.2  # body heights: hidden joints farther than this from anything seen of the person go unlabelled
 SMALL_PX2 = 800  # people smaller than this seldom get keypoints, as in COCO
+LEAST_KEYPOINTS = 3  # people of whom fewer keypoints could be labelled get none
 LEAST_PX2 = 24  # people of whom less is seen are not annotated at all
 
 # COCO's drawing order of the skeleton, keypoint numbers from one.
@@ -67,7 +68,8 @@ def _person(drawn: Drawn, number: int, rng: np.random.Generator) -> dict[str, An
     points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in polygons])
     low, high = points.min(0), points.max(0)
     keypoints = find_keypoints(drawn, number, mask)
-    if not labelled or (area < SMALL_PX2 and not labelled_if_small):
+    few = (keypoints[:, 2] > 0).sum() < LEAST_KEYPOINTS
+    if few or not labelled or (area < SMALL_PX2 and not labelled_if_small):
         keypoints[:] = 0
     return {
         "segmentation": polygons,

@@ -73,14 +73,14 @@ def draw_size(rng: np.random.Generator) -> tuple[int, int]:
 
 def _compose(rng, table, height, width, horizon) -> list[Item]:
     """Far things first; every item gets its own slice of depth, so that no two interpenetrate."""
-    count = 0 if rng.random() < 0.04 else int(rng.choice([1, 2, 3, 4], p=[0.36, 0.31, 0.2, 0.13]))
+    count = 0 if rng.random() < 0.04 else int(rng.choice([1, 2, 3, 4], p=[0.42, 0.33, 0.17, 0.08]))
     camera = rng.uniform(0.45, 1.15)  # height of the camera in body heights: with the horizon it places all feet
     pitch = rng.uniform(0, 10) + 8 * camera - 4
-    near = rng.random() < 0.22
+    near = rng.random() < 0.13
     plans: list[tuple[float, str]] = [(_draw_height(rng, height, near), PERSON) for _ in range(count)]
     plans += [
         (_draw_height(rng, height, False), "thing")
-        for _ in range(int(rng.choice([0, 1, 2, 3, 4], p=[0.2, 0.3, 0.25, 0.15, 0.1])))
+        for _ in range(int(rng.choice([0, 1, 2, 3, 4], p=[0.34, 0.34, 0.2, 0.09, 0.03])))
     ]
     if rng.random() < 0.1 + 0.1 * (count == 0):
         plans += [(height * rng.uniform(0.1, 0.2), CROWD) for _ in range(int(rng.integers(5, 13)))]
@@ -98,22 +98,24 @@ def _compose(rng, table, height, width, horizon) -> list[Item]:
 
 def _draw_height(rng, height, near) -> float:
     """Height of a standing person in pixels of the buffers."""
-    low, high = (0.9, 2.0) if near else [(0.13, 0.3), (0.3, 0.55), (0.55, 1.0)][int(rng.choice(3, p=[0.1, 0.36, 0.54]))]
+    low, high = (
+        (0.9, 1.6) if near else [(0.14, 0.3), (0.3, 0.55), (0.55, 1.0)][int(rng.choice(3, p=[0.09, 0.32, 0.59]))]
+    )
     return height * low * (high / low) ** rng.random()
 
 
 def _draw_places(rng, plans, width) -> list[float]:
     """x of every item. Crowds stand together; people of one picture like to overlap."""
     crowd, meeting = rng.uniform(0.1, 0.9) * width, rng.uniform(0.2, 0.8) * width
-    together = rng.random() < 0.4
+    together = rng.random() < 0.3
     places = []
     for scale, kind in plans:
         if kind == CROWD:
             x = crowd + rng.normal() * 0.13 * width
         elif kind == PERSON and together:
-            x = meeting + rng.uniform(-0.55, 0.55) * scale
+            x = meeting + rng.uniform(-0.65, 0.65) * scale
         else:
-            x = rng.uniform(0.02, 0.98) * width
+            x = rng.uniform(0.08, 0.92) * width
         places.append(round(x, 3))
     return places
 
@@ -121,9 +123,9 @@ def _draw_places(rng, plans, width) -> list[float]:
 def _draw_yaw(rng) -> float:
     """Views from the front are the most frequent, then sides, then backs."""
     kind = rng.random()
-    if kind < 0.5:
-        return rng.uniform(-50, 50)
-    if kind < 0.78:
+    if kind < 0.56:
+        return rng.uniform(-45, 45)
+    if kind < 0.81:
         return float(rng.choice([-1, 1])) * rng.uniform(50, 120)
     return rng.uniform(120, 240)
 
