@@ -10,7 +10,7 @@ from stages.openpose.forward import Forward, load_forward
 def load_network(folder: Path, settings: params.Params) -> Forward:
     """The network of a model folder, on the Keras backend of the environment or else of the section `train`."""
     os.environ.setdefault("KERAS_BACKEND", settings.train.backend)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return load_forward(folder)
 
 

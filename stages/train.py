@@ -60,7 +60,7 @@ def choose_backend(train: params.Train) -> None:
     added in one order on any machine.
     """
     os.environ["KERAS_BACKEND"] = train.backend
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if train.batch_parts > 1:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
