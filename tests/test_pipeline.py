@@ -1,0 +1,94 @@
+"""The whole pipeline with its real stages, through both engines, on the tiny preset and on real pictures."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+SNAKEMAKE = "snakemake --cores 2"
+PARTS = ("Snakefile", "dvc.yaml", "requirements.lock", "workflow", "profiles", "envs", "stages", ".gitignore",
+         ".dvcignore")  # fmt: skip
+
+pytestmark = pytest.mark.slow
+
+
+def project(folder: Path, preset: str) -> Path:
+    """A copy of this project with an empty history, the preset active and nothing run."""
+    folder.mkdir(parents=True)
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / part)
+    run(folder, "git init -q && git config user.email a@example.org && git config user.name a && dvc init -q")
+    shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
+    run(folder, f"python -m stages.params use {preset}")
+    run(folder, "git add -A && git commit -qm start")
+    return folder
+
+
+def run(folder: Path, command: str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env={**os.environ, "PATH": path}, text=True, capture_output=True
+    )
+    assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    return done.stdout + done.stderr
+
+
+def hashes(folder: Path, *stages: str) -> dict:
+    """What dvc.lock holds of the outputs of `stages`, the report left out (it shows times)."""
+    lock = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    return {name: entry["outs"] for name, entry in lock.items() if name.split("@")[0] in stages}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = project(tmp_path_factory.mktemp("pipeline") / "project", "tiny")
+    run(folder, SNAKEMAKE)
+    return folder
+
+
+def test_the_pipeline_ends_with_metrics_of_two_splits_and_a_report(finished):
+    for split in ("val1k", "val"):
+        metrics = json.loads((finished / f"results/evaluate/trained/{split}.json").read_text())
+        for inference in ("single", "multi", "multi_flip"):
+            assert {"AP", "AP50", "AP75", "APm", "APl", "AR"} <= set(metrics[inference])
+            assert 0 <= metrics[inference]["AP"] <= 1
+        assert metrics["leaked_images"] == 0
+        assert not metrics["contaminated"]
+    shown = json.loads(run(finished, "dvc metrics show --json 2>/dev/null"))[""]["data"]
+    assert "results/evaluate/trained/val1k.json" in shown
+    page = (finished / "results/report/index.html").read_text()
+    assert "http://" not in page.split("<body")[0]
+
+
+def test_after_a_run_both_engines_have_nothing_to_do(finished):
+    assert "Nothing to be done" in run(finished, SNAKEMAKE)
+    assert "up to date" in run(finished, "dvc repro")
+
+
+def test_a_run_on_one_thread_by_the_other_engine_gives_the_same_hashes(finished, tmp_path):
+    other = project(tmp_path / "other", "tiny")
+    run(other, "OMP_NUM_THREADS=1 taskset -c 0 dvc repro")
+    names = ("sample", "download", "coco_api", "masks", "pack", "train", "detect", "evaluate")
+    assert hashes(other, *names) == hashes(finished, *names)
+
+
+def test_own_pictures_go_through_the_whole_pipeline(shared, tmp_path):
+    folder = project(tmp_path / "own", "tiny")
+    root = shared / "coco-mini"
+    run(folder, f"python -m stages.params use own_data --set download.root={root} --set train.epochs=1"
+                " --set detect.height_px=184 --set detect.scales=[0.5,1.0]")  # fmt: skip
+    run(folder, SNAKEMAKE)
+    metrics = json.loads((folder / "results/evaluate/trained/val.json").read_text())
+    assert metrics["images"] == 80
+    assert metrics["contaminated"]
+    assert "data:image" in (folder / "results/report/index.html").read_text()
