@@ -15,7 +15,7 @@ from stages.openpose.files import whole_file
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser with the options that all stages have: `--params` and `--record`."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings, see workflow/schemas")
     made.add_argument("--record", type=Path, help="write seconds and peak memory of this run to this JSON file")
     return made
