@@ -48,6 +48,10 @@ $(ENV): requirements.lock
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 	  --upgrade --extra test pyproject.toml -o requirements.lock
+	sed 's/ [\\]$$//; /--hash/d' requirements.lock > .lock-constraints
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --extra test --extra openvino --extra s3 --extra ssh -c .lock-constraints pyproject.toml -o requirements-extras.lock
+	rm .lock-constraints
 
 clean:
 	rm -rf results/detect results/report results/runs results/checkpoints results/tensorboard logs .snakemake

@@ -1,0 +1,69 @@
+"""Pins agree with each other, and nothing secret is committed."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def pins(text: str) -> dict[str, set[str]]:
+    """Versions by package of a requirements file; several where they depend on the Python version."""
+    found: dict[str, set[str]] = {}
+    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE):
+        found.setdefault(name.lower().replace(".", "-"), set()).add(version)
+    return found
+
+
+@pytest.fixture(scope="module")
+def locked() -> dict[str, set[str]]:
+    return pins((ROOT / "requirements.lock").read_text())
+
+
+def test_every_package_that_the_project_names_is_locked_with_hashes(locked):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = project["dependencies"] + project["optional-dependencies"]["test"]
+    assert {re.split(r"[<>=]", name)[0].lower().replace(".", "-") for name in named} <= set(locked)
+    entries = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().strip())
+    assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_the_lock_of_extras_only_adds_to_the_lock(locked):
+    extras = pins((ROOT / "requirements-extras.lock").read_text())
+    assert {name: extras.get(name) for name in locked} == locked
+    assert {"openvino", "dvc-s3", "dvc-ssh"} <= set(extras)
+
+
+def test_one_opencv_is_locked_not_two(locked):
+    assert [name for name in locked if name.startswith("opencv")] == ["opencv-python-headless"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
+def test_conda_files_pin_what_the_lock_pins(path, locked):
+    environment = yaml.safe_load(path.read_text())
+    listed = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {re.split(r"[<>=]", name)[0] for name in named} == {name.split("==")[0] for name in listed}
+    for name, versions in pins("\n".join(listed)).items():
+        assert versions <= locked[name]
+
+
+def test_the_active_params_are_the_sample_preset():
+    assert (ROOT / "params.yaml").read_text() == (ROOT / "workflow" / "presets" / "sample.yaml").read_text()
+
+
+def test_no_credential_and_no_registry_is_committed():
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    if not files:
+        pytest.skip("not a git checkout")
+    secret = re.compile(
+        rb"AKIA[0-9A-Z]{16}|BEGIN [A-Z ]*PRIVATE KEY|secret_access_key\s*=\s*[A-Za-z0-9/+]{16}|password\s*=\s*\S{8}"
+        rb"|https?://[^\s/]*pypi[^\s/]*/|--(?:extra-)?index-url"
+    )
+    for name in files:
+        if name != "tests/workflow/test_pins.py" and (ROOT / name).is_file():
+            assert not secret.search((ROOT / name).read_bytes()), name
