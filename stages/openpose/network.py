@@ -6,6 +6,9 @@ section 2; CVPR 2017 (arXiv:1611.08050) for the stages; weight standardisation a
 Nothing here belongs to one Keras backend.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import keras
 from keras import layers, ops
 
@@ -20,6 +23,8 @@ VGG_LAYERS = {
 POOL_AFTER = ("conv1_2", "conv2_2", "conv3_4")
 REFINEMENT_STAGES = (2, 3, 4, 5, 6)
 LIGHT_WIDTH = 80
+# Residual branches start small (arXiv:1901.09321): the network begins shallow and learns faster.
+RESIDUAL_GAIN = 0.2
 # Variance of a rectified unit normal is (1 - 1/pi) / 2: this keeps signals at unit variance through ReLU.
 RELU_GAIN = 1.7139588594436646
 
@@ -33,15 +38,18 @@ class StandardConv2D(layers.Layer):
     ReLU is scaled so that signals keep unit variance.
     """
 
-    def __init__(self, filters: int, size: int, strides: int = 1, **kwargs) -> None:
+    def __init__(self, filters: int, size: int, strides: int = 1, first_gain: float = 1.0, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.filters, self.size, self.strides = filters, size, strides
+        self.filters, self.size, self.strides, self.first_gain = filters, size, strides, first_gain
+        self._held: keras.KerasTensor | None = None
 
     def build(self, input_shape: tuple) -> None:
         """Make kernel [size, size, in, out], gain [out] and bias [out]."""
         shape = (self.size, self.size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(shape=shape, initializer="he_normal", name="kernel")
-        self.gain = self.add_weight(shape=(self.filters,), initializer="ones", name="gain")
+        self.gain = self.add_weight(
+            shape=(self.filters,), initializer=keras.initializers.Constant(self.first_gain), name="gain"
+        )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
     def standard_kernel(self) -> keras.KerasTensor:
@@ -54,9 +62,12 @@ class StandardConv2D(layers.Layer):
 
     def call(self, inputs: keras.KerasTensor) -> keras.KerasTensor:
         """[B, H, W, in] -> [B, ceil(H / strides), ceil(W / strides), out]."""
-        kernel = ops.cast(self.standard_kernel(), self.compute_dtype)
+        kernel = self._cast_kernel() if self._held is None else self._held
         outputs = ops.conv(inputs, kernel, strides=self.strides, padding="same")
         return ops.relu(outputs + self.bias)
+
+    def _cast_kernel(self) -> keras.KerasTensor:
+        return ops.cast(self.standard_kernel(), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         """As `call` says; unknown sizes stay unknown."""
@@ -65,7 +76,21 @@ class StandardConv2D(layers.Layer):
 
     def get_config(self) -> dict:
         """What `from_config` needs."""
-        return {**super().get_config(), "filters": self.filters, "size": self.size, "strides": self.strides}
+        own = {name: getattr(self, name) for name in ("filters", "size", "strides", "first_gain")}
+        return {**super().get_config(), **own}
+
+
+@contextmanager
+def kernels_held(model: keras.Model) -> Iterator[None]:
+    """Within the block every StandardConv2D standardises its kernel once, however often it is called."""
+    standard = [layer for layer in model.layers if isinstance(layer, StandardConv2D)]
+    for layer in standard:
+        layer._held = layer._cast_kernel()
+    try:
+        yield
+    finally:
+        for layer in standard:
+            layer._held = None
 
 
 @keras.saving.register_keras_serializable("openpose")
@@ -168,18 +193,24 @@ def _heads(x: keras.KerasTensor, channels: tuple[int, int], stage: int) -> list[
     return [_maps(x, count, f"stage{stage}_{kind}") for kind, count in zip(("pafs", "heatmaps"), channels, strict=True)]
 
 
-def _norm_conv(x: keras.KerasTensor, filters: int, size: int, name: str, strides: int = 1) -> keras.KerasTensor:
-    return StandardConv2D(filters, size, strides=strides, name=name)(x)
+def _norm_conv(x: keras.KerasTensor, filters: int, size: int, name: str, **options) -> keras.KerasTensor:
+    return StandardConv2D(filters, size, name=name, **options)(x)
 
 
 def _residual(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:
-    y = _norm_conv(_norm_conv(x, filters, 3, f"{name}_1"), filters, 3, f"{name}_2")
+    y = _norm_conv(x, filters, 3, f"{name}_1")
+    y = StandardConv2D(filters, 3, first_gain=RESIDUAL_GAIN, name=f"{name}_2")(y)
     return layers.Add(name=f"{name}_sum")([x, y])
 
 
 def inference_outputs(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """(pafs [B, h, w, 38], heatmaps [B, h, w, 19]) of the last stage, out of all outputs of a network."""
     return model.outputs[-2], model.outputs[-1]
+
+
+def head_kernels(model: keras.Model) -> frozenset[str]:
+    """Paths of the kernels whose layers make the maps of a network."""
+    return frozenset(model.get_layer(name).kernel.path for name in model.output_names)
 
 
 def rate_multipliers(model: keras.Model) -> dict[str, float]:

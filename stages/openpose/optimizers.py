@@ -4,6 +4,7 @@ Added to Keras' own: learning-rate multipliers and weight decay per weight, and 
 that never replaces the weights being trained.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ REFERENCE_STEP_SAMPLES = 121_746 * 17
 REFERENCE_STEP_FACTOR = 0.333
 WARM_UP_START = 1 / 25
 ONE_CYCLE_END = 1e-3
+MUON_MOMENTUM = 0.95
+MUON_SHARE = 10.0  # a step changes a kernel by learning rate times this, relative to the size it started with
+NEWTON_SCHULZ_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -75,26 +79,81 @@ class AveragingAdam(_Averaging, keras.optimizers.Adam):
     """Adam."""
 
 
+class _Muon(keras.optimizers.Adam):
+    """Muon for convolution kernels; Adam for all other weights and for the kernels that make maps.
+
+    Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a kernel, as a matrix [fan in,
+    filters], by a matrix of the same directions whose singular values are all about one, so that rare directions are
+    learned as fast as frequent ones. Deviation: steps are scaled to the size that the kernel starts with (He), so that
+    one learning rate suits all kernels, and Adam.
+    """
+
+    heads: frozenset[str] = frozenset()  # paths of the kernels that make maps
+
+    def build(self, variables: list) -> None:
+        """Make the state of `variables`, and note which of them are for Muon."""
+        super().build(variables)
+        self.for_muon = [len(variable.shape) == 4 and variable.path not in self.heads for variable in variables]
+
+    def update_step(self, gradient, variable, learning_rate) -> None:
+        """Update one weight."""
+        index = self._get_variable_index(variable)
+        if not self.for_muon[index]:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        fan_in, filters = math.prod(variable.shape[:3]), variable.shape[3]
+        momentum = self._momentums[index]
+        self.assign(momentum, MUON_MOMENTUM * momentum + (1.0 - MUON_MOMENTUM) * gradient)
+        ahead = MUON_MOMENTUM * momentum + (1.0 - MUON_MOMENTUM) * gradient
+        direction = orthogonalised(ops.reshape(ahead, (fan_in, filters)))
+        size = MUON_SHARE * math.sqrt(max(fan_in, filters) * 2.0 / fan_in)
+        self.assign_sub(variable, learning_rate * size * ops.reshape(direction, variable.shape))
+
+
+def orthogonalised(matrix: keras.KerasTensor) -> keras.KerasTensor:
+    """Matrix float32 [n, m] -> [n, m] with the same singular vectors, all singular values within 0.6 to 1.3 or so.
+
+    Five quintic Newton-Schulz steps (the coefficients are those of the source of Muon); a zero matrix stays zero.
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = ops.transpose(matrix) if tall else matrix
+    x = x / (ops.sqrt(ops.sum(ops.square(x))) + 1e-7)
+    for _ in range(NEWTON_SCHULZ_STEPS):
+        gram = ops.matmul(x, ops.transpose(x))
+        x = 3.4445 * x + ops.matmul(-4.775 * gram + 2.0315 * ops.matmul(gram, gram), x)
+    return ops.transpose(x) if tall else x
+
+
+class AveragingMuon(_Averaging, _Muon):
+    """Muon and Adam."""
+
+
 class AveragingSGD(_Averaging, keras.optimizers.SGD):
     """Stochastic gradient descent."""
 
 
-def make_optimizer(settings, steps: int, multipliers: Mapping[str, float]) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    settings, steps: int, multipliers: Mapping[str, float], heads: frozenset[str] = frozenset()
+) -> keras.optimizers.Optimizer:
     """The optimizer of a run.
 
     Args:
         settings: section `train` of the parameters.
         steps: steps of the whole run, all epochs.
         multipliers: learning-rate multiplier by weight path; 1 where a weight is not named.
+        heads: paths of the kernels that make maps; muon leaves them to Adam.
     """
     rate = make_schedule(settings, steps)
     clip = settings.clip_norm or None
     if settings.optimizer == "adam":
         optimizer = AveragingAdam(rate, beta_2=0.99, epsilon=1e-8, global_clipnorm=clip)
+    elif settings.optimizer == "muon":
+        optimizer = AveragingMuon(rate, beta_2=0.99, epsilon=1e-8, global_clipnorm=clip)
+        optimizer.heads = heads
     elif settings.optimizer == "sgd":
         optimizer = AveragingSGD(rate, momentum=0.9, global_clipnorm=clip)
     else:
-        raise InputError(f"`train.optimizer`: expected adam or sgd, found {settings.optimizer!r}")
+        raise InputError(f"`train.optimizer`: expected muon, adam or sgd, found {settings.optimizer!r}")
     optimizer.configure(Decay(settings.weight_decay, settings.decay_meaning), multipliers, settings.average_momentum)
     return optimizer
 

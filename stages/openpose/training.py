@@ -9,6 +9,8 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from stages.openpose.network import kernels_held
+
 KINDS = ("paf", "heat")
 
 
@@ -54,7 +56,8 @@ class TrainingModel(keras.Model):
 
     def call(self, pictures, training=None) -> list[list]:
         """Outputs of the network for each slice of the batch."""
-        return [self.network(some, training=training) for some in ops.split(pictures, self.parts)]
+        with kernels_held(self.network):
+            return [self.network(some, training=training) for some in ops.split(pictures, self.parts)]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum of the masked L2 losses of all outputs, divided by the batch size (topped-up pictures count)."""

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from stages.openpose.checkpoints import CheckpointFolder
 from stages.openpose.errors import InputError
+from stages.openpose.network import head_kernels
 from stages.openpose.optimizers import make_optimizer
 from stages.openpose.training import KINDS, TrainingModel
 
@@ -118,7 +119,8 @@ class TrainingRun:
             )
         self.steps_per_epoch = len(batches_of_epoch(0))
         self.model = TrainingModel(network, settings.batch_parts, targets_of)
-        optimizer = make_optimizer(settings, self.steps_per_epoch * settings.epochs, multipliers or {})
+        steps = self.steps_per_epoch * settings.epochs
+        optimizer = make_optimizer(settings, steps, multipliers or {}, head_kernels(network))
         self.model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
         optimizer.build(self.model.trainable_variables)
         self.progress, self.saved = Progress(), None

@@ -20,7 +20,7 @@ import pytest
 
 from stages.openpose.checkpoints import CheckpointFolder
 from stages.openpose.errors import InputError
-from stages.openpose.optimizers import REFERENCE_STEP_SAMPLES, make_optimizer, make_schedule
+from stages.openpose.optimizers import REFERENCE_STEP_SAMPLES, make_optimizer, make_schedule, orthogonalised
 from stages.openpose.training import TrainingModel, masked_l2
 from stages.openpose.training_run import TrainingRun
 
@@ -197,6 +197,41 @@ def test_gradients_are_clipped_by_their_common_norm():
     np.testing.assert_allclose([v.numpy()[0] for v in variables], [-0.01 * 0.6, -0.01 * 0.8], rtol=1e-5)
 
 
+def test_orthogonalising_keeps_directions_and_evens_out_their_strength():
+    left, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(20, 20)))
+    right, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))
+    matrix = (left[:, :8] * np.geomspace(1, 0.05, 8)) @ right
+    evened = keras.ops.convert_to_numpy(orthogonalised(keras.ops.convert_to_tensor(matrix, "float32")))
+    strengths = np.diag(left[:, :8].T @ evened @ right.T)
+    assert 0.6 < strengths.min() < strengths.max() < 1.3
+    np.testing.assert_allclose(evened, (left[:, :8] * strengths) @ right, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_step_of_muon_has_one_size_whatever_the_gradient(scale):
+    chosen = settings(optimizer="muon", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=0.0)
+    kernel = keras.Variable(np.zeros((3, 3, 4, 8), np.float32), name="kernel")
+    gradient = np.random.default_rng(0).normal(size=kernel.shape).astype(np.float32) * scale
+    make_optimizer(chosen, 10, {}).apply([gradient], [kernel])
+    started = np.sqrt(2 / 36)
+    assert 0.6 < np.sqrt(np.mean(np.square(kernel))) / (0.01 * 10 * started) < 1.3
+
+
+def test_muon_leaves_heads_and_biases_to_adam():
+    same = {"schedule": "constant", "warm_up_samples": 0, "weight_decay": 0.0, "clip_norm": 0.0}
+    gradients = [np.random.default_rng(i).normal(size=s).astype(np.float32) for i, s in enumerate(((1, 1, 4, 8), (8,)))]
+    results = []
+    for optimizer in ("adam", "muon"):
+        head = [
+            keras.Variable(np.zeros(g.shape, np.float32), name=n)
+            for g, n in zip(gradients, ("kernel", "bias"), strict=True)
+        ]
+        make_optimizer(settings(optimizer=optimizer, **same), 10, {}, frozenset({head[0].path})).apply(gradients, head)
+        results.append([np.array(variable) for variable in head])
+    np.testing.assert_array_equal(results[0][0], results[1][0])
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
 def test_averages_start_at_the_weights_and_follow_them():
     chosen = settings(optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0, average_momentum=0.5)
     optimizer = make_optimizer(chosen, 10, {})
@@ -257,7 +292,9 @@ def test_smaller_last_batch_weighs_as_its_samples_do():
 
 
 def test_parts_that_do_not_divide_the_batch_are_refused():
-    with pytest.raises(InputError, match=r"`train.batch_parts`: expected a divisor of `train.batch_size` \(4\), found 3"):
+    with pytest.raises(
+        InputError, match=r"`train.batch_parts`: expected a divisor of `train.batch_size` \(4\), found 3"
+    ):
         run_of(batch_parts=3)
 
 
