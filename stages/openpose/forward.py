@@ -113,9 +113,7 @@ def _compile(file: Path, layout: str) -> Any:
     try:
         import openvino
     except ImportError:
-        raise InputError(
-            f"{file}: needs OpenVINO, which is not installed; install the extra: pip install '.[openvino]'"
-        ) from None
+        raise InputError(f"{file}: needs OpenVINO, which is not installed; install requirements-extras.lock") from None
     core = openvino.Core()
     try:
         network = core.read_model(file)
