@@ -91,11 +91,6 @@ class _Muon(keras.optimizers.Adam):
     heads: frozenset[str] = frozenset()  # paths of the kernels that make maps
 
     def build(self, variables: list) -> None:
-        """Make the optimizer's state for `variables`."""
-        super().build(variables)
-        self.left_to_adam = [len(variable.shape) != 4 or variable.path in self.heads for variable in variables]
-
-    def build(self, variables: list) -> None:
         """Make the state of `variables`, and note which of them are for Muon."""
         super().build(variables)
         self.for_muon = [len(variable.shape) == 4 and variable.path not in self.heads for variable in variables]
