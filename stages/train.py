@@ -62,7 +62,7 @@ def choose_backend(train: params.Train) -> None:
     os.environ["KERAS_BACKEND"] = train.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if train.batch_parts > 1:
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+        os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
 
 def _prepare(arguments: argparse.Namespace, settings: params.Params):
