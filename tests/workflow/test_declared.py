@@ -27,8 +27,8 @@ def imported(path: str) -> set[str]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
             file = name.replace(".", "/")
-            found |= {f for f in (f"{file}.py", f"{file}/__init__.py") if f.startswith("stages/") and (ROOT / f).exists()}
-    return found
+            found |= {f"{file}.py", f"{file}/__init__.py"}
+    return {file for file in found if file.startswith("stages/") and (ROOT / file).exists()}
 
 
 def closure(path: str) -> set[str]:
