@@ -352,5 +352,13 @@ def test_ground_truth_of_people_in_one_piece_keeps_its_ap(annotated, tmp_path):
 def test_joining_pieces_brings_ap_back(annotated, tmp_path):
     """What the maps cannot hold: lone keypoints, and which pieces belong together. Joining guesses the latter."""
     apart, joined = (_painted_again(annotated, tmp_path, join_pieces=join) for join in (False, True))
-    assert joined > apart + 0.03
+    assert joined > apart + 0.02
     assert joined >= 0.83
+
+
+def test_ground_truth_of_the_tiny_sample_painted_and_decoded_keeps_its_ap(tmp_path):
+    """Everybody counted; the whole sample's val gives 0.957 (0.930 without joining pieces)."""
+    write_sample(tmp_path, seed=20141, counts={"train": 1, "val": 20}, val1k_images=1, workers=1)
+    with zipfile.ZipFile(tmp_path / "annotations.zip") as archive:
+        document = json.loads(archive.read("annotations/person_keypoints_val2014.json"))
+    assert _painted_again(document, tmp_path) >= 0.95
