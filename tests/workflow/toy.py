@@ -15,7 +15,15 @@ READ = ("annotations", "train", "val", "model", "data", "detections")
 WRITTEN = ("output", "plots", "model", "log")
 FILES = {
     "sample": {"output": ["sources.yaml"]},
-    "download": {"output": ["archives/a.zip", "annotations/train.json", "annotations/val.json", "ids/val1k.txt"]},
+    "download": {
+        "output": [
+            "archives/a.zip",
+            "annotations/train.json",
+            "annotations/val.json",
+            "ids/val1k.txt",
+            "weights/none.txt",
+        ]
+    },
 }
 
 
