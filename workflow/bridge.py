@@ -36,14 +36,12 @@ class Bridge:
         settings: params.yaml.
         outputs: resolved stage name (`masks@train-0`) -> its output paths.
         inputs: resolved stage name -> what it reads, each path with the stage that makes it (None for plain files).
-        stale: names of stages to be run; None where another process worked them out.
     """
 
     declared: dict
     settings: dict
     outputs: dict[str, list[str]] = field(default_factory=dict)
     inputs: dict[str, dict[str, str | None]] = field(default_factory=dict)
-    stale: set[str] | None = None
 
     def makes(self, rule: str) -> list:
         """Output patterns of a rule: `${item.split}`, `${key}` become Snakemake's wildcards `{split}`, `{key}`."""
@@ -122,8 +120,7 @@ def _connect(root: Path, main: bool) -> Bridge:
         used = {other: maker for other, maker in made.items() if any(_overlap(path, other) for path in read)}
         bridge.inputs[stage.addressing] = files | used
     if main:
-        bridge.stale = {stage.addressing for stage in _stale_stages(repo)}
-        _write_marks(bridge.stale)
+        _write_marks({stage.addressing for stage in _stale_stages(repo)})
     repo.close()
     return bridge
 
