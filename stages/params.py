@@ -138,6 +138,8 @@ class Train:
     average_momentum: float
     batch_parts: int
     early_stop_epochs: int
+    ap_every_epochs: int
+    ap_images: int
     shuffle_images: int
     corrupt_records: str
     checkpoint_every_s: float

@@ -74,13 +74,15 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params):
     from stages.openpose.network import rate_multipliers
     from stages.openpose.training_run import TrainingRun
 
-    train, key = settings.train, _key(arguments, settings)
+    train = settings.train
     keras.utils.set_random_seed(train.seed)
     network = _network(train)
     shared = {"batch_size": train.batch_size, "labels": settings.labels, "augment": settings.augment}
     shared |= {"corrupt_records": train.corrupt_records}
     drawn = {"seed": train.seed, "shuffle_images": train.shuffle_images}
     validation = ValidationBatches(arguments.val, **shared)
+    judge = _judge(network, validation.packed, train)
+    key = _key(arguments, settings)  # after all imports
     on_device = settings.labels.made_on == "device"
     return TrainingRun(
         network,
@@ -90,6 +92,7 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params):
         checkpoints=CheckpointFolder(arguments.checkpoints / key),
         multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
         targets_of=partial(device_targets, labels=settings.labels) if on_device else None,
+        average_precision=judge,
         after_epoch=_watcher(arguments, key, network, validation),
     )
 
@@ -105,6 +108,16 @@ def _network(train: params.Train):
     return network
 
 
+def _judge(network, packed, train: params.Train):
+    """What measures AP, where it is wanted."""
+    if not train.ap_every_epochs or not len(packed.image_ids):
+        return None
+    from stages.openpose.forward import network_forward
+    from stages.openpose.held_out import average_precision
+
+    return average_precision(network_forward(network), packed, train.ap_images)
+
+
 def _watcher(arguments: argparse.Namespace, key: str, network, validation):
     """What is done with the rows of the log after an epoch: the CSV, and TensorBoard where wanted."""
     if not arguments.tensorboard:
@@ -116,7 +129,7 @@ def _watcher(arguments: argparse.Namespace, key: str, network, validation):
 
     def watch(rows: list[dict]) -> None:
         write_log(rows, arguments.log)
-        row = dict(rows[-1])
+        row = {name: value for name, value in rows[-1].items() if value is not None}
         epoch = row.pop("epoch")
         events.scalars(epoch, row)
         if len(pictures):

@@ -269,6 +269,8 @@ def test_charts_of_unfinished_tables_are_drawn_or_left_out():
     assert report_charts.loss_charts([]) == []
     log = [{"epoch": "1", "loss": "2.0", "val_loss": ""}, {"epoch": "2", "loss": "1.0", "val_loss": ""}]
     assert [chart.name for chart in report_charts.loss_charts(log)] == ["loss"]
+    log = [line | {"val_AP": ap} for line, ap in zip(log, ("", "0.5"), strict=True)]
+    assert [chart.name for chart in report_charts.loss_charts(log)] == ["loss", "val_AP"]
     assert report_charts.precision_chart(evaluation()) == []
     groups = [
         {"inference": "multi", "group": "people 2-3", "AP": ""},

@@ -19,7 +19,7 @@ from tests.openpose.test_loader import write_packed
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "augment": {"crop_px": 32, "shift_px": 4.0},
-    "train": {"epochs": 2, "batch_size": 2, "checkpoint_every_s": 0.001, "precision": "float32"},
+    "train": {"epochs": 2, "batch_size": 2, "checkpoint_every_s": 0.001, "precision": "float32", "ap_every_epochs": 2},
 }
 
 
@@ -84,6 +84,8 @@ def test_log_has_a_line_an_epoch_and_no_time_of_day(trained):
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert [row["samples"] for row in rows] == ["4", "8"]
     assert not any("second" in name or "time" in name for name in rows[0])
+    assert rows[0]["val_AP"] == ""
+    assert 0 <= float(rows[1]["val_AP"]) <= 1
 
 
 def test_record_says_how_fast_training_was(trained):

@@ -64,13 +64,20 @@ def read_model(folder: Path) -> dict[str, Any]:
 
 def keras_forward(weights: Path, network: str) -> Forward:
     """A network of ours with weights from a file, on the Keras backend of the environment (KERAS_BACKEND)."""
-    import keras  # here, because the backend is chosen by then and other kinds do not need it
-
-    from stages.openpose.network import build, inference_outputs
+    from stages.openpose.network import build  # here, because the backend is chosen by then
     from stages.openpose.weights import load_weights
 
     whole = build(network)
     load_weights(whole, weights)
+    return network_forward(whole)
+
+
+def network_forward(whole: Any) -> Forward:
+    """A Keras model of ours, with the weights that it has whenever it is called."""
+    import keras  # here, because other kinds do not need it
+
+    from stages.openpose.network import inference_outputs
+
     model = keras.Model(whole.input, list(inference_outputs(whole)))
 
     def forward(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,7 @@ def _drawing(name: str, caption: str, size: tuple[float, float] = (5.6, 3.4)) ->
 
 
 def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
-    """Loss of training and of the held-out pictures, and the held-out loss of the last stage by kind."""
+    """Loss of training and of the held-out pictures, the held-out loss of the last stage by kind, and held-out AP."""
     if not log:
         return []
     epochs = numbers(log, "epoch")
@@ -62,15 +62,17 @@ def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
             "Held-out loss of the last stage, by epoch",
             {"val_paf": "part affinity fields", "val_heat": "heatmaps"},
         ),
+        "val_AP": ("AP of held-out pictures at one scale, by epoch", {"val_AP": "AP, 0 to 1"}),
     }
     for name, (caption, lines) in groups.items():
-        present = {column: label for column, label in lines.items() if column in log[0]}
+        present = {column: label for column, label in lines.items() if np.isfinite(numbers(log, column)).any()}
         if not present:
             continue
         with _drawing(name, caption) as (axes, done):
             for (column, label), colour in zip(present.items(), (BLUE, ORANGE), strict=False):
-                axes.plot(epochs, numbers(log, column), color=colour, marker=mark, markersize=3.5, label=label)
-            axes.set(xlabel="epoch", ylabel="loss")
+                points = [point for point in zip(epochs, numbers(log, column), strict=True) if np.isfinite(point[1])]
+                axes.plot(*zip(*points, strict=True), color=colour, marker=mark, markersize=3.5, label=label)
+            axes.set(xlabel="epoch", ylabel="AP" if name == "val_AP" else "loss")
             axes.set_ylim(bottom=0)
             axes.legend()
         charts += done

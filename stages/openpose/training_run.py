@@ -95,6 +95,8 @@ class TrainingRun:
         checkpoints: where to keep them; None keeps none.
         multipliers: learning-rate multipliers by weight path.
         targets_of: see TrainingModel.
+        average_precision: gives the AP of the network as it is when called (held_out.py); in the log every
+            `ap_every_epochs` epochs.
         after_epoch: called with the rows of the log when an epoch is over, averaged weights in place.
     """
 
@@ -108,10 +110,11 @@ class TrainingRun:
         checkpoints: CheckpointFolder | None = None,
         multipliers: Mapping[str, float] | None = None,
         targets_of: Callable | None = None,
+        average_precision: Callable[[], float | None] | None = None,
         after_epoch: Callable[[list[dict]], None] = lambda rows: None,
     ) -> None:
         self.settings, self.batches_of_epoch, self.validation = settings, batches_of_epoch, validation
-        self.checkpoints, self.after_epoch = checkpoints, after_epoch
+        self.checkpoints, self.average_precision, self.after_epoch = checkpoints, average_precision, after_epoch
         if settings.batch_size % settings.batch_parts:
             raise InputError(
                 f"`train.batch_parts`: expected a divisor of `train.batch_size` ({settings.batch_size}), "
@@ -177,7 +180,7 @@ class TrainingRun:
         row |= {"loss": sum(losses.values()), **losses}
         trained = [np.array(keras.ops.convert_to_numpy(weight)) for weight in self.model.trainable_variables]
         self._use(self.model.optimizer.averages)
-        now.rows.append(row | self._validate())
+        now.rows.append(row | self._validate() | self._judge())
         self.after_epoch(now.rows)
         self._use(trained)
         now.epoch, now.step, now.epoch_samples, now.sums = now.epoch + 1, 0, 0, {}
@@ -195,6 +198,13 @@ class TrainingRun:
         last = self.model.columns[-len(KINDS) :]
         row = {"val_loss": sum(total.values()) / samples}
         return row | {f"val_{kind}": total[name] / samples for kind, name in zip(KINDS, last, strict=True)}
+
+    def _judge(self) -> dict[str, float | None]:
+        """AP of every `ap_every_epochs`-th epoch; the column is empty for the others."""
+        every = self.settings.ap_every_epochs
+        if not every or self.average_precision is None:
+            return {}
+        return {"val_AP": None if (self.progress.epoch + 1) % every else self.average_precision()}
 
     def _enough(self) -> bool:
         """Whether validation has not got better for `early_stop_epochs` epochs."""

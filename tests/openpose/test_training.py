@@ -28,6 +28,7 @@ SETTINGS = {
     "epochs": 2, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01, "schedule": "one_cycle",
     "warm_up_samples": 8, "weight_decay": 0.01, "decay_meaning": "decoupled", "clip_norm": 10.0,
     "average_momentum": 0.9, "batch_parts": 2, "early_stop_epochs": 0, "checkpoint_every_s": 1e9,
+    "ap_every_epochs": 0,
 }  # fmt: skip
 
 
@@ -316,6 +317,21 @@ def test_validation_loss_is_that_of_the_averaged_weights():
     heat = np.concatenate([targets[..., 38:] for _, (targets, _) in batches])
     difference = np.array(run.model.network(pictures)[-1]) - heat
     assert row["val_heat"] == pytest.approx(0.5 * (difference**2).sum() / 8, rel=1e-4)
+
+
+def test_ap_of_the_averaged_weights_is_in_the_log_every_few_epochs(tmp_path):
+    def measured(run: TrainingRun) -> list:
+        run.average_precision = lambda: float(np.sum(run.model.network.get_weights()[-1]))
+        return [row["val_AP"] for row in run.train().rows]
+
+    chosen = {"ap_every_epochs": 2, "epochs": 5, "schedule": "constant"}
+    first = measured(run_of(tmp_path, **chosen | {"epochs": 2}))
+    values = measured(run_of(tmp_path, **chosen))
+    assert [value is None for value in values] == [True, False, True, False, True]
+    assert values[:2] == first
+    assert values == measured(run_of(**chosen))
+    after_two = run_of(**chosen | {"epochs": 2})
+    assert values[1] == measured(after_two)[1] == float(np.sum(weights(after_two)[-1]))
 
 
 def test_empty_validation_set_leaves_its_columns_out():
