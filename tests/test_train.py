@@ -107,14 +107,30 @@ def test_tensorboard_gets_curves_and_pictures_of_maps(trained):
     assert (events.Images("maps/0")[0].width, events.Images("maps/0")[0].height) == (96, 32)
 
 
-def test_killed_and_started_again_gives_the_same_bytes_with_other_threads(data, trained, tmp_path):
-    process = subprocess.Popen(arguments(data, tmp_path), cwd=ROOT, stderr=subprocess.DEVNULL)
-    while not list(tmp_path.glob("checkpoints/*/step-*.npz")):
+def stop(data: Path, output: Path, number: signal.Signals) -> int:
+    """Start training, send a signal after the next checkpoint; returns the exit status."""
+    before = set(output.glob("checkpoints/*/step-*.npz"))
+    process = subprocess.Popen(arguments(data, output), cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not set(output.glob("checkpoints/*/step-*.npz")) - before:
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    return process.wait()
+
+
+def test_killed_and_started_again_gives_the_same_bytes_with_other_threads(data, trained, tmp_path):
+    assert stop(data, tmp_path, signal.SIGKILL) == -signal.SIGKILL
     assert not (tmp_path / "model").exists()
     done = train(arguments(data, tmp_path))
     assert done.returncode == 0, done.stderr
     assert outputs(tmp_path) == outputs(trained)
+
+
+def test_interrupt_saves_and_exits_with_130(data, trained, tmp_path):
+    assert stop(data, tmp_path, signal.SIGINT) == 130
+    assert not (tmp_path / "model").exists()
+    newest = max(tmp_path.glob("checkpoints/*/step-*.npz"))
+    done = train(arguments(data, tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert outputs(tmp_path) == outputs(trained)
+    assert max(tmp_path.glob("checkpoints/*/step-*.npz")) > newest

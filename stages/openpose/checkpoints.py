@@ -69,7 +69,12 @@ class CheckpointFolder:
             self._writer = None
 
     def load(self) -> tuple[list[np.ndarray], dict] | None:
-        """Arrays and state of the newest undamaged checkpoint, or None; damaged ones are deleted with a warning."""
+        """Arrays and state of the newest undamaged checkpoint, or None; damaged ones are deleted with a warning.
+
+        Deletes what a run killed while writing has left behind.
+        """
+        for left in self.folder.glob(".step-*.part"):
+            left.unlink(missing_ok=True)
         for path in reversed(self.paths()):
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest()[:16] == NAME.fullmatch(path.name)[2]:

@@ -66,6 +66,13 @@ def test_a_damaged_checkpoint_does_not_push_a_good_one_out(tmp_path):
         assert checkpoints.load()[1]["step"] == 1
 
 
+def test_what_a_killed_run_left_half_written_is_deleted(tmp_path):
+    checkpoints = saved(tmp_path, 1)
+    (tmp_path / f".{checkpoints.paths()[0].name}.123.part").write_bytes(b"half")
+    assert checkpoints.load()[1]["step"] == 1
+    assert list(tmp_path.iterdir()) == checkpoints.paths()
+
+
 def test_full_disk_loses_no_earlier_checkpoint(tmp_path, monkeypatch):
     checkpoints = saved(tmp_path, 1)
 
