@@ -212,7 +212,13 @@ class TrainingRun:
         losses = [row["val_loss"] for row in self.progress.rows if "val_loss" in row]
         return bool(patience) and len(losses) > patience and min(losses[-patience:]) > min(losses[:-patience])
 
+    def _synchronise(self) -> None:
+        """Bring weights and state up to date: within an epoch JAX keeps them outside the model."""
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+
     def _rate(self) -> float:
+        self._synchronise()
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def _variables(self) -> list:
@@ -220,12 +226,13 @@ class TrainingRun:
 
     def _use(self, values: list) -> None:
         for weight, value in zip(self.model.trainable_variables, values, strict=True):
-            weight.assign(value)
+            weight.assign(keras.ops.copy(value))  # JAX gives away the memory of weights when it trains
 
     def _save(self) -> None:
         """Write a checkpoint; not twice at one step with the same finished epochs."""
         now = (self.progress.epoch, self.progress.step)
         if self.checkpoints and now != self.saved:
+            self._synchronise()
             arrays = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables()]
             self.checkpoints.save(now[0] * self.steps_per_epoch + now[1], arrays, asdict(self.progress))
             self.saved = now
