@@ -174,6 +174,7 @@ class Decoder:
     min_score: float
     score_rule: str
     join_pieces: bool
+    complete: bool
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def predict(arguments: argparse.Namespace) -> dict:
         read=lambda one: read_upright(Path(one.file_name)),
         forward=load_network(arguments.model, settings),
         decode=lambda heatmaps, pafs, stride: PeopleAndMaps(
-            **vars(decode(heatmaps, pafs, stride=stride, **asdict(settings.decoder))),
+            **vars(decode(heatmaps, pafs, stride=stride, **asdict(settings.decoder) | {"complete": False})),
             heatmaps=heatmaps,
             pafs=pafs,
             stride_px=stride,

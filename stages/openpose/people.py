@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+GUESS_SCORE = 0.05  # a keypoint whose score is above 0 but not above this was not found but guessed
+
 
 @dataclass(frozen=True)
 class People:
@@ -11,7 +13,7 @@ class People:
 
     Attributes:
         keypoints: float32 [P, 17, 3], annotation (COCO) order: x, y in pixels, pixel centres at integers; third column
-            the keypoint's score, 0 = not found (x and y are 0 then).
+            the keypoint's score, 0 = not found (x and y are 0 then), at most GUESS_SCORE = guessed.
         parts: float32 [P, 18, 3], the same in network order, neck included.
         scores: float32 [P], the person's score; higher is more certain.
     """

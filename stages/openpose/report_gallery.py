@@ -27,7 +27,10 @@ def choose(images: Images, people: People, wanted: int, known: Iterable[int]) ->
 
 
 def detections(folder: Path, inference: str, image_ids: Iterable[int]) -> dict[int, np.ndarray]:
-    """Keypoints float64 [P, 17, 3] (x, y in pixels, 0 = not found) by image, where a shard in `folder` looked at it."""
+    """Keypoints float64 [P, 17, 3] (x, y in pixels, 0 = not found) by image, where a shard in `folder` looked at it.
+
+    Guessed keypoints (third column 1) count as not found: what is drawn is what the network saw.
+    """
     wanted, found = set(image_ids), {}
     for shard in sorted(folder.iterdir()) if folder.is_dir() else ():
         results = shard / f"{inference}.json"
@@ -40,7 +43,8 @@ def detections(folder: Path, inference: str, image_ids: Iterable[int]) -> dict[i
         for one in orjson.loads(results.read_bytes()):
             if one["image_id"] in seen:
                 found[one["image_id"]].append(one["keypoints"])
-    return {image_id: np.array(rows, np.float64).reshape(-1, 17, 3) for image_id, rows in found.items()}
+    arrays = {image_id: np.array(rows, np.float64).reshape(-1, 17, 3) for image_id, rows in found.items()}
+    return {image_id: rows * (rows[..., 2:] == 2) for image_id, rows in arrays.items()}
 
 
 def looked_at(folder: Path) -> set[int]:

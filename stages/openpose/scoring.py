@@ -19,7 +19,7 @@ from tqdm import tqdm
 from stages.openpose import skeleton
 from stages.openpose.compiled import jit
 from stages.openpose.errors import InputError
-from stages.openpose.people import People
+from stages.openpose.people import GUESS_SCORE, People
 
 METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 PERSON = 1  # category id of the COCO keypoint annotations
@@ -30,13 +30,15 @@ def to_results(people: People, image_id: int) -> list[dict]:
     """COCO results of one picture, best person first.
 
     Keypoints are [x, y, v] times 17 in pixels of the picture, pixel centres at integers as in COCO's annotations; v = 2
-    where found, else x = y = v = 0. `keypoint_scores` (17 numbers) is ours; pycocotools ignores it.
+    where found, 1 where guessed (decoder_completion.py), else x = y = v = 0. `keypoint_scores` (17 numbers) is ours;
+    pycocotools ignores it.
     """
     made = []
     for row in np.argsort(-people.scores, kind="stable"):
         points = people.keypoints[row].astype(np.float64)
         found = points[:, 2] > 0
-        xyv = np.where(found[:, None], np.column_stack([points[:, :2].round(DIGITS), np.full(len(points), 2)]), 0)
+        seen = np.where(points[:, 2] > GUESS_SCORE, 2, 1)
+        xyv = np.where(found[:, None], np.column_stack([points[:, :2].round(DIGITS), seen]), 0)
         made.append(
             {
                 "image_id": int(image_id),
