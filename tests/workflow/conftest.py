@@ -76,8 +76,8 @@ def _write_toy_stages(folder: Path) -> None:
     for name, entry in declared.items():
         stage = entry.get("do", entry)
         for path in stage.get("deps", []):
-            if path.endswith(".py") or path == "stages/synthetic":
-                code = folder / (path if path.endswith(".py") else f"{path}/__init__.py")
+            if path.startswith("stages/"):
+                code = folder / (path if Path(path).suffix else f"{path}/__init__.py")
                 code.parent.mkdir(parents=True, exist_ok=True)
                 code.write_text(f'"""{name}"""\n')
         (folder / "stages" / f"{name}.py").write_text("from stages.toy import main\n\nmain()\n")
