@@ -11,7 +11,7 @@ def load_network(folder: Path, settings: params.Params) -> Forward:
     """The network of a model folder, on the Keras backend of the environment or else of the section `train`."""
     os.environ.setdefault("KERAS_BACKEND", settings.train.backend)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return load_forward(folder)
+    return load_forward(folder, settings.detect.precision)
 
 
 def thread_count() -> int:

@@ -158,6 +158,7 @@ class Detect:
     pad_multiple_px: int
     average_stride_px: int
     batch_size: int
+    precision: str
 
 
 @dataclass(frozen=True)

@@ -31,12 +31,15 @@ KERAS_WEIGHTS = "weights.weights.h5"
 OPENVINO_DEFAULTS = {"layout": "NCHW", "colour": "BGR", "mean": 0.0, "scale": 1.0}
 
 
-def load_forward(model_folder: Path | str) -> Forward:
-    """The network of a model folder as a function of pictures. InputError says what is missing or does not fit."""
+def load_forward(model_folder: Path | str, precision: str = "float32") -> Forward:
+    """The network of a model folder as a function of pictures. InputError says what is missing or does not fit.
+
+    `precision` ("float32" or "mixed_bfloat16") is for Keras networks; files of other kinds have their own.
+    """
     folder = Path(model_folder)
     model = read_model(folder)
     if model["kind"] == "keras":
-        return keras_forward(folder / model["file"], model["network"])
+        return keras_forward(folder / model["file"], model["network"], precision)
     return openvino_forward(folder / model["file"], model)
 
 
@@ -62,12 +65,12 @@ def read_model(folder: Path) -> dict[str, Any]:
     return model
 
 
-def keras_forward(weights: Path, network: str) -> Forward:
+def keras_forward(weights: Path, network: str, precision: str = "float32") -> Forward:
     """A network of ours with weights from a file, on the Keras backend of the environment (KERAS_BACKEND)."""
     from stages.openpose.network import build  # here, because the backend is chosen by then
     from stages.openpose.weights import load_weights
 
-    whole = build(network)
+    whole = build(network, precision=precision)
     load_weights(whole, weights)
     return network_forward(whole)
 

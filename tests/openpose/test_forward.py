@@ -206,3 +206,16 @@ def test_the_real_network_gives_the_golden_maps(shared, tmp_path):
     assert np.abs(heatmaps[0] - golden["heat"]).max() < 0.12  # 8-bit arithmetic differs between processors
     assert np.abs(heatmaps[0] - golden["heat"]).mean() < 0.002
     assert np.abs(pafs[0] - golden["paf"]).mean() < 0.004
+
+
+def test_bfloat16_gives_nearly_the_maps_of_float32(tmp_path):
+    network = build("light")
+    network.save_weights(tmp_path / "light.weights.h5")
+    batch = pictures(2, 64, 96)
+    exact, quick = (
+        forward.keras_forward(tmp_path / "light.weights.h5", "light", precision)(batch)
+        for precision in ("float32", "mixed_bfloat16")
+    )
+    for one, other in zip(exact, quick, strict=True):
+        assert other.dtype == np.float32
+        assert 0 < np.abs(one - other).max() < 0.03 * np.abs(one).max()
