@@ -209,6 +209,8 @@ def test_the_real_network_gives_the_golden_maps(shared, tmp_path):
 
 
 def test_bfloat16_gives_nearly_the_maps_of_float32(tmp_path):
+    from stages.openpose.network import build
+
     network = build("light")
     network.save_weights(tmp_path / "light.weights.h5")
     batch = pictures(2, 64, 96)
