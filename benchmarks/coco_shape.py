@@ -6,12 +6,16 @@ annotation takes about 1 kB, as those of COCO do. All pictures of a size are one
 the archive's directory lists under many names.
 """
 
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from stages.openpose.inference import OUTPUTS
+from stages.openpose.skeleton import COCO
 
 IMAGES = {"train": 82783, "val": 40504}
 IMAGES_WITH_PEOPLE = {"train": 45174, "val": 21634}
@@ -141,3 +145,42 @@ def write_archive(path: Path, names: list[str], sizes: np.ndarray) -> None:
             entry.header_offset, entry.CRC = one.header_offset, one.CRC
             entry.compress_size, entry.file_size = one.compress_size, one.file_size
             archive.filelist.append(entry)
+
+
+def write_detections(annotations: Path, folder: Path, seed: int = 2) -> int:
+    """Write `folder`/{single,multi,multi_flip,images}.json as stage detect would, of made-up people; how many a file.
+
+    Four of five labelled people are found, their keypoints off by amounts around the OKS sigmas, every seventh missing;
+    to each image comes on average half a person who is not there.
+    """
+    labelled = json.loads(annotations.read_bytes())
+    ids = [image["id"] for image in labelled["images"]]
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, inference in enumerate(OUTPUTS):
+        rng = np.random.default_rng((seed, number))
+        found = [_found(rng, one) for one in labelled["annotations"] if one["num_keypoints"] and rng.random() < 0.8]
+        for row, at in rng.integers(0, (len(found), len(ids)), (len(ids) // 2, 2)).tolist():
+            found.append(_moved(rng, found[row]) | {"image_id": ids[at]})
+        (folder / f"{inference}.json").write_text(json.dumps(found))
+    (folder / "images.json").write_text(json.dumps(ids))
+    return len(found)
+
+
+def _found(rng: np.random.Generator, person: dict) -> dict:
+    """A COCO result of one annotated person."""
+    points = np.array(person["keypoints"], float).reshape(17, 3)
+    off = rng.lognormal(-0.3, 0.8) * np.sqrt(person["area"]) * np.array(COCO.oks_sigmas)[:, None]
+    points[:, :2] += rng.normal(size=(17, 2)) * off
+    seen = (points[:, 2] > 0) & (rng.random(17) > 1 / 7)
+    xyv = np.where(seen[:, None], np.column_stack([points[:, :2].round(2), np.full(17, 2)]), 0)
+    score = round(float(rng.beta(4, 3)), 5)
+    scores = np.where(seen, rng.random(17).round(4), 0).tolist()
+    result = {"image_id": person["image_id"], "category_id": 1, "keypoints": xyv.ravel().tolist(), "score": score}
+    return result | {"keypoint_scores": scores}
+
+
+def _moved(rng: np.random.Generator, result: dict) -> dict:
+    """The same person elsewhere, less sure."""
+    points = np.array(result["keypoints"]).reshape(17, 3)
+    points[:, :2] += rng.normal(scale=80, size=2) * (points[:, 2:] > 0)
+    return result | {"keypoints": points.ravel().tolist(), "score": round(float(rng.beta(3, 5)), 5)}

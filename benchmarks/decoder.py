@@ -128,9 +128,7 @@ def _print_real(results: dict, shown: dict, ratio: dict, annotations: Path, ids:
     print("|---|---|---|---|---|---|---|---|")
     for name, (metrics, matches) in found.items():
         low, high = scoring.bootstrap_interval(matches, BOOTSTRAP, np.random.default_rng(1))
-        gain, (less, more) = scoring.paired_difference(
-            matches, found[REFERENCE][1], BOOTSTRAP, np.random.default_rng(1)
-        )
+        gain, (less, more) = scoring.paired_difference(matches, found[REFERENCE][1], BOOTSTRAP, seed=1)
         speed = f"{ratio[name]:,.0f}" if name in ratio else ""
         print(
             f"| {name} | {shown[name]} | {speed} | {metrics['AP']:.3f} | {low:.3f} .. {high:.3f} | "

@@ -27,6 +27,10 @@ from stages.openpose.packed import open_packed
 from stages.openpose.skeleton import COCO
 from stages.openpose.splits import leaks
 
+HEADLINE = "multi"  # the inference whose matches are kept, for differences between models
+PACKED_FILES = "the packed files"
+CONTAMINATED = "contaminated"
+
 
 def evaluate(arguments: argparse.Namespace) -> dict:
     """Score the detections of the split; write the metrics and the tables of errors."""
@@ -35,28 +39,34 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     folders = shard_folders(arguments.detections, settings.detect.splits, settings.detect.shards)
     owners = owners_of(split.ids, folders, arguments.detections)
     truth = scoring.read_truth(layout.annotations_path(arguments))
-    scores, matches, scenes = {}, {}, {}
+    scores, matches, scenes, drawn = {}, {}, {}, {}
     for output in OUTPUTS:
         results = read_results(folders, owners, output)
         scores[output], matches[output] = scoring.evaluate(truth, results, split.ids, title=output)
         scenes[output] = diagnostics.scenes(truth, results, split.ids)
-        scores[output] |= _interval(
-            "AP",
-            scoring.bootstrap_interval(matches[output], settings.evaluate.bootstrap_samples, _rng(settings.evaluate)),
+        drawn[output] = scoring.bootstrap(
+            matches[output], settings.evaluate.bootstrap_samples, np.random.default_rng(settings.evaluate.seed)
         )
+        scores[output] |= _interval(drawn[output])
+    audited = audit(folders, arguments, split.ids)
     metrics = {
         **scores,
-        "gains": {output: _gain(matches[output], matches["single"], settings.evaluate) for output in OUTPUTS[1:]},
+        "gains": {
+            output: {"AP": scoring.average_precision(matches[output]) - scoring.average_precision(matches["single"])}
+            | _interval(drawn[output] - drawn["single"])
+            for output in OUTPUTS[1:]
+        },
         "images": len(split.ids),
         "people": int(matches["single"].people.sum()),
-        **audit(folders, arguments, split.ids),
-        "protocol": settings.pack.protocol,
+        **audited,
+        "protocol": protocol_of(audited, settings.pack.protocol),
     }
     with whole_file(arguments.output) as part:
         part.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
     names = dict(zip(split.ids, (split.images.file_names[row] for row in split.rows), strict=True))
     with whole_folder(arguments.plots) as folder:
         write_tables(folder, scores, matches, scenes, names)
+        np.savez_compressed(folder / "matches.npz", **vars(matches[HEADLINE]))
     return {"images": len(split.ids)}
 
 
@@ -122,21 +132,19 @@ def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[
     for file in files:
         with open_packed(file) as packed:
             leaked |= set(leaks(packed.image_ids, ids))
-    return {"leaked_images": len(leaked), "contaminated": bool(leaked), "trained_on": "the packed files"}
+    return {"leaked_images": len(leaked), "contaminated": bool(leaked), "trained_on": PACKED_FILES}
 
 
-def _rng(settings: params.Evaluate) -> np.random.Generator:
-    return np.random.default_rng(settings.seed)
+def protocol_of(audited: dict, wanted: str) -> str | None:
+    """Name of the protocol for a figure: `wanted`, but not "clean" where images leaked; None where it is not ours."""
+    if audited["trained_on"] != PACKED_FILES:
+        return None
+    return CONTAMINATED if audited["contaminated"] and wanted == "clean" else wanted
 
 
-def _interval(name: str, interval: tuple[float, float] | None) -> dict[str, float | None]:
-    low, high = interval or (None, None)
-    return {f"{name}_low": low, f"{name}_high": high}
-
-
-def _gain(ours: scoring.Matches, single: scoring.Matches, settings: params.Evaluate) -> dict[str, float | None]:
-    gain, interval = scoring.paired_difference(ours, single, settings.bootstrap_samples, _rng(settings))
-    return {"AP": gain} | _interval("AP", interval)
+def _interval(drawn: np.ndarray) -> dict[str, float | None]:
+    low, high = scoring.percentile_interval(drawn) or (None, None)
+    return {"AP_low": low, "AP_high": high}
 
 
 def _rounded(value):

@@ -1,13 +1,12 @@
 import csv
 import json
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from stages import detect, evaluate
-from stages.openpose import scoring
+from stages import detect, evaluate, params
+from stages.openpose import report_data, scoring
 from tests.oracle import Oracle
 from tests.test_detect import PEOPLE, SIZES, run, write_dataset, write_params
 
@@ -166,6 +165,7 @@ def test_images_trained_on_make_the_figure_contaminated(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data", "--split", "some", *packed)
     assert metrics["leaked_images"] == 2
     assert metrics["contaminated"] is True
+    assert metrics["protocol"] == "contaminated", "not clean, whatever pack.protocol was"
 
 
 def test_a_clean_figure_is_called_clean(world, monkeypatch):
@@ -174,6 +174,7 @@ def test_a_clean_figure_is_called_clean(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data", *packed)
     assert metrics["leaked_images"] == 0
     assert metrics["contaminated"] is False
+    assert metrics["protocol"] == "clean"
 
 
 def test_without_packed_files_nothing_is_claimed(world, monkeypatch):
@@ -189,6 +190,7 @@ def test_of_an_imported_model_only_its_own_statement_is_known(world, monkeypatch
     metrics = score(world, monkeypatch, "--data", world / "data", "--train-packed", world / "train.h5")
     assert metrics["contaminated"] is None
     assert metrics["trained_on"] == "COCO 2017 train"
+    assert metrics["protocol"] is None, "that of the packed files says nothing about it"
 
 
 def test_damaged_results_are_named(world, monkeypatch):
@@ -198,7 +200,32 @@ def test_damaged_results_are_named(world, monkeypatch):
 
 
 def test_no_samples_of_the_bootstrap_leave_the_interval_open(world, monkeypatch):
-    settings = SimpleNamespace(bootstrap_samples=0, seed=1)
+    params.use("coco2014", world / "params.yaml", ["evaluate.bootstrap_samples=0", "detect.shards=[0, 1]"])
+    metrics = score(world, monkeypatch, "--data", world / "data")
+    assert (metrics["single"]["AP_low"], metrics["single"]["AP_high"]) == (None, None)
+    gain = metrics["multi"]["AP"] - metrics["single"]["AP"]
+    assert metrics["gains"]["multi"] == {"AP": pytest.approx(gain, abs=2e-6), "AP_low": None, "AP_high": None}
+
+
+def test_gains_are_paired_differences(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data")
     truth = scoring.read_truth(world / "data/annotations/val.json")
-    _, matches = scoring.evaluate(truth, [], [1, 2])
-    assert evaluate._gain(matches, matches, settings) == {"AP": 0, "AP_low": None, "AP_high": None}
+    found = {}
+    for output in ("single", "multi"):
+        results = [
+            one for shard in (0, 1) for one in json.loads((world / f"found/val/{shard}/{output}.json").read_text())
+        ]
+        found[output] = scoring.evaluate(truth, results, range(1, 6))[1]
+    settings = params.load(world / "params.yaml").evaluate
+    gain, (low, high) = scoring.paired_difference(
+        found["multi"], found["single"], settings.bootstrap_samples, settings.seed
+    )
+    wanted = {"AP": gain, "AP_low": low, "AP_high": high}
+    assert metrics["gains"]["multi"] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_what_was_matched_is_kept_for_the_report(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data")
+    (kept,) = report_data.read_evaluations(world, "trained")
+    assert kept.matches.image_ids.tolist() == [1, 2, 3, 4, 5]
+    assert scoring.average_precision(kept.matches) == pytest.approx(metrics["multi"]["AP"], abs=1e-6)

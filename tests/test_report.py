@@ -183,6 +183,8 @@ def test_model_with_a_published_row_is_measured_in_that_row_and_others_get_their
     ]  # fmt: skip
     assert rows["this run"][1:] == ["–", "51.2 [48.0, 55.0]", "–", "51.2 [48.0, 55.0]", "clean", "0"]
     assert rows["mine"][2] == "not measured here"
+    unmeasured = {row[0]: row for row in report_page.comparison("coco2014", [evaluation("mine")])[0].rows}
+    assert unmeasured["this run"][1:] == ["–", "not measured here", "–", "not measured here", "", ""]
     assert [table.rows[index][0] for index in table.strong] == ["this run"]
     assert rows["keras-openpose-reproduce (the reference) (1) (2)"][1] == "58.9"
 

@@ -29,6 +29,7 @@ DETECTIONS_PER_IMAGE = 20  # as COCO's AP
 CROWDING = ((1, 1), (2, 3), (4, 8), (9, None))  # people to be found in a picture
 CURVE_OKS = (0.5, 0.75)
 SIGMAS = np.array(skeleton.COCO.oks_sigmas)
+MIRRORED = np.array(skeleton.COCO.mirrored_keypoints)
 
 
 @dataclass(frozen=True)
@@ -124,11 +125,11 @@ def keypoint_errors(many: Iterable[Scene]) -> np.ndarray:
 def _kinds(scene: Scene, person: int) -> np.ndarray:
     """Index into KINDS of each of the person's 17 keypoints."""
     found = scene.found[scene.match[person]]
-    same, mirrored = np.arange(len(found)), np.array(skeleton.COCO.mirrored_keypoints)
-    own, other = _near(found, scene, same), _near(found, scene, mirrored)
+    same = np.arange(len(found))
+    own, other = _near(found, scene, same), _near(found, scene, MIRRORED)
     rest = np.arange(len(scene.labelled)) != person
     right = own[person]
-    inverted = np.where(mirrored == same, 0.0, other[person])
+    inverted = np.where(same == MIRRORED, 0.0, other[person])
     swapped = np.maximum(own[rest], other[rest]).max(axis=0, initial=0.0)
     kinds = np.full(len(found), KINDS.index("miss"))
     kinds[swapped >= NEAR_KS] = KINDS.index("swap")

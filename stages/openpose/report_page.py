@@ -105,7 +105,7 @@ def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
         _row(row.method, row.model, (row.val1k, row.val), measured, _marks(row.notes, notes)) for row in published.ROWS
     ]
     known = {row.model for row in published.ROWS}
-    ours = [model for model in models if model not in known]
+    ours = [published.THIS_RUN, *(model for model in models if model not in {*known, published.THIS_RUN})]
     rows += [_row(_name(model), model, (None, None), measured, "") for model in ours]
     table = Table(
         head=["", "Val-1k published", "Val-1k measured", "val published", "val measured", "protocol", "leaked"],
@@ -155,7 +155,7 @@ def _row(
         cells += [with_interval(figures) if "AP" in figures else NOT_MEASURED]
         if one:
             leaked.append(_leaked(one.metrics))
-            protocol = str(one.metrics.get("protocol", ""))
+            protocol = str(one.metrics.get("protocol") or "")
     return [f"{name} {marks}".strip(), *cells, protocol, " / ".join(dict.fromkeys(leaked))]
 
 
@@ -193,7 +193,7 @@ def differences(evaluations: Sequence[Evaluation], samples: int, seed: int) -> l
     for ours, theirs in combinations(kept, 2):
         if ours.split != theirs.split or not np.array_equal(ours.matches.image_ids, theirs.matches.image_ids):
             continue
-        gain, span = paired_difference(ours.matches, theirs.matches, samples, np.random.default_rng(seed))
+        gain, span = paired_difference(ours.matches, theirs.matches, samples, seed)
         low, high = span or (None, None)
         told = interval({"AP_low": low, "AP_high": high})
         rows.append([ours.split, _name(ours.model), _name(theirs.model), f"{100 * gain:+.1f}", told])
@@ -214,7 +214,7 @@ def audit(evaluations: Sequence[Evaluation]) -> Table:
             one.split,
             str(one.metrics.get("images", "–")),
             str(one.metrics.get("people", "–")),
-            str(one.metrics.get("protocol", "–")),
+            str(one.metrics.get("protocol") or "–"),
             str(one.metrics.get("trained_on", "–")),
             _leaked(one.metrics),
             word[one.metrics.get("contaminated")],

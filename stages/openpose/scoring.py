@@ -183,22 +183,27 @@ def precision_at_recall(matches: Matches, image_counts: np.ndarray | None = None
 
 @jit
 def _precision(hit, counted, weights, people, recalls):
-    """Highest precision at or beyond each recall; a detection counts as often as its image."""
+    """Highest precision at or beyond each recall; a detection counts as often as its image.
+
+    Only hits are remembered: between two of them recall stands still and precision falls.
+    """
     thresholds, detections = hit.shape
     out = np.zeros((thresholds, len(recalls)))
     precision, recall = np.empty(detections), np.empty(detections)
     for t in range(thresholds):
-        right, wrong = 0, 0
+        right, wrong, hits = 0, 0, 0
         for n in range(detections):
-            if counted[t, n]:
-                if hit[t, n]:
-                    right += weights[n]
-                else:
-                    wrong += weights[n]
-            precision[n] = right / (right + wrong + 2.220446049250313e-16)
-            recall[n] = right / people
+            if not counted[t, n]:
+                continue
+            if hit[t, n]:
+                right += weights[n]
+                precision[hits] = right / (right + wrong + 2.220446049250313e-16)
+                recall[hits] = right / people
+                hits += 1
+            else:
+                wrong += weights[n]
         r, best = len(recalls) - 1, 0.0
-        for n in range(detections - 1, -1, -1):
+        for n in range(hits - 1, -1, -1):
             while r >= 0 and recall[n] < recalls[r]:
                 out[t, r] = best
                 r -= 1
@@ -220,26 +225,31 @@ def draws(images: int, samples: int, rng: np.random.Generator) -> Iterable[np.nd
         yield np.bincount(rng.integers(0, images, images), minlength=images)
 
 
+def bootstrap(matches: Matches, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """AP of each of `samples` draws of the images with replacement (Efron 1979), float64 [samples]."""
+    return np.array(
+        [average_precision(matches, counts) for counts in draws(len(matches.image_ids), samples, rng)], np.float64
+    )
+
+
 def bootstrap_interval(matches: Matches, samples: int, rng: np.random.Generator) -> tuple[float, float] | None:
-    """95 % percentile interval of AP over images drawn with replacement (Efron 1979); None where it is undefined."""
-    return _interval([average_precision(matches, counts) for counts in draws(len(matches.image_ids), samples, rng)])
+    """95 % percentile interval of AP over images drawn with replacement; None where it is undefined."""
+    return percentile_interval(bootstrap(matches, samples, rng))
 
 
 def paired_difference(
-    ours: Matches, theirs: Matches, samples: int, rng: np.random.Generator
+    ours: Matches, theirs: Matches, samples: int, seed: int
 ) -> tuple[float, tuple[float, float] | None]:
     """AP of `ours` minus AP of `theirs` and its 95 % interval, both on the same draws of the same images."""
     if not np.array_equal(ours.image_ids, theirs.image_ids):
         raise InputError("paired difference: the two results are of different images; evaluate both on the same list")
-    differences = [
-        average_precision(ours, counts) - average_precision(theirs, counts)
-        for counts in draws(len(ours.image_ids), samples, rng)
-    ]
-    return average_precision(ours) - average_precision(theirs), _interval(differences)
+    drawn = [bootstrap(matches, samples, np.random.default_rng(seed)) for matches in (ours, theirs)]
+    return average_precision(ours) - average_precision(theirs), percentile_interval(drawn[0] - drawn[1])
 
 
-def _interval(values: list[float]) -> tuple[float, float] | None:
-    defined = np.array([value for value in values if not np.isnan(value)])
+def percentile_interval(values: np.ndarray) -> tuple[float, float] | None:
+    """The 2.5th and the 97.5th percentile of `values`; None where all of them are undefined (NaN)."""
+    defined = values[~np.isnan(values)]
     if not len(defined):
         return None
     low, high = np.percentile(defined, [2.5, 97.5])
