@@ -124,6 +124,7 @@ class Train:
     seed: int
     network: str
     init: str
+    freeze: tuple[str, ...]
     epochs: int
     batch_size: int
     precision: str

@@ -98,13 +98,14 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params):
 
 
 def _network(train: params.Train):
-    from stages.openpose.network import build
+    from stages.openpose.network import build, freeze
     from stages.openpose.weights import initialise
 
     network = build(train.network, precision=train.precision)
     if train.init:
         fresh = initialise(network, train.init)
         print(f"train: {train.init} fills the network" + (f" but {', '.join(fresh)}" if fresh else ""))
+    freeze(network, train.freeze)
     return network
 
 

@@ -6,8 +6,9 @@ section 2; CVPR 2017 (arXiv:1611.08050) for the stages; weight standardisation a
 Nothing here belongs to one Keras backend.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 
 import keras
 from keras import layers, ops
@@ -206,6 +207,26 @@ def _residual(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTenso
 def inference_outputs(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     """(pafs [B, h, w, 38], heatmaps [B, h, w, 19]) of the last stage, out of all outputs of a network."""
     return model.outputs[-2], model.outputs[-1]
+
+
+def freeze(model: keras.Model, names: Iterable[str]) -> None:
+    """Let layers keep their weights in training: those whose name is among `names` (`*` for any letters).
+
+    Raises:
+        InputError: no layer has such a name, or none is left to learn.
+    """
+    with_weights = [layer for layer in model.layers if layer.weights]
+    for name in names:
+        chosen = [layer for layer in with_weights if fnmatchcase(layer.name, name)]
+        if not chosen:
+            known = ", ".join(layer.name for layer in with_weights[:12])
+            raise InputError(
+                f"parameter `train.freeze`: no layer of network `{model.name}` is called {name}; it has {known} ..."
+            )
+        for layer in chosen:
+            layer.trainable = False
+    if not model.trainable_variables:
+        raise InputError("parameter `train.freeze`: all layers are frozen, none is left to learn")
 
 
 def head_kernels(model: keras.Model) -> frozenset[str]:

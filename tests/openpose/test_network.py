@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from stages.openpose.errors import InputError
-from stages.openpose.network import STRIDE_PX, build, inference_outputs, rate_multipliers
+from stages.openpose.network import STRIDE_PX, build, freeze, inference_outputs, rate_multipliers
 from stages.openpose.skeleton import COCO
+from stages.openpose.training import TrainingModel
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +144,28 @@ def test_one_network_runs_on_pictures_of_one_size_after_another():
         pafs, heatmaps = maps.predict_on_batch(np.zeros((1, height, width, 3), np.uint8))
         assert pafs.shape == (1, height // 8, width // 8, 38)
         assert heatmaps.shape == (1, height // 8, width // 8, 19)
+
+
+def test_frozen_layers_keep_their_weights_and_the_others_learn():
+    network = build("light")
+    freeze(network, ["stem*", "stage1_pafs"])
+    model = TrainingModel(network)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
+    before = {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
+    targets, mask = np.ones((1, 4, 4, 57), np.float32), np.ones((1, 4, 4, 1), np.float32)
+    model.train_on_batch(picture(32, 32), (targets, mask))
+    kept = [
+        name
+        for name, arrays in before.items()
+        if all(map(np.array_equal, arrays, network.get_layer(name).get_weights()))
+    ]
+    assert kept == [name for name in before if name.startswith("stem") or name == "stage1_pafs"]
+    assert 1 < len(kept) < len(before)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"), [(["conv9*"], "no layer of network `light` is called conv9"), (["*"], "none is left")]
+)
+def test_layers_that_cannot_be_frozen_are_named(names, message):
+    with pytest.raises(InputError, match=message):
+        freeze(build("light"), names)
