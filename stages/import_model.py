@@ -2,7 +2,8 @@
 
     python -m stages.import_model --name real_net --output models/real_net
 
-Settings: the entry of that name in section `models` of params.yaml. Writes model.yaml and copies of the files.
+Settings: the entry of that name in section `models` of params.yaml. Writes model.yaml and copies of the files; of
+a Caffe model, its weights as those of the network `full`.
 """
 
 import argparse
@@ -15,12 +16,13 @@ import numpy as np
 import yaml
 
 from stages import cli, params
-from stages.networks import load_network
+from stages.networks import choose_backend, load_network
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
 from stages.openpose.forward import KERAS_WEIGHTS
 
-MAIN_FILE = {"openvino": ".xml", "onnx": ".onnx", "keras": ".h5"}
+MAIN_FILE = {"openvino": ".xml", "onnx": ".onnx", "keras": ".h5", "caffe": ".caffemodel"}
+MD5_DIGITS = 32
 NOT_DESCRIBED = ("folder", "files")  # the model folder does not depend on where the files came from
 
 
@@ -32,41 +34,58 @@ def import_model(arguments: argparse.Namespace) -> dict:
         raise InputError(
             f"--name {arguments.name}: no such entry in section `models` of {arguments.params}; there: {known}"
         )
-    model = settings.models[arguments.name]
-    with whole_folder(arguments.output) as part:
-        _take(model, part, f"models.{arguments.name}")
+    key = f"models.{arguments.name}.files"
+    return take_in(settings.models[arguments.name], key, arguments.output, settings)
+
+
+def take_in(model: dict[str, Any], key: str, output: Path, settings: params.Params) -> dict:
+    """Make the model folder `output` of a network described as in section `models`; `key` names its files in errors."""
+    choose_backend(settings)
+    with whole_folder(output) as part:
+        _take(model, key, part)
         forward = load_network(part, settings)
         forward(np.full((1, 64, 72, 3), 128, np.uint8))
-    return {"bytes": sum(file.stat().st_size for file in arguments.output.iterdir())}
+    return {"bytes": sum(file.stat().st_size for file in output.iterdir())}
 
 
-def _take(model: dict[str, Any], target: Path, key: str) -> None:
-    """Copy the files, hashes checked on the way, and write model.yaml."""
-    suffix = MAIN_FILE[model["kind"]]
-    main = [name for name in model["files"] if name.endswith(suffix)]
+def _take(model: dict[str, Any], key: str, target: Path) -> None:
+    """Copy or convert the files, hashes checked first, and write model.yaml."""
+    kind = model["kind"]
+    main = [name for name in model["files"] if name.endswith(MAIN_FILE[kind])]
     if len(main) != 1:
-        raise InputError(f"`{key}.files`: expected one {suffix} file for kind {model['kind']}, found {main or 'none'}")
-    for name, sha256 in model["files"].items():
-        source = Path(model["folder"]) / name
-        if not source.is_file():
-            raise InputError(
-                f"{source}: no such file; `{key}.folder` must name the folder of {', '.join(model['files'])}"
-            )
-        copy = target / (KERAS_WEIGHTS if model["kind"] == "keras" and name == main[0] else name)
-        shutil.copyfile(source, copy)
-        with open(copy, "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != sha256:
-            raise InputError(f"{source}: expected sha256 {sha256} (`{key}.files`), found {found}; fetch the file again")
-    described = {name: value for name, value in model.items() if name not in NOT_DESCRIBED}
-    file = KERAS_WEIGHTS if model["kind"] == "keras" else main[0]
-    described |= {
-        "file": file,
-        "sha256": model["files"],
+        raise InputError(f"`{key}`: expected one {MAIN_FILE[kind]} file for kind {kind}, found {main or 'none'}")
+    sources = {name: Path(model["folder"]) / name for name in model["files"]}
+    described = {name: value for name, value in model.items() if name not in NOT_DESCRIBED} | {
+        "file": KERAS_WEIGHTS if kind in ("keras", "caffe") else main[0],
+        "sha256": {name: _verified(source, model["files"][name], key) for name, source in sources.items()},
         "imported": True,
         "trained_on": model.get("trained_on", "unknown"),
     }
+    if kind == "caffe":
+        from stages.openpose.weights import convert_caffemodel  # here, because the backend is chosen by then
+
+        convert_caffemodel(sources[main[0]], target / KERAS_WEIGHTS)
+        described |= {"kind": "keras", "network": "full"}
+    else:
+        for name, source in sources.items():
+            shutil.copyfile(source, target / (described["file"] if name == main[0] else name))
     (target / "model.yaml").write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+
+
+def _verified(source: Path, expected: str, key: str) -> str:
+    """The sha256 of a file whose sha256 or (32 digits) md5 is the expected one; nothing is expected of ""."""
+    if not source.is_file():
+        raise InputError(f"{source}: no such file, though `{key}` names it; correct the folder or fetch the file")
+    kind = "md5" if len(expected) == MD5_DIGITS else "sha256"
+    found = {one: _digest(source, one) for one in {kind, "sha256"}}
+    if expected and found[kind] != expected:
+        raise InputError(f"{source}: expected {kind} {expected} (`{key}`), found {found[kind]}; fetch the file again")
+    return found["sha256"]
+
+
+def _digest(path: Path, kind: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def main() -> None:

@@ -9,9 +9,14 @@ from stages.openpose.forward import Forward, load_forward
 
 def load_network(folder: Path, settings: params.Params) -> Forward:
     """The network of a model folder, on the Keras backend of the environment or else of the section `train`."""
+    choose_backend(settings)
+    return load_forward(folder, settings.detect.precision)
+
+
+def choose_backend(settings: params.Params) -> None:
+    """Set what Keras reads when it is imported: the backend of the section `train`, where the environment has none."""
     os.environ.setdefault("KERAS_BACKEND", settings.train.backend)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    return load_forward(folder, settings.detect.precision)
 
 
 def thread_count() -> int:

@@ -1,4 +1,4 @@
-"""Weights by layer name: written so that equal weights are equal bytes, read from every Keras layout in use."""
+"""Weights by layer name: written so that equal weights are equal bytes, read from all Keras layouts and from Caffe."""
 
 from pathlib import Path
 
@@ -6,25 +6,29 @@ import h5py
 import keras
 import numpy as np
 
+from stages.openpose.caffemodel import read_caffemodel
 from stages.openpose.errors import InputError
-from stages.openpose.network import VGG_LAYERS
+from stages.openpose.network import VGG_LAYERS, build
 
 # Layer of keras.applications' VGG19 -> ours: block3_conv2 is conv3_2.
 VGG19_NAMES = {f"block{name[4]}_conv{name[6]}": name for name in VGG_LAYERS}
 # Names that older files of the same network give its first stage.
 STAGE1_ALIASES = {f"conv5_{i}_CPM_L{branch}": f"Mconv{i}_stage1_L{branch}" for i in range(1, 6) for branch in (1, 2)}
 ALIASES = VGG19_NAMES | STAGE1_ALIASES
+CAFFE_SUFFIX = ".caffemodel"
 
 
 def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
     """Arrays of each layer by its name, in the layer's own order (kernel, bias ...), aliases resolved.
 
     Read are Keras 3 `.weights.h5` files, `.h5` files of Keras 1 and 2 (weights alone or a whole model; the reference
-    network's, VGG19 ImageNet's), whose layouts differ.
+    network's, VGG19 ImageNet's), whose layouts differ, and `.caffemodel` files.
 
     Raises:
-        InputError: missing file, no HDF5, or no layer in it.
+        InputError: missing file, no HDF5 or Caffe model, or no layer in it.
     """
+    if Path(path).suffix == CAFFE_SUFFIX:
+        return _ours(read_caffemodel(path))
     try:
         with h5py.File(path) as file:
             root = file.get("model_weights", file)
@@ -35,7 +39,11 @@ def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
         raise InputError(f"{path}: expected an HDF5 file of Keras weights, but {problem}") from None
     if not found:
         raise InputError(f"{path}: expected an HDF5 file of Keras weights, found no layer with weights in it")
-    return {ALIASES.get(name, name): arrays for name, arrays in found.items()}
+    return _ours(found)
+
+
+def _ours(layers: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    return {ALIASES.get(name, name): arrays for name, arrays in layers.items()}
 
 
 def _legacy_layers(root: h5py.Group) -> dict[str, list[np.ndarray]]:
@@ -65,7 +73,31 @@ def load_weights(model: keras.Model, path: Path | str) -> None:
     Raises:
         InputError: a layer is missing in the file, or has other shapes there.
     """
-    found = read_layers(path)
+    _set_layers(model, read_layers(path), path)
+
+
+def convert_caffemodel(path: Path | str, target: Path | str) -> None:
+    """Write OpenPose's COCO model, a `.caffemodel`, as Keras weights of `full`.
+
+    Only kernels are turned (Caffe's are [out, in, height, width]). Colours (BGR), scaling (x / 256 - 0.5), and order of
+    the maps (branch L1 PAFs, L2 heatmaps, channels as in skeleton.py) are those of the network already (FACTS 1, 2).
+
+    Raises:
+        InputError: a layer is missing, has other shapes, or is not part of `full`; whatever read_caffemodel raises.
+    """
+    found = _ours(read_caffemodel(path))
+    model = build("full")
+    _set_layers(model, found, path)
+    extra = found.keys() - {layer.name for layer in _layers(model)}
+    if extra:
+        raise InputError(
+            f"{path}: not weights of network `full`: expected {len(found) - len(extra)} layers, found {len(extra)} "
+            f"more: {', '.join(sorted(extra)[:4])}"
+        )
+    model.save_weights(target)
+
+
+def _set_layers(model: keras.Model, found: dict[str, list[np.ndarray]], path: Path | str) -> None:
     for layer in _layers(model):
         problem = _mismatch(layer, found)
         if problem:

@@ -33,7 +33,7 @@ rule import_model:
         "../../envs/pipeline.yaml"
     threads: 1
     resources:
-        mem_mb=1000,
+        mem_mb=3000,
         runtime=60,
     shell:
         bridge.command("import_model")
