@@ -1,8 +1,10 @@
-"""Masks, choice of samples and packing on annotations of COCO 2014's counts: seconds, peak memory and their growth.
+"""Masks, samples, packing, evaluation on annotations of COCO 2014's counts: seconds, memory, bytes and their growth.
 
-python -m benchmarks.scale --fractions 16 1
+python -m benchmarks.scale --fractions 16 4 1
 
-Every step runs in a process of its own. Full size needs about 2.5 GB of disk for some minutes.
+Every step runs in a process of its own. Seconds are those of the processor; on an idle core the clock shows the same.
+Full size needs about 2.5 GB of disk for some minutes. What is evaluated is made up (coco_shape.py), a shard for each
+kind of inference as stage detect writes it.
 """
 
 import argparse
@@ -12,68 +14,116 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 COCO_MEAN_BYTES = (13510573713 + 6645013297) / (82783 + 40504)  # of the pictures in both archives, FACTS 7
 
 
+class Step(NamedTuple):
+    """A command, and the file or folder that it writes."""
+
+    command: list[str]
+    output: Path
+
+
+class Cost(NamedTuple):
+    """What a step took: CPU seconds, peak memory (start of the interpreter included), bytes written, its last line."""
+
+    seconds: float
+    peak_mb: float
+    bytes: int
+    said: str
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--fractions", type=int, nargs="+", default=[16, 1], help="sizes to run: 16 = 1/16 of COCO")
+    arguments.add_argument(
+        "--fractions", type=int, nargs="+", default=[16, 4, 1], help="sizes to run: 16 = 1/16 of COCO"
+    )
     arguments.add_argument("--folder", type=Path, help="where the temporary files go")
     arguments.add_argument("--step", nargs=3, metavar=("STEP", "DATA", "DIVISOR"), help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     if chosen.step:
         run_step(chosen.step[0], Path(chosen.step[1]), int(chosen.step[2]))
         return
-    print("| size | step | CPU seconds | peak MB | result |\n|---|---|---|---|---|")
+    costs: dict[str, list[Cost]] = {}
     for divisor in chosen.fractions:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-            for step, command in commands(Path(folder), divisor).items():
-                seconds, peak_mb, result = in_own_process(command)
-                print(f"| 1/{divisor} | {step} | {seconds:.1f} | {peak_mb:.0f} | {result} |", flush=True)
-            print(f"| 1/{divisor} | on disk | | | {size_on_disk(Path(folder))} |", flush=True)
+            for name, step in steps(Path(folder), divisor).items():
+                cost = in_own_process(step)
+                costs.setdefault(name, []).append(cost)
+                print(f"1/{divisor}: {name}: {cost.seconds:.1f} s, {cost.said}", file=sys.stderr, flush=True)
+            print(f"1/{divisor}: {size_on_disk(Path(folder))}", file=sys.stderr, flush=True)
+    print_costs(chosen.fractions, costs)
 
 
-def commands(data: Path, divisor: int) -> dict[str, list[str]]:
+def print_costs(fractions: list[int], costs: dict[str, list[Cost]]) -> None:
+    """A Markdown table: a row a step, the sizes beside each other; growth is last seconds over first seconds."""
+    sizes = " / ".join(f"1/{divisor}" if divisor > 1 else "full" for divisor in fractions)
+    growth = f"{fractions[0] / fractions[-1]:g}"
+    print(f"| step | CPU seconds, {sizes} | growth (size: {growth}) | peak MB, {sizes} | MB written, {sizes} |")
+    print("|---|---|---|---|---|")
+    for name, row in costs.items():
+        seconds = " / ".join(f"{cost.seconds:.1f}" for cost in row)
+        peaks = " / ".join(f"{cost.peak_mb:.0f}" for cost in row)
+        written = " / ".join(f"{cost.bytes / 1e6:.1f}" for cost in row)
+        print(f"| {name} | {seconds} | {row[-1].seconds / row[0].seconds:.1f} | {peaks} | {written} |")
+
+
+def steps(data: Path, divisor: int) -> dict[str, Step]:
     """What is run, by name: the stages as they are, and two steps of this module."""
-    own = {step: ["benchmarks.scale", "--step", step, data, divisor] for step in ("generate", "samples")}
-    masks = {
-        f"masks {source}": [
-            "stages.masks", "--annotations", data / "annotations" / f"{source}.json",
-            "--shards", "1", "--output", data / "masks" / f"{source}-0.h5",
-        ]
-        for source in ("train", "val")
-    }  # fmt: skip
     where = ["--params", data / "params.yaml", "--data", data]
-    packs = {
-        f"pack {split}": ["stages.pack", *where, "--split", split, "--output", data / "packed" / f"{split}.h5"]
-        for split in ("train", "val")
+    commands = {"generate": (_own("generate", data, divisor), data / "annotations")}
+    for source in ("train", "val"):
+        read, written = data / "annotations" / f"{source}.json", data / "masks" / f"{source}-0.h5"
+        commands[f"masks {source}"] = (
+            ["stages.masks", "--annotations", read, "--shards", 1, "--output", written],
+            written,
+        )
+    commands["samples"] = (_own("samples", data, divisor), data / "nothing")
+    for split in ("train", "val"):
+        written = data / "packed" / f"{split}.h5"
+        commands[f"pack {split}"] = (["stages.pack", *where, "--split", split, "--output", written], written)
+    written = data / "evaluate"
+    files = ["--detections", data / "found", "--output", written / "val.json", "--plots", written / "val"]
+    commands["evaluate"] = (["stages.evaluate", *where, "--split", "val", *files], written)
+    return {
+        name: Step([sys.executable, "-m", *map(str, command)], output) for name, (command, output) in commands.items()
     }
-    steps = {"generate": own["generate"], **masks, "samples": own["samples"], **packs}
-    return {step: [sys.executable, "-m", *map(str, command)] for step, command in steps.items()}
 
 
-def in_own_process(command: list[str]) -> tuple[float, float, str]:
-    """Run a command; its CPU seconds, its peak memory in MB (start of the interpreter included), its last line."""
+def _own(step: str, data: Path, divisor: int) -> list:
+    return ["benchmarks.scale", "--step", step, data, divisor]
+
+
+def in_own_process(step: Step) -> Cost:
+    """Run a step."""
     with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        process = subprocess.Popen(step.command, stdout=subprocess.PIPE, stderr=errors, text=True)
         output = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
-            raise SystemExit(f"failed: {' '.join(command)}\n{errors.read()}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output.strip().splitlines()[-1]
+            raise SystemExit(f"failed: {' '.join(step.command)}\n{errors.read()}")
+    said = (output.strip().splitlines() or [""])[-1]
+    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, bytes_of(step.output), said)
+
+
+def bytes_of(path: Path) -> int:
+    """Size of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.is_file())
 
 
 def run_step(step: str, data: Path, divisor: int) -> None:
     """Make the data set, or choose its samples; what a step does not need is not imported."""
     if step == "generate":
-        from benchmarks.coco_shape import write_data
+        from benchmarks.coco_shape import write_data, write_detections
 
         write_data(data, 1 / divisor)
         write_params(data / "params.yaml", divisor)
-        print(f"{sum(path.stat().st_size for path in data.glob('annotations/*.json')):,} bytes of annotations")
+        found = write_detections(data / "annotations" / "val.json", data / "found" / "val" / "0")
+        print(f"{bytes_of(data / 'annotations'):,} bytes of annotations, {found:,} detections")
         return
     from stages.openpose import annotations
 
@@ -87,7 +137,8 @@ def run_step(step: str, data: Path, divisor: int) -> None:
 
 
 def write_params(path: Path, divisor: int) -> None:
-    """The sample's settings with the protocol of the reference, its held-out images divided like all else."""
+    """The sample's settings with the protocol of the reference, its held-out images divided like all else, and the
+    bootstrap of COCO's presets."""
     from stages.params import PRESETS, read_yaml
 
     values = read_yaml(PRESETS / "sample.yaml")
@@ -96,6 +147,7 @@ def write_params(path: Path, divisor: int) -> None:
         "duplicate_radius": "reference",
         "reference_images": round(2645 / divisor),
     }
+    values["evaluate"] |= {"bootstrap_samples": 1000}
     path.write_text(json.dumps(values))
 
 
