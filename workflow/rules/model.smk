@@ -16,6 +16,7 @@ rule train:
     resources:
         mem_mb=16000,
         runtime=20160,
+        gpu=config.get("gpus", 0),
     shell:
         bridge.command("train")
 

@@ -16,6 +16,7 @@ rule detect:
     resources:
         mem_mb=8000,
         runtime=1440,
+        gpu=config.get("gpus", 0),
     shell:
         bridge.command("detect")
 
