@@ -39,10 +39,14 @@ def main() -> None:
 def stage(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     choose_backend(settings.train)
-    run = _prepare(arguments, settings)
-    progress = run.train()
-    write_log(progress.rows, arguments.log)
-    write_model(run.model.network, arguments.model)
+    from stages.openpose.devices import all_devices
+
+    with all_devices() as devices:
+        run = _prepare(arguments, settings, devices)
+        progress = run.train()
+    if devices.host == 0:
+        write_log(progress.rows, arguments.log)
+        write_model(run.model.network, arguments.model)
     last = progress.rows[-1]
     print(f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss {last.get('val_loss', 'none')}")
     return {
@@ -65,7 +69,7 @@ def choose_backend(train: params.Train) -> None:
         os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
 
 
-def _prepare(arguments: argparse.Namespace, settings: params.Params):
+def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     """The training run that settings and files describe."""
     import keras  # here and below: the backend is chosen by now
 
@@ -78,7 +82,7 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params):
     keras.utils.set_random_seed(train.seed)
     network = _network(train)
     shared = {"batch_size": train.batch_size, "labels": settings.labels, "augment": settings.augment}
-    shared |= {"corrupt_records": train.corrupt_records}
+    shared |= {"corrupt_records": train.corrupt_records, "part": (devices.host, devices.hosts)}
     drawn = {"seed": train.seed, "shuffle_images": train.shuffle_images}
     validation = ValidationBatches(arguments.val, **shared)
     judge = _judge(network, validation.packed, train)
@@ -92,8 +96,9 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params):
         checkpoints=CheckpointFolder(arguments.checkpoints / key),
         multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
         targets_of=partial(device_targets, labels=settings.labels) if on_device else None,
+        devices=devices,
         average_precision=judge,
-        after_epoch=_watcher(arguments, key, network, validation),
+        after_epoch=_watcher(arguments, key, network, validation) if devices.host == 0 else lambda rows: None,
     )
 
 
@@ -126,7 +131,8 @@ def _watcher(arguments: argparse.Namespace, key: str, network, validation):
     from stages.openpose.events import Events, maps_picture
 
     events = Events(arguments.tensorboard / key)
-    pictures = validation[0][0][:TENSORBOARD_PICTURES] if len(validation) else ()
+    # with several hosts a network runs on all of them or not at all, and only the first one is here
+    pictures = validation[0][0][:TENSORBOARD_PICTURES] if len(validation) and validation.parts == 1 else ()
 
     def watch(rows: list[dict]) -> None:
         write_log(rows, arguments.log)

@@ -83,6 +83,7 @@ class _Batches(keras.utils.PyDataset):
         keep: int,
         corrupt_records: str,
         threads: int | None,
+        part: tuple[int, int] = (0, 1),
     ):
         super().__init__(workers=1, use_multiprocessing=False)
         if augment.crop_px % labels.stride_px:
@@ -93,6 +94,7 @@ class _Batches(keras.utils.PyDataset):
         self.packed: Packed = open_packed(packed_path)
         self.batch_size, self.labels, self.augment, self.epoch = batch_size, labels, augment, epoch
         self.corrupt_records = corrupt_records
+        self.part, self.parts = part
         self.skipped: dict[int, int] = {}
         self.order = np.arange(len(self.packed))
         self._samples = Samples(self.packed, stride_px=labels.stride_px, augment=augment, seed=seed, keep=keep)
@@ -141,7 +143,9 @@ class _Batches(keras.utils.PyDataset):
 
     def _make(self, epoch: int, order: np.ndarray, index: int) -> tuple[tuple, list[int]]:
         """Batch and ids of the damaged images that were skipped in it."""
-        positions = range(index * self.batch_size, min((index + 1) * self.batch_size, len(order)))
+        size = self.batch_size // self.parts
+        first = index * self.batch_size + self.part * size
+        positions = range(min(first, len(order)), min(first + size, len(order)))
         count, side = len(positions), self.augment.crop_px
         cells = side // self.labels.stride_px
         pictures = np.empty((count, side, side, 3), np.uint8)
@@ -196,6 +200,7 @@ class TrainingBatches(_Batches):
         corrupt_records: "fail", or "skip": a sample of a damaged image is replaced by the next whole one of the epoch;
             `skipped` then holds how often, by image id, among the batches handed out so far.
         threads: None for `usable_threads`.
+        part: (i, n): make the i-th of n equal parts of every batch, which may be empty in the last one.
 
     Raises:
         InputError: no packed file, or sizes that do not fit.
@@ -214,6 +219,7 @@ class TrainingBatches(_Batches):
         keep_images: int | None = None,
         corrupt_records: str = "fail",
         threads: int | None = None,
+        part: tuple[int, int] = (0, 1),
     ):
         super().__init__(
             packed_path,
@@ -225,6 +231,7 @@ class TrainingBatches(_Batches):
             keep=shuffle_images if keep_images is None else keep_images,
             corrupt_records=corrupt_records,
             threads=threads,
+            part=part,
         )
         self.seed, self.shuffle_images = seed, shuffle_images
         self.go_to(epoch)
@@ -260,6 +267,7 @@ class ValidationBatches(_Batches):
         augment: Any,
         corrupt_records: str = "fail",
         threads: int | None = None,
+        part: tuple[int, int] = (0, 1),
     ):
         super().__init__(
             packed_path,
@@ -271,4 +279,5 @@ class ValidationBatches(_Batches):
             keep=2 * (threads or usable_threads()),
             corrupt_records=corrupt_records,
             threads=threads,
+            part=part,
         )

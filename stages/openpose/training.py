@@ -46,11 +46,14 @@ class TrainingModel(keras.Model):
     With `parts` > 1 a batch (of a multiple of it) goes through the network in that many slices, independently: on a CPU
     they run side by side, each operation on one thread, faster than one operation on many threads and with the same
     result on any number of cores.
+    With `replicas` > 1 this is one of as many equal models that each see a part of a batch; losses are their shares.
     """
 
-    def __init__(self, network: keras.Model, parts: int = 1, targets_of: Callable | None = None) -> None:
+    def __init__(
+        self, network: keras.Model, parts: int = 1, targets_of: Callable | None = None, replicas: int = 1
+    ) -> None:
         super().__init__(name="training")
-        self.network, self.parts, self.targets_of = network, parts, targets_of
+        self.network, self.parts, self.targets_of, self.replicas = network, parts, targets_of, replicas
         stages = range(1, len(network.outputs) // 2 + 1)
         self.losses_by_output = [LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS]
 
@@ -64,7 +67,7 @@ class TrainingModel(keras.Model):
         (targets, mask), channels = y, self.network.outputs[0].shape[-1]
         if self.targets_of:
             targets = self.targets_of(targets, mask.shape[1:3])
-        batch = ops.cast(ops.shape(mask)[0], "float32")
+        batch = ops.cast(ops.shape(mask)[0] * self.replicas, "float32")
         masks = ops.split(mask, self.parts)
         wanted = [ops.split(maps, self.parts) for maps in (targets[..., :channels], targets[..., channels:])]
         losses = []

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from stages.openpose.checkpoints import CheckpointFolder
+from stages.openpose.devices import ONE_DEVICE, Devices
 from stages.openpose.errors import InputError
 from stages.openpose.network import head_kernels
 from stages.openpose.optimizers import make_optimizer
@@ -45,17 +46,17 @@ class Progress:
 
 
 class RestOfEpoch(keras.utils.PyDataset):
-    """Batches of an epoch from number `start` on, all of `batch_size`.
+    """Batches of an epoch from number `start` on, all of `batch_size`; on each of several `hosts` its part of them.
 
     A smaller one is topped up with pictures whose mask is zero: no part of a batch is ever empty, every sample of an
     epoch weighs the same, and compiled steps see one shape. `failure` keeps what a batch raised (backends wrap it
-    beyond recognition), `sizes` the true size of each batch handed out, `wait_seconds` how long batches were waited
-    for (ahead of training: an upper bound of what training waited).
+    beyond recognition), `sizes` the true size of each batch handed out on all hosts, `wait_seconds` how long batches
+    were waited for (ahead of training: an upper bound of what training waited).
     """
 
-    def __init__(self, batches: keras.utils.PyDataset, start: int, batch_size: int) -> None:
+    def __init__(self, batches: keras.utils.PyDataset, start: int, batch_size: int, hosts: int = 1) -> None:
         super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
-        self.batches, self.start, self.batch_size = batches, start, batch_size
+        self.batches, self.start, self.batch_size, self.hosts = batches, start, batch_size, hosts
         self.failure: Exception | None = None
         self.wait_seconds = 0.0
         self.sizes: dict[int, int] = {}
@@ -71,17 +72,19 @@ class RestOfEpoch(keras.utils.PyDataset):
             self.failure = problem
             raise
         self.wait_seconds += time.perf_counter() - began
-        self.sizes[self.start + index] = len(pictures)
-        return top_up(pictures, *labels, self.batch_size)
+        self.sizes[self.start + index] = len(self.batches.image_ids(self.start + index))
+        return top_up(pictures, *labels, self.batch_size // self.hosts)
 
 
 def top_up(pictures: np.ndarray, targets: np.ndarray, mask: np.ndarray, batch_size: int) -> tuple:
-    """A batch of `batch_size`: what is missing are copies of the first picture with a mask of zeros."""
+    """A batch of `batch_size`: what is missing are copies of the first picture, or black, with a mask of zeros."""
     missing = batch_size - len(pictures)
     if not missing:
         return pictures, (targets, mask)
-    pictures, targets = (np.concatenate([x, np.repeat(x[:1], missing, axis=0)]) for x in (pictures, targets))
-    return pictures, (targets, np.concatenate([mask, np.zeros((missing, *mask.shape[1:]), mask.dtype)]))
+    black = [np.zeros((missing, *x.shape[1:]), x.dtype) for x in (pictures, targets, mask)]
+    first = [np.repeat(x[:1], missing, axis=0) for x in (pictures, targets)] if len(pictures) else black
+    pictures, targets = (np.concatenate([x, more]) for x, more in zip((pictures, targets), first, strict=False))
+    return pictures, (targets, np.concatenate([mask, black[2]]))
 
 
 class TrainingRun:
@@ -95,6 +98,7 @@ class TrainingRun:
         checkpoints: where to keep them; None keeps none.
         multipliers: learning-rate multipliers by weight path.
         targets_of: see TrainingModel.
+        devices: on which devices `network` was made (devices.py).
         average_precision: gives the AP of the network as it is when called (held_out.py); in the log every
             `ap_every_epochs` epochs.
         after_epoch: called with the rows of the log when an epoch is over, averaged weights in place.
@@ -110,18 +114,16 @@ class TrainingRun:
         checkpoints: CheckpointFolder | None = None,
         multipliers: Mapping[str, float] | None = None,
         targets_of: Callable | None = None,
+        devices: Devices = ONE_DEVICE,
         average_precision: Callable[[], float | None] | None = None,
         after_epoch: Callable[[list[dict]], None] = lambda rows: None,
     ) -> None:
         self.settings, self.batches_of_epoch, self.validation = settings, batches_of_epoch, validation
         self.checkpoints, self.average_precision, self.after_epoch = checkpoints, average_precision, after_epoch
-        if settings.batch_size % settings.batch_parts:
-            raise InputError(
-                f"`train.batch_parts`: expected a divisor of `train.batch_size` ({settings.batch_size}), "
-                f"found {settings.batch_parts}"
-            )
+        self.devices = devices
+        _check_division(settings, devices)
         self.steps_per_epoch = len(batches_of_epoch(0))
-        self.model = TrainingModel(network, settings.batch_parts, targets_of)
+        self.model = TrainingModel(network, settings.batch_parts, targets_of, devices.replicas)
         steps = self.steps_per_epoch * settings.epochs
         optimizer = make_optimizer(settings, steps, multipliers or {}, head_kernels(network))
         self.model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
@@ -149,12 +151,15 @@ class TrainingRun:
     def _epochs(self) -> None:
         with _stop_signals() as stop, self._bar() as bar:
             while self.progress.epoch < self.settings.epochs and not self._enough():
-                rest = RestOfEpoch(
-                    self.batches_of_epoch(self.progress.epoch), self.progress.step, self.settings.batch_size
-                )
+                rest = self._rest(self.batches_of_epoch(self.progress.epoch), self.progress.step)
                 if len(rest):
                     self._fit(rest, _Watch(self, rest, stop, bar))
                 self._end_epoch()
+                if self.devices.hosts > 1:
+                    self._save()
+
+    def _rest(self, batches: keras.utils.PyDataset, start: int) -> RestOfEpoch:
+        return RestOfEpoch(batches, start, self.settings.batch_size, self.devices.hosts)
 
     def _fit(self, rest: RestOfEpoch, watch: "_Watch") -> None:
         try:
@@ -189,7 +194,7 @@ class TrainingRun:
         """Losses of the validation batches, per sample: all outputs, and PAFs and heatmaps of the last stage."""
         if not self.validation or not len(self.validation):
             return {}
-        batches = RestOfEpoch(self.validation, 0, self.settings.batch_size)
+        batches = self._rest(self.validation, 0)
         total = dict.fromkeys(self.model.columns, 0.0)
         for index in range(len(batches)):
             logs = self.model.test_on_batch(*batches[index], return_dict=True)
@@ -229,12 +234,13 @@ class TrainingRun:
             weight.assign(keras.ops.copy(value))  # JAX gives away the memory of weights when it trains
 
     def _save(self) -> None:
-        """Write a checkpoint; not twice at one step with the same finished epochs."""
+        """Write a checkpoint, of several hosts the first; not twice at one step with the same finished epochs."""
         now = (self.progress.epoch, self.progress.step)
         if self.checkpoints and now != self.saved:
             self._synchronise()
             arrays = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables()]
-            self.checkpoints.save(now[0] * self.steps_per_epoch + now[1], arrays, asdict(self.progress))
+            if self.devices.host == 0:
+                self.checkpoints.save(now[0] * self.steps_per_epoch + now[1], arrays, asdict(self.progress))
             self.saved = now
 
     def _restore(self) -> None:
@@ -263,7 +269,9 @@ class _Watch(keras.callbacks.Callback):
         losses = {name: float(logs[name]) for name in self.run.model.columns}
         self._check(sum(losses.values()))
         self._count(losses)
-        if self.stop.is_set() or time.perf_counter() - self.last_save > self.run.settings.checkpoint_every_s:
+        late = time.perf_counter() - self.last_save > self.run.settings.checkpoint_every_s
+        # several hosts would have to agree on the step: they save at the end of every epoch
+        if (self.stop.is_set() or late) and self.run.devices.hosts == 1:
             self.run._save()
             self.last_save = time.perf_counter()
         if self.stop.is_set():
@@ -308,6 +316,21 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _check_division(settings, devices: Devices) -> None:
+    """Raise InputError where a batch cannot be divided among slices and devices."""
+    if settings.batch_size % (settings.batch_parts * devices.count):
+        where = f" times the number of devices ({devices.count})" if devices.count > 1 else ""
+        raise InputError(
+            f"`train.batch_parts`{where}: expected a divisor of `train.batch_size` ({settings.batch_size}), "
+            f"found {settings.batch_parts * devices.count}"
+        )
+    if settings.clip_norm and devices.replicas > 1:
+        raise InputError(
+            "`train.clip_norm`: TensorFlow on several devices would clip the gradients of each by themselves; set it "
+            "to 0, or `train.backend` to jax"
+        )
 
 
 def _out_of_memory(problem: Exception) -> bool:

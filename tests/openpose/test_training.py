@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from stages.openpose.checkpoints import CheckpointFolder
+from stages.openpose.devices import ONE_DEVICE
 from stages.openpose.errors import InputError
 from stages.openpose.optimizers import REFERENCE_STEP_SAMPLES, make_optimizer, make_schedule, orthogonalised
 from stages.openpose.training import TrainingModel, masked_l2
@@ -71,10 +72,10 @@ def small_network(seed: int = 1) -> keras.Model:
     return keras.Model(picture, outputs, name="small")
 
 
-def run_of(folder=None, batches=Blobs, validation=None, compiled=False, **changes) -> TrainingRun:
-    checkpoints = CheckpointFolder(folder) if folder else None
+def run_of(folder=None, batches=Blobs, validation=None, compiled=False, devices=ONE_DEVICE, **changes) -> TrainingRun:
+    options = {"checkpoints": CheckpointFolder(folder) if folder else None, "devices": devices}
     validation = Blobs(99, 2) if validation is None else validation
-    run = TrainingRun(small_network(), batches, validation, settings(**changes), checkpoints=checkpoints)
+    run = TrainingRun(small_network(), batches, validation, settings(**changes), **options)
     run.model.run_eagerly = not compiled  # tracing takes longer than these few steps
     return run
 
@@ -275,6 +276,9 @@ def test_training_lowers_the_loss_and_keeps_the_averages():
 
 def test_smaller_last_batch_weighs_as_its_samples_do():
     class Ragged(Blobs):
+        def image_ids(self, index: int) -> list[int]:
+            return super().image_ids(index)[: 1 if index == self.count - 1 else self.size]
+
         def __getitem__(self, index: int) -> tuple:
             pictures, (targets, mask) = super().__getitem__(index)
             size = 1 if index == self.count - 1 else self.size
