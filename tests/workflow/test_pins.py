@@ -62,6 +62,8 @@ def test_one_opencv_is_locked_not_two(locked):
 @pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
 def test_conda_files_pin_what_the_lock_pins(path, locked):
     environment = yaml.safe_load(path.read_text())
+    assert set(environment) == {"channels", "dependencies"}
+    assert "python=3.11" in environment["dependencies"]
     listed = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     assert {re.split(r"[<>=]", name)[0] for name in named} == {name.split("==")[0] for name in listed}
@@ -73,14 +75,38 @@ def test_the_active_params_are_the_sample_preset():
     assert (ROOT / "params.yaml").read_text() == (ROOT / "workflow" / "presets" / "sample.yaml").read_text()
 
 
+SECRET = re.compile(
+    rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY"
+    rb"|(?i:\b\w*(?:password|passwd|passphrase|secret|secret_access_key|access_key_id))[\"']?\s*[=:]\s*[\"']?[\w/+-]{8}"
+    rb"|https?://[^\s/]*pypi[^\s/]*/|--(?:extra-)?index-url"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key: AK" + "IA" + "Q7" * 8,
+        "-----BEG" + "IN OPENSSH PRIVATE KEY-----",
+        "password" + " = correcthorse",
+        '"aws_secret' + '_access_key": "' + "x/Y+" * 10 + '"',
+        "access_key" + "_id: 0123456789abcdef",
+        "pip install --extra-" + "index-url http://localhost/simple",
+    ],
+)
+def test_the_search_for_credentials_finds_a_planted_one(text):
+    assert SECRET.search(text.encode())
+
+
 def test_no_credential_and_no_registry_is_committed():
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
     if not files:
         pytest.skip("not a git checkout")
-    secret = re.compile(
-        rb"AKIA[0-9A-Z]{16}|BEGIN [A-Z ]*PRIVATE KEY|secret_access_key\s*=\s*[A-Za-z0-9/+]{16}|password\s*=\s*\S{8}"
-        rb"|https?://[^\s/]*pypi[^\s/]*/|--(?:extra-)?index-url"
-    )
     for name in files:
-        if name != "tests/workflow/test_pins.py" and (ROOT / name).is_file():
-            assert not secret.search((ROOT / name).read_bytes()), name
+        if (ROOT / name).is_file():
+            found = SECRET.search((ROOT / name).read_bytes())
+            assert not found, f"{name}: {found[0]}"
+
+
+def test_credentials_of_remotes_go_where_git_does_not_look():
+    assert "/config.local" in (ROOT / ".dvc" / ".gitignore").read_text().split()
+    assert not re.search("user|password|key|token", (ROOT / ".dvc" / "config").read_text())

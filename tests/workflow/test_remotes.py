@@ -9,13 +9,14 @@ import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
 pytestmark = pytest.mark.slow
 
 OUTPUTS = ("data", "models", "results")
-KEY, SECRET = "loopback-key-of-a-test", "loopback-secret-of-a-test"
+KEY, SECRET = (token_hex(16), token_hex(16))
 
 
 def free_port() -> int:
@@ -134,5 +135,5 @@ def test_s3_refuses_a_wrong_secret(project, s3_server):
     url, address = s3_server
     project.run(f"dvc remote add -d storage {url} && dvc remote modify --local storage endpointurl {address}")
     project.run(f"dvc remote modify --local storage access_key_id {KEY}")
-    project.run("dvc remote modify --local storage secret_access_key another-secret-of-a-test")
+    project.run(f"dvc remote modify --local storage secret_access_key {token_hex(16)}")
     assert "Forbidden" in project.run("dvc push", fails=True)
