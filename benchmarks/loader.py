@@ -28,12 +28,12 @@ import h5py
 import numpy as np
 
 from benchmarks import labels
+from benchmarks.real_pictures import pack_mini
 from benchmarks.timing import print_table
 from stages import params
-from stages.openpose import annotations, augment, crowd_masks, packed, pictures
+from stages.openpose import augment, packed
 from stages.openpose.loader import TrainingBatches
 
-MINI = Path(__file__).resolve().parents[2] / "shared" / "coco-mini"
 DEFAULT = params.Augment(
     crop_px=368, target_height=0.6, scale="once", scale_min=0.5, scale_max=1.1, rotation_deg=40.0, shift_px=40.0,
     shift_in="crop", flip_probability=0.5, interpolation="linear", outside_supervised=False, mask_shrink="area",
@@ -53,7 +53,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        path = chosen.packed or pack_mini(Path(folder))
+        path = chosen.packed or pack_mini(Path(folder), COPIES)
         name = "coco-mini" if chosen.packed is None else str(chosen.packed)
         compare(name, path, Path(folder) / "reference.h5", chosen.rounds)
 
@@ -160,25 +160,6 @@ def check_equal(file: packed.Packed, reference_file: h5py.File, path: Path) -> s
                 for kind, (ours, theirs) in zip(off, pairs, strict=True):
                     off[kind] = max(off[kind], float(np.abs(ours - theirs).max()))
     return ", ".join(f"{value:.1g} ({kind})" for kind, value in off.items())
-
-
-def pack_mini(folder: Path) -> Path:
-    if not MINI.exists():
-        raise SystemExit("../shared/coco-mini is absent; name a packed file with --packed")
-    json = MINI / "annotations" / "person_keypoints.json"
-    crowd_masks.write_masks(folder / "masks" / "train-0.h5", json, 0, 1)
-    images = annotations.read_images(json)
-    people = annotations.read_people(json, images)
-    source = packed.Source(
-        name="train",
-        images=images,
-        people=people,
-        samples=annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024),
-        masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
-        pictures=pictures.open_pictures(MINI / "images"),
-    )
-    packed.write(folder / "train.h5", [source] * COPIES, {})
-    return folder / "train.h5"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 python -m benchmarks.masks
 """
 
-import argparse
 import contextlib
 import io
 import tempfile
@@ -14,29 +13,14 @@ import cv2
 import numpy as np
 from pycocotools.coco import COCO
 
-from benchmarks.timing import interleaved, print_table
+from benchmarks.real_pictures import compare_all
+from benchmarks.timing import interleaved
 from stages.openpose import annotations, crowd_masks
 from stages.openpose.pictures import open_pictures
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
-
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini")
-    chosen = arguments.parse_args()
-    cv2.setNumThreads(1)
-    rounds, sample, coco_mini = chosen.rounds, chosen.data, SHARED / "coco-mini"
-    rows = []
-    if coco_mini.exists():
-        path = coco_mini / "annotations" / "person_keypoints.json"
-        rows += compare("coco-mini", path, coco_mini / "images", rounds)
-    if (sample / "archives" / "val.zip").exists():
-        rows += compare(
-            f"{sample.name} val", sample / "annotations" / "val.json", sample / "archives" / "val.zip", rounds
-        )
-    print_table(rows)
+    compare_all(__doc__, compare)
 
 
 def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tuple[str, float, float, str]]:

@@ -3,7 +3,6 @@
 python -m benchmarks.pack
 """
 
-import argparse
 import json
 import tempfile
 import time
@@ -13,27 +12,14 @@ import cv2
 import h5py
 import numpy as np
 
-from benchmarks.timing import interleaved, print_table
+from benchmarks.real_pictures import compare_all
+from benchmarks.timing import interleaved
 from stages.openpose import annotations, crowd_masks, packed
 from stages.openpose.pictures import open_pictures
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
-
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini")
-    chosen = arguments.parse_args()
-    cv2.setNumThreads(1)
-    rows = []
-    if (coco_mini := SHARED / "coco-mini").exists():
-        path = coco_mini / "annotations" / "person_keypoints.json"
-        rows += compare("coco-mini", path, coco_mini / "images", chosen.rounds)
-    if (chosen.data / "archives" / "val.zip").exists():
-        path = chosen.data / "annotations" / "val.json"
-        rows += compare(f"{chosen.data.name} val", path, chosen.data / "archives" / "val.zip", chosen.rounds)
-    print_table(rows)
+    compare_all(__doc__, compare)
 
 
 def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tuple[str, float, float, str]]:

@@ -156,23 +156,24 @@ def test_damaged_stored_file_is_fetched_again(case):
     assert (output / "archives/train.zip").read_bytes() == FILES["/zips/train2014.zip"]
 
 
-def test_kill_in_the_middle_and_the_same_command_again(case):
+def command_of(case):
+    """The stage as a process of its own."""
+    return [sys.executable, "-m", "stages.download", "--params", case.folder / "params.yaml", "--output", case.output]
+
+
+def halfway(case):
+    """A process of the stage that waits for a silent server in the middle of an archive, and the bytes it has of it."""
     case.server.habits["/zips/train2014.zip"] = ["stall"]
     case.write("download.timeout_s=60")
-    command = [
-        sys.executable,
-        "-m",
-        "stages.download",
-        "--params",
-        case.folder / "params.yaml",
-        "--output",
-        case.output,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command_of(case), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     half = len(FILES["/zips/train2014.zip"]) // 2
-    stored = case.output / "partial"
-    wait_until(lambda: [p.stat().st_size for p in stored.glob("train*.part")] == [half], 20)
-    wait_until(lambda: len(list(stored.glob("*.zip"))) == 2, 20)
+    wait_until(lambda: [p.stat().st_size for p in (case.output / "partial").glob("train*.part")] == [half], 20)
+    return process, half
+
+
+def test_kill_in_the_middle_and_the_same_command_again(case):
+    process, half = halfway(case)
+    wait_until(lambda: len(list((case.output / "partial").glob("*.zip"))) == 2, 20)
     process.kill()
     process.communicate()
     assert not (case.output / "archives").exists(), "nothing is placed before all is there"
@@ -192,20 +193,7 @@ def test_files_come_side_by_side(case):
 
 
 def test_ctrl_c_ends_at_once_even_when_the_server_is_silent(case):
-    case.server.habits["/zips/train2014.zip"] = ["stall"]
-    case.write("download.timeout_s=60")
-    command = [
-        sys.executable,
-        "-m",
-        "stages.download",
-        "--params",
-        case.folder / "params.yaml",
-        "--output",
-        case.output,
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    half = len(FILES["/zips/train2014.zip"]) // 2
-    wait_until(lambda: [p.stat().st_size for p in (case.output / "partial").glob("train*.part")] == [half], 20)
+    process, _ = halfway(case)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -225,16 +213,7 @@ def test_mirror_and_have_may_be_given_on_the_command_line(case):
 def test_user_sees_one_line_and_no_traceback(case):
     case.server.habits["/zips/val2014.zip"] = [404]
     case.write()
-    command = [
-        sys.executable,
-        "-m",
-        "stages.download",
-        "--params",
-        case.folder / "params.yaml",
-        "--output",
-        case.output,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command_of(case), capture_output=True, text=True)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.openpose import annotations, crowd_masks, packed, pictures, samples
+from benchmarks.real_pictures import pack_mini
+from stages.openpose import packed, samples
 from stages.openpose.annotations import Images, People
 from stages.openpose.crowd_masks import Masks
 from stages.openpose.device_targets import device_targets
@@ -324,7 +325,7 @@ def test_heatmap_stands_where_the_picture_shows_its_keypoint(tmp_path, section):
 
 def test_samples_of_real_images_equal_the_reference(shared, tmp_path, monkeypatch):
     """From COCO's files through the packed file to picture, labels and mask, with the maps that the reference drew."""
-    path = pack_mini(shared / "coco-mini", tmp_path)
+    path = pack_mini(tmp_path, mini=shared / "coco-mini")
     section = replace(AUGMENT, crop_px=368, interpolation="cubic", outside_supervised=True, mask_shrink="cubic")
     made_as = replace(LABELS, paf_overlap="last", paf_grid="corner", beyond_frame="keep")
     batches = training(path, augment=section, labels=made_as, batch_size=1)
@@ -346,23 +347,6 @@ def test_samples_of_real_images_equal_the_reference(shared, tmp_path, monkeypatc
         np.testing.assert_allclose(mask[0, ..., 0], golden["mask"][i], rtol=0, atol=1e-6)
         if i < len(warps):
             np.testing.assert_array_equal(picture, warps[i])
-
-
-def pack_mini(mini: Path, folder: Path) -> Path:
-    json = mini / "annotations" / "person_keypoints.json"
-    crowd_masks.write_masks(folder / "masks" / "train-0.h5", json, 0, 1)
-    images = annotations.read_images(json)
-    people = annotations.read_people(json, images)
-    source = packed.Source(
-        name="train",
-        images=images,
-        people=people,
-        samples=annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024),
-        masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
-        pictures=pictures.open_pictures(mini / "images"),
-    )
-    packed.write(folder / "train.h5", [source], {})
-    return folder / "train.h5"
 
 
 def test_damaged_record_is_named_by_image_id(damaged_file):

@@ -1,0 +1,49 @@
+"""The real pictures of ../shared/coco-mini, and the frame of benchmarks that compare two ways on data sets at hand."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from benchmarks.timing import print_table
+from stages.openpose import annotations, crowd_masks, packed, pictures
+
+MINI = Path(__file__).resolve().parents[2] / "shared" / "coco-mini"
+PEOPLE = "annotations/person_keypoints.json"
+Row = tuple[str, float, float, str]
+
+
+def compare_all(description: str, compare: Callable[[str, Path, Path, int], list[Row]]) -> None:
+    """Command line: print the rows of `compare`(name, annotations, pictures, rounds) for every data set at hand."""
+    arguments = argparse.ArgumentParser(description=description)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini")
+    chosen = arguments.parse_args()
+    cv2.setNumThreads(1)
+    places = [
+        ("coco-mini", MINI / PEOPLE, MINI / "images"),
+        (f"{chosen.data.name} val", chosen.data / "annotations" / "val.json", chosen.data / "archives" / "val.zip"),
+    ]
+    found = [place for place in places if place[1].exists() and place[2].exists()]
+    print_table([row for place in found for row in compare(*place, chosen.rounds)])
+
+
+def pack_mini(folder: Path, copies: int = 1, mini: Path = MINI) -> Path:
+    """Pack the real pictures, all of them `copies` times, into `folder`/train.h5."""
+    if not mini.exists():
+        raise SystemExit("../shared/coco-mini is absent; name a packed file with --packed")
+    path = mini / PEOPLE
+    crowd_masks.write_masks(folder / "masks" / "train-0.h5", path, 0, 1)
+    images = annotations.read_images(path)
+    people = annotations.read_people(path, images)
+    source = packed.Source(
+        name="train",
+        images=images,
+        people=people,
+        samples=annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024),
+        masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
+        pictures=pictures.open_pictures(mini / "images"),
+    )
+    packed.write(folder / "train.h5", [source] * copies, {})
+    return folder / "train.h5"
