@@ -82,7 +82,7 @@ def _archive(arguments: argparse.Namespace) -> Path:
     if arguments.pictures:
         return arguments.pictures
     if arguments.data:
-        return pictures.find_pictures(arguments.data / "archives", layout.WHOLE_SET)
+        return pictures.find_pictures(arguments.data / "archives", layout.image_set(arguments))
     raise InputError("expected --pictures ARCHIVE_OR_FOLDER, or --data FOLDER of a data set; found neither")
 
 

@@ -29,7 +29,9 @@ def add_split_arguments(parser: argparse.ArgumentParser) -> None:
     """Options `--data` and `--split`, or instead of them `--annotations` and `--ids`."""
     parser.add_argument("--data", type=Path, help="folder of a data set, data/<name>; stands for the paths below")
     parser.add_argument(
-        "--split", default=WHOLE_SET, help=f"with --data: {WHOLE_SET} (all images) or an id list of its folder ids"
+        "--split",
+        default=WHOLE_SET,
+        help=f"with --data: {WHOLE_SET} (all images), another file of its folder annotations, or a list of folder ids",
     )
     parser.add_argument("--annotations", type=Path, help="COCO keypoint annotations")
     parser.add_argument("--ids", type=Path, help="image ids to take, one a line; all images without it")
@@ -42,10 +44,16 @@ def read_split(arguments: argparse.Namespace) -> Split:
         InputError: neither --data nor --annotations; a file that is missing or damaged; ids that are not annotated.
     """
     ids = arguments.ids
-    if ids is None and arguments.data and arguments.split != WHOLE_SET:
+    if ids is None and arguments.data and arguments.split != image_set(arguments):
         ids = arguments.data / "ids" / f"{arguments.split}.txt"
     images = read_images(annotations_path(arguments))
     return Split(images, np.arange(len(images)) if ids is None else _rows(images, ids))
+
+
+def image_set(arguments: argparse.Namespace) -> str:
+    """Name of the archive and of the annotations below --data: the split's own (val, test-dev), else val's."""
+    own = (arguments.data / "annotations" / f"{arguments.split}.json").exists()
+    return arguments.split if own else WHOLE_SET
 
 
 def annotations_path(arguments: argparse.Namespace) -> Path:
@@ -53,7 +61,7 @@ def annotations_path(arguments: argparse.Namespace) -> Path:
     if arguments.annotations:
         return arguments.annotations
     if arguments.data:
-        return arguments.data / "annotations" / f"{WHOLE_SET}.json"
+        return arguments.data / "annotations" / f"{image_set(arguments)}.json"
     raise InputError("expected --annotations FILE, or --data FOLDER of a data set; found neither")
 
 

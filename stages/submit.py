@@ -1,9 +1,9 @@
 """Make the file that COCO's evaluation server takes for images whose annotations nobody publishes (test-dev).
 
-    python -m stages.detect --model models/trained --annotations image_info_test-dev2017.json --pictures test2017.zip \\
-        --shards 1 --output results/detect/trained/test-dev/0
-    python -m stages.submit --images image_info_test-dev2017.json --detections results/detect/trained/test-dev \\
-        --set test-dev2017 --name mymethod --output submission
+    python -m stages.detect --model models/trained --data data/coco2017 --split test-dev --shards 1 \\
+        --output results/detect/trained/test-dev/0
+    python -m stages.submit --images data/coco2017/annotations/test-dev.json \\
+        --detections results/detect/trained/test-dev --set test-dev2017 --name mymethod --output submission
 
 Writes person_keypoints_<set>_<name>_results.zip, which is to be uploaded, and the JSON inside it. Every image of the
 list must have been looked at.

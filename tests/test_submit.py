@@ -68,6 +68,20 @@ def test_the_coco_api_takes_it_as_results_for_the_image_list(world, monkeypatch)
     assert len(results.anns) == 5
 
 
+def test_a_set_without_annotations_is_a_split_of_its_data_set(world, monkeypatch):
+    data = world / "data"
+    (world / "image_info.json").rename(data / "annotations/test-dev.json")
+    (data / "archives/val.zip").rename(data / "archives/test-dev.zip")
+    (data / "annotations/val.json").unlink()
+    model = ["--model", world / "model", "--params", world / "params.yaml", "--data", data, "--split", "test-dev"]
+    run(monkeypatch, detect.main, *model, "--shards", 1, "--output", world / "by_split/0")
+    info = data / "annotations/test-dev.json"
+    make(world, monkeypatch, images=info)
+    expected = (world / f"out/{NAME}.json").read_bytes()
+    make(world, monkeypatch, images=info, detections=world / "by_split")
+    assert (world / f"out/{NAME}.json").read_bytes() == expected
+
+
 def test_two_submissions_are_equal_byte_for_byte(world, monkeypatch):
     contents = []
     for _ in range(2):
