@@ -22,3 +22,7 @@ rule all:
     default_target: True
     input:
         bridge.everything(),
+
+
+onsuccess:
+    print(bridge.summary(), file=sys.stderr)

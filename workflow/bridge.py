@@ -8,6 +8,7 @@ process; the processes of single jobs find them on disk.
 """
 
 import fcntl
+import json
 import re
 import shutil
 import sys
@@ -25,6 +26,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import ancient, directory
 
 MARKS = Path(".snakemake/stale")
+RECORDS = Path("results/runs")  # time and peak memory, written by stages.cli
 
 
 @dataclass
@@ -36,15 +38,20 @@ class Bridge:
         settings: params.yaml.
         outputs: resolved stage name (`masks@train-0`) -> its output paths.
         inputs: resolved stage name -> what it reads, each path with the stage that makes it (None for plain files).
+        ruled: stages that have a rule.
+        started: when this process began, in seconds since the epoch.
     """
 
     declared: dict
     settings: dict
     outputs: dict[str, list[str]] = field(default_factory=dict)
     inputs: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    ruled: set[str] = field(default_factory=set)
+    started: float = field(default_factory=time.time)
 
     def makes(self, rule: str) -> list:
         """Output patterns of a rule: `${item.split}`, `${key}` become Snakemake's wildcards `{split}`, `{key}`."""
+        self.ruled.add(rule)
         stage = self.declared[rule].get("do", self.declared[rule])  # below `do` where the stage is a foreach
         entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
         paths = [self._pattern(entry if isinstance(entry, str) else next(iter(entry))) for entry in entries]
@@ -79,8 +86,21 @@ class Bridge:
         return f"dvc --wait-for-lock repro --single-item {stage} 2>&1 | tee {{log}}"
 
     def everything(self) -> list[str]:
-        """All outputs of all stages: the target of a run."""
+        """All outputs of all stages: the target of a run; asked for when all rules are read."""
+        if missing := set(self.declared) - self.ruled:
+            raise WorkflowError(f"no rule for stage {min(missing)} of dvc.yaml; see docs/adding-a-stage.md")
         return [path for paths in self.outputs.values() for path in paths]
+
+    def summary(self) -> str:
+        """One line a stage: whether it ran or its outputs were there already, with time and peak memory of its run."""
+        lines = []
+        for name in self.outputs:
+            record = RECORDS / f"{name}.json"
+            known = json.loads(record.read_text()) if record.exists() else {}
+            ran = known and record.stat().st_mtime >= self.started
+            figures = f"{known['seconds']:9.1f} s {known['peak_memory_mb']:9.0f} MB" if known else ""
+            lines.append(f"{name:32} {'ran' if ran else 'cached':8} {figures}".rstrip())
+        return "\n".join(lines)
 
     def _keys(self, rule: str) -> list[str]:
         return ["key"] if "foreach" in self.declared[rule] else list(self.declared[rule].get("matrix", ()))
@@ -98,7 +118,8 @@ def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
     _require_environment()
     if main and not dry:
         _take_turn()
-        shutil.rmtree(".snakemake/incomplete", ignore_errors=True)  # DVC decides by content, see docs/engines.md
+        for job in Path(".snakemake/incomplete").glob("*"):
+            job.unlink()  # DVC decides by content, see docs/engines.md
     try:
         return _connect(root, main)
     except DvcException as problem:
@@ -176,7 +197,7 @@ def _path(entry, root: Path) -> str:
 
 
 def _overlap(one: str, other: str) -> bool:
-    return Path(one).is_relative_to(other) or Path(other).is_relative_to(one)
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def _flagged(path: str):

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,22 @@ class Project:
         assert (done.returncode != 0) == fails, f"{command} exited with {done.returncode}:\n{text}"
         return text
 
+    def start(self, command: str, **environment: str) -> subprocess.Popen:
+        """`command` at work in a process group of its own; what it prints goes to `.printed`."""
+        with open(self.folder / ".printed", "w") as printed:
+            return subprocess.Popen(
+                command.split(), cwd=self.folder, env=self.environment(**environment), stdout=printed,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def wait_for(self, stages: set[str], process: subprocess.Popen) -> str:
+        """The first of `stages` whose body is at work, as soon as it is."""
+        journal = self.folder / ".journal"
+        while not (begun := stages.intersection(journal.read_text().split() if journal.exists() else ())):
+            assert process.poll() is None, (self.folder / ".printed").read_text()
+            time.sleep(0.05)
+        return begun.pop()
+
     def environment(self, **more: str) -> dict[str, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "TOY_JOURNAL": str(self.folder / ".journal"), **more}
@@ -39,6 +56,10 @@ class Project:
         journal.unlink(missing_ok=True)
         self.run(command, **environment)
         return sorted(journal.read_text().split()) if journal.exists() else []
+
+    def use(self, preset: str) -> None:
+        """Make `preset` the active params.yaml; the command itself is that of the real project."""
+        self.run(f"cd {ROOT} && python -m stages.params --params {self.folder}/params.yaml use {preset}")
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path
@@ -64,10 +85,10 @@ def fresh(tmp_path_factory) -> Project:
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
     _write_toy_stages(folder)
     project = Project(folder)
-    project.run(f"cd {ROOT} && python -m stages.params --params {folder}/params.yaml use tiny")
+    project.use("tiny")
     project.run("git init -q && git config user.email toy@example.org && git config user.name toy && dvc init -q")
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
-    project.run("echo .journal >> .gitignore && git add -A && git commit -qm start")
+    project.run("printf '.journal\\n.printed\\n' >> .gitignore && git add -A && git commit -qm start")
     return project
 
 

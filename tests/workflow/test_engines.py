@@ -90,3 +90,22 @@ def test_outside_the_environment_the_message_says_how_to_activate_it(project):
     text = project.run(f"PATH=/usr/bin:/bin {sys.executable} -m snakemake --cores 1", fails=True)
     assert "source " in text
     assert "activate" in text
+
+
+def test_a_run_ends_with_one_line_for_each_stage(project):
+    project.edit("stages/report.py", "main()", "main()  # changed")
+    lines = [line.split() for line in project.run(SNAKEMAKE).splitlines()]
+    assert ["report", "ran", "1.5", "s", "20", "MB"] in lines
+    assert ["train", "cached", "1.5", "s", "20", "MB"] in lines
+
+
+def test_a_rule_keeps_the_messages_of_its_stage_and_a_benchmark(project):
+    project.edit("stages/train.py", "main()", 'main()  # changed\nprint("a message of train")')
+    project.run(SNAKEMAKE)
+    assert "a message of train" in (project.folder / "logs" / "train.log").read_text()
+    assert "max_rss" in (project.folder / "logs" / "train.tsv").read_text()
+
+
+def test_a_stage_without_a_rule_is_refused(project):
+    project.edit("dvc.yaml", "\n  report:\n", "\n  more:\n    cmd: python -m stages.more\n\n  report:\n")
+    assert "no rule for stage more" in project.run(SNAKEMAKE, fails=True)
