@@ -1,0 +1,117 @@
+"""Exported networks give the maps of the network, each in its own runtime, on a real picture."""
+
+import importlib.util
+import sys
+
+import cv2
+import keras
+import numpy as np
+import pytest
+import yaml
+
+from stages import cli, export
+from stages.openpose import exporting
+from stages.openpose.errors import InputError
+from stages.openpose.forward import load_forward
+from stages.openpose.network import build
+from tests.backend_run import given_weights
+
+NEEDS = {"onnx": ("tf2onnx", "onnx"), "openvino": ("openvino", "scipy")}
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="Keras exports TensorFlow's networks")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model folder as the stage train writes it."""
+    folder = tmp_path_factory.mktemp("model")
+    network = build("light")
+    given_weights(network)
+    network.save_weights(folder / "weights.weights.h5")
+    (folder / "model.yaml").write_text(yaml.safe_dump({"kind": "keras", "network": "light"}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def batch(shared) -> np.ndarray:
+    """A real picture, uint8 [1, 184, 248, 3]."""
+    path = min((shared / "coco-mini" / "images").rglob("*.jpg"))
+    return cv2.resize(cv2.imread(str(path)), (248, 184), interpolation=cv2.INTER_AREA)[None]
+
+
+def exported(model, folder, name):
+    missing = [package for package in NEEDS.get(name, ()) if importlib.util.find_spec(package) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed")
+    made = sys.argv[:]
+    try:
+        sys.argv = ["export", "--model", str(model), "--output", str(folder), "--formats", name]
+        export.main()
+    finally:
+        sys.argv = made
+    return folder / name
+
+
+def assert_same(model, batch, maps):
+    expected = load_forward(model)(batch)
+    for found, wanted in zip(maps, expected, strict=True):
+        assert np.abs(wanted).max() > 0.1
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+def test_keras_file(model, batch, tmp_path):
+    loaded = keras.saving.load_model(exported(model, tmp_path, "keras") / "model.keras", compile=False)
+    assert_same(model, batch, [np.asarray(maps) for maps in loaded(batch)])
+
+
+def test_saved_model(model, batch, tmp_path):
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(exported(model, tmp_path, "tf_saved_model") / "saved_model")
+    assert_same(model, batch, [maps.numpy() for maps in loaded.serve(batch.astype(np.float32))])
+
+
+def test_litert(model, batch, tmp_path):
+    import tensorflow as tf
+
+    loaded = tf.lite.Interpreter(str(exported(model, tmp_path, "litert") / "model.tflite"))
+    into = loaded.get_input_details()[0]["index"]
+    loaded.resize_tensor_input(into, batch.shape)
+    loaded.allocate_tensors()
+    loaded.set_tensor(into, batch.astype(np.float32))
+    loaded.invoke()
+    maps = [loaded.get_tensor(one["index"]) for one in loaded.get_output_details()]
+    assert_same(model, batch, sorted(maps, key=lambda one: one.shape[-1]))
+
+
+def test_onnx_runtime(model, batch, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    loaded = runtime.InferenceSession(exported(model, tmp_path, "onnx") / "model.onnx")
+    assert_same(model, batch, loaded.run(None, {loaded.get_inputs()[0].name: batch.astype(np.float32)}))
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_exported_folder_is_a_model_that_detect_runs(model, batch, tmp_path, name):
+    pytest.importorskip("openvino")
+    assert_same(model, batch, load_forward(exported(model, tmp_path, name))(batch))
+
+
+def test_unknown_format_is_named(tmp_path):
+    with pytest.raises(InputError, match="format caffe: expected some of keras, tf_saved_model"):
+        exporting.export(build("light"), tmp_path, ["caffe"])
+    assert tuple(exporting.FILES) == export.FORMATS
+
+
+def test_missing_converter_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(InputError, match=r"export to openvino: .*openvino"):
+        exporting.export(build("light"), tmp_path, ["openvino"])
+    assert not (tmp_path / "openvino").exists()
+
+
+def test_model_of_another_kind_is_refused(tmp_path, capsys):
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump({"kind": "onnx", "file": "a", "heatmaps": "a", "pafs": "b"}))
+    (tmp_path / "a").touch()
+    parser = cli.parser("")
+    parser.set_defaults(model=tmp_path, output=tmp_path / "out", formats=["keras"])
+    with pytest.raises(SystemExit, match="expected a model of kind keras, found onnx"):
+        cli.run(export.export, parser.parse_args([]))
