@@ -7,6 +7,7 @@ is left out of the page.
 """
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
 
 import h5py
@@ -62,9 +63,9 @@ def gallery(
     if not (truth and models and wanted and archives.exists()):
         return {}
     images, people = truth
-    folders = {model: _detections(arguments.results / "detect" / model) for model in models}
-    inference = evaluations[0].inferences[-1]
     row_of = images.rows()
+    folders = {model: _detections(arguments.results / "detect" / model, row_of) for model in models}
+    inference = evaluations[0].inferences[-1]
     lost = [int(line["image_id"]) for line in evaluations[0].tables.get("worst", [])[: max(wanted // 3, 1)]]
     groups = {
         "Pictures, spread evenly over those with people": report_gallery.choose(
@@ -79,10 +80,10 @@ def gallery(
     return {title: made for title, made in shown.items() if made}
 
 
-def _detections(folder: Path) -> Path:
-    """The folder of shards of the split with most images."""
+def _detections(folder: Path, ids: Collection[int]) -> Path:
+    """The folder of shards of the split with most of the images `ids`."""
     splits = sorted(path for path in folder.glob("*") if path.is_dir())
-    return max(splits, key=lambda split: len(report_gallery.looked_at(split)), default=folder)
+    return max(splits, key=lambda split: len(report_gallery.looked_at(split).intersection(ids)), default=folder)
 
 
 def facts(

@@ -139,6 +139,14 @@ def test_same_results_give_the_same_report(made):
     assert {path.name: path.read_bytes() for path in made.output.rglob("*.*")} == first
 
 
+def test_a_larger_set_without_annotations_changes_no_picture(made):
+    report(made)
+    before = (made.output / "index.html").read_text()
+    write(made.results / "detect/trained/test-dev/0/images.json", list(range(100, 200)))
+    report(made)
+    assert (made.output / "index.html").read_text() == before
+
+
 @pytest.mark.parametrize(
     "missing",
     ["results/evaluate", "results/detect", "results/train", "results/runs", "data", "data/archives", "results"],
