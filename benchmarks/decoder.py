@@ -98,6 +98,7 @@ def compare_real(pictures: list[dict], annotations: Path, golden: Path, rounds: 
     decoders = {
         REFERENCE: _reference,
         "ours, exact": _ours("exact"),
+        "ours, exact, missing keypoints guessed": _ours("exact", complete=True),
         "ours, fast": _ours("fast"),
         "ours, exact, the reference's thresholds": _ours("exact", **REFERENCE_THRESHOLDS),
     }

@@ -15,7 +15,10 @@ Works at the resolution of the maps: no map is enlarged to the size of the pictu
 Values were chosen by these reasons and compared on maps of a real network for 36 pictures at heights 288, 368, 456 and
 544, mirrored too. Mean AP of the eight: rule `root` 0.357, `sum` 0.355, `mean` 0.355; with the reference's thresholds
 0.333; the neighbours of any value lie within 0.005. The optimum is broad, but AP on these pictures flatters a little.
-`benchmarks/decoder.py` prints intervals.
+`benchmarks/decoder.py` prints intervals. On 150 training pictures of the sample (light network, four scales, missing
+keypoints guessed): `root` 0.531, `sum` 0.530, `mean` 0.523. Where missing keypoints are guessed, higher thresholds are
+better: a weak peak is no longer the only way to a keypoint. There 0.1, smoothing 0.5 cells and limb threshold 0.04 give
+0.559, and those are the sample preset's.
 """
 
 from functools import lru_cache
