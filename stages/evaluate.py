@@ -25,7 +25,7 @@ from stages.openpose.files import whole_file, whole_folder
 from stages.openpose.inference import OUTPUTS
 from stages.openpose.packed import open_packed
 from stages.openpose.skeleton import COCO
-from stages.openpose.splits import leaks
+from stages.openpose.splits import CLEAN, leaks
 
 HEADLINE = "multi"  # the inference whose matches are kept, for differences between models
 PACKED_FILES = "the packed files"
@@ -136,10 +136,10 @@ def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[
 
 
 def protocol_of(audited: dict, wanted: str) -> str | None:
-    """Name of the protocol for a figure: `wanted`, but not "clean" where images leaked; None where it is not ours."""
+    """Name of the protocol for a figure: `wanted`, but no clean one where images leaked; None where it is not ours."""
     if audited["trained_on"] != PACKED_FILES:
         return None
-    return CONTAMINATED if audited["contaminated"] and wanted == "clean" else wanted
+    return CONTAMINATED if audited["contaminated"] and wanted in CLEAN else wanted
 
 
 def _interval(drawn: np.ndarray) -> dict[str, float | None]:

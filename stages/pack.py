@@ -3,7 +3,7 @@
 python -m stages.pack --split train --data data/sample --output data/sample/packed/train.h5
 
 Reads DATA/annotations/{train,val}.json, DATA/archives/{train,val}.zip (or .folder) and DATA/masks/*.h5: of train, and
-of val where the protocol takes images from it. What is inside a packed file:
+of val (and DATA/ids) where the protocol takes images from it. What is inside a packed file:
 
 python -m stages.pack --inspect data/sample/packed/train.h5 --sheet sheet.png
 """
@@ -68,8 +68,20 @@ def _sources(data: Path, split: str, settings: params.Pack) -> list[packed.Sourc
         {name: np.unique(people[name].image) for name in names},
         holdout_images=settings.holdout_images,
         reference_images=settings.reference_images,
+        listed_ids=_listed(data) if settings.protocol == "clean_and_val" else (),
     )
     return [_source(data, name, images[name], people[name], belongs[name], settings) for name in names]
+
+
+def _listed(data: Path) -> set[int]:
+    """Images of the id lists that stage download brought."""
+    lists = sorted((data / "ids").glob("*.txt"))
+    if not lists:
+        raise InputError(
+            f"{data / 'ids'}: no id list; parameter `pack.protocol` clean_and_val keeps the val images of the lists there "
+            "out of training: name one as `ids` in the file of download.sources, or choose protocol clean"
+        )
+    return {int(line) for path in lists for line in path.read_text(encoding="utf-8").split()}
 
 
 def _source(

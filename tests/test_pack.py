@@ -37,6 +37,8 @@ def data(tmp_path_factory):
         for shard in (0, 1):
             path = folder / "masks" / f"{source}-{shard}.h5"
             crowd_masks.write_masks(path, folder / "annotations" / f"{source}.json", shard, 2)
+    (folder / "ids").mkdir()
+    (folder / "ids" / "some.txt").write_text("12\n14\n")
     return folder
 
 
@@ -44,6 +46,7 @@ def data(tmp_path_factory):
     ("protocol", "train", "val"),
     [
         ("clean", [1, 2, 3, 4], [5, 6]),
+        ("clean_and_val", [1, 2, 3, 4, 13, 15], [5, 6]),
         ("reference", [1, 2, 3, 4, 5, 6, 12, 13], [14, 15]),
         ("reference_persons", [1, 2, 3, 4, 5, 6, 14, 15], [12, 13]),
     ],

@@ -40,7 +40,13 @@ def test_reference_persons_holds_out_the_first_val_images_with_people(sources):
     assert ids(sources, "reference_persons", "val") == {"train": [], "val": [20, 40]}
 
 
-@pytest.mark.parametrize("protocol", ["clean", "reference", "reference_persons"])
+def test_clean_and_val_takes_the_val_images_that_no_list_holds(sources):
+    assert splits.sources_read("clean_and_val") == ("train", "val")
+    assert ids(sources, "clean_and_val", "train", listed_ids={10, 40}) == {"train": [1, 2, 3], "val": [20, 30, 50]}
+    assert ids(sources, "clean_and_val", "val", listed_ids={10, 40}) == {"train": [4, 5], "val": []}
+
+
+@pytest.mark.parametrize("protocol", ["clean", "clean_and_val", "reference", "reference_persons"])
 def test_train_and_val_share_no_image(sources, protocol):
     train, val = ids(sources, protocol, "train"), ids(sources, protocol, "val")
     assert not any(set(train[name]) & set(val[name]) for name in train)
