@@ -78,8 +78,8 @@ def _listed(data: Path) -> set[int]:
     lists = sorted((data / "ids").glob("*.txt"))
     if not lists:
         raise InputError(
-            f"{data / 'ids'}: no id list; parameter `pack.protocol` clean_and_val keeps the val images of the lists there "
-            "out of training: name one as `ids` in the file of download.sources, or choose protocol clean"
+            f"{data / 'ids'}: no id list; parameter `pack.protocol` clean_and_val keeps the val images of the lists "
+            "there out of training: name one as `ids` in the file of download.sources, or choose protocol clean"
         )
     return {int(line) for path in lists for line in path.read_text(encoding="utf-8").split()}
 

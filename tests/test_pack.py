@@ -109,6 +109,15 @@ def test_nobody_large_enough_is_an_error_for_train(data, tmp_path):
     assert "no person to learn from" in done.stderr
 
 
+def test_val_images_are_not_taken_without_a_list_of_those_to_leave(data, tmp_path):
+    shutil.copytree(data, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data" / "ids")
+    settings = params(tmp_path / "params.yaml", holdout_images=1, protocol="clean_and_val")
+    done = pack("--params", settings, "--split", "train", "--data", tmp_path / "data", "--output", tmp_path / "t.h5")
+    assert done.returncode == 1
+    assert "ids: no id list; parameter `pack.protocol` clean_and_val" in done.stderr
+
+
 def test_missing_arguments_are_named(tmp_path):
     done = pack("--split", "train")
     assert done.returncode == 2
