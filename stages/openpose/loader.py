@@ -123,7 +123,7 @@ class _Batches(keras.utils.PyDataset):
             raise IndexError(index)
         with self._lock:
             wanted = range(index, min(index + self._threads + 2, len(self)))
-            for stale in [i for i in self._pending if i not in wanted]:
+            for stale in [i for i in self._pending if i not in range(index - 2, wanted.stop)]:  # two may ask at once
                 self._pending.pop(stale).cancel()
             for i in wanted:
                 if i not in self._pending:

@@ -55,7 +55,9 @@ class RestOfEpoch(keras.utils.PyDataset):
     """
 
     def __init__(self, batches: keras.utils.PyDataset, start: int, batch_size: int, hosts: int = 1) -> None:
-        super().__init__(workers=batches.workers, max_queue_size=batches.max_queue_size)
+        # With one worker Keras leaves it to tf.data to fetch ahead; after some epochs the end of `fit` then waits up to
+        # 20 s for tf.data's tuning thread (RootDataset::Iterator's destructor). Two have Keras fetch ahead itself.
+        super().__init__(workers=2, max_queue_size=batches.max_queue_size)
         self.batches, self.start, self.batch_size, self.hosts = batches, start, batch_size, hosts
         self.failure: Exception | None = None
         self.wait_seconds = 0.0
