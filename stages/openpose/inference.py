@@ -108,7 +108,7 @@ def network_inputs(picture: np.ndarray, views: Sequence[View], settings: Setting
             scaled[view.scale] = cv2.resize(picture, (width, height), interpolation=method)
         shape = (*padded_size(size_px, settings.pad_multiple_px), 3)
         padded = np.full(shape, settings.pad_value, np.uint8)
-        padded[:height, :width] = scaled[view.scale][:, ::-1] if view.mirrored else scaled[view.scale]
+        padded[:height, :width] = cv2.flip(scaled[view.scale], 1) if view.mirrored else scaled[view.scale]
         made[view] = padded
     return made
 
