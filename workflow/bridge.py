@@ -120,6 +120,7 @@ def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
         _take_turn()
         for job in Path(".snakemake/incomplete").glob("*"):
             job.unlink()  # DVC decides by content, see docs/engines.md
+        _drop_broken_list()
     try:
         return _connect(root, main)
     except DvcException as problem:
@@ -144,6 +145,20 @@ def _connect(root: Path, main: bool) -> Bridge:
         _write_marks({stage.addressing for stage in _stale_stages(repo)})
     repo.close()
     return bridge
+
+
+def _drop_broken_list() -> None:
+    """Forget DVC's list of who is at work where a kill cut its writing short: no DVC command starts with it."""
+    path = Path(".dvc/tmp/rwlock")
+    for _ in range(3):  # another DVC may be writing it just now
+        try:
+            json.loads(path.read_text())
+            return
+        except FileNotFoundError:
+            return
+        except json.JSONDecodeError:
+            time.sleep(0.3)
+    path.unlink(missing_ok=True)
 
 
 def _stale_stages(repo: Repo) -> set:

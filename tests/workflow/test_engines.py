@@ -109,3 +109,9 @@ def test_a_rule_keeps_the_messages_of_its_stage_and_a_benchmark(project):
 def test_a_stage_without_a_rule_is_refused(project):
     project.edit("dvc.yaml", "\n  report:\n", "\n  more:\n    cmd: python -m stages.more\n\n  report:\n")
     assert "no rule for stage more" in project.run(SNAKEMAKE, fails=True)
+
+
+def test_a_list_of_running_commands_cut_short_by_a_kill_stops_nothing(project):
+    (project.folder / ".dvc/tmp/rwlock").write_text('{"models/tra')
+    assert project.work_of(SNAKEMAKE) == []
+    assert project.work_of("dvc repro") == []

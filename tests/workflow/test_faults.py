@@ -1,0 +1,74 @@
+"""What a killed run and a second run beside the first leave behind: nothing that the next command does not mend."""
+
+import os
+import signal
+
+import psutil
+import pytest
+import yaml
+
+SNAKEMAKE = "snakemake --cores 4"
+REPRO = "dvc repro"
+STAGES = ["sample", "download", "coco_api", "masks", "pack", "train", "detect", "evaluate", "report"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    return finished.copy(tmp_path / "project")
+
+
+def end(process, how: signal.Signals) -> None:
+    """Ctrl-C reaches the whole group, as in a terminal; SIGKILL ends every process at once, as a power cut does."""
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)
+    else:
+        group = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for one in group:
+            one.suspend()  # none sees another die
+        for one in group:
+            one.kill()
+    process.wait(timeout=60)
+
+
+def outputs_of(project) -> dict:
+    """Hashes of the outputs by stage, as dvc.lock holds them."""
+    stages = yaml.safe_load((project.folder / "dvc.lock").read_text())["stages"]
+    return {name: stage["outs"] for name, stage in stages.items()}
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
+@pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
+def test_a_run_that_was_ended_in_every_stage_finishes_as_an_unbroken_one(fresh, finished, tmp_path, engine, how):
+    project, left = fresh.copy(tmp_path / "project"), set(STAGES)
+    while left:
+        (project.folder / ".journal").unlink(missing_ok=True)
+        running = project.start(engine, **{f"TOY_SLEEP_{stage}": "60" for stage in left})
+        left.remove(project.wait_for(left, running))
+        end(running, how)
+    assert "report" in project.work_of(engine)
+    assert outputs_of(project) == outputs_of(finished)
+    assert project.work_of(REPRO if engine == SNAKEMAKE else SNAKEMAKE) == []
+
+
+def test_a_second_snakemake_says_that_one_is_at_work_and_the_first_goes_on(project):
+    project.edit("stages/train.py", "main()", "main()  # changed")
+    first = project.start(SNAKEMAKE, TOY_SLEEP_train="12")
+    project.wait_for({"train"}, first)
+    assert "another snakemake is at work" in project.run(SNAKEMAKE, fails=True)
+    assert first.wait(timeout=120) == 0
+    assert project.work_of(REPRO) == []
+
+
+@pytest.mark.parametrize(("first", "second"), [(SNAKEMAKE, REPRO), (REPRO, SNAKEMAKE)])
+def test_one_engine_beside_the_other_waits_or_says_that_it_cannot(project, first, second):
+    project.edit("stages/train.py", "main()", "main()  # changed")
+    running = project.start(first, TOY_SLEEP_train="6")
+    project.wait_for({"train"}, running)
+    beside = project.start(second)  # prints to the same file from its start
+    code, printed = beside.wait(timeout=120), (project.folder / ".printed").read_text()
+    assert code == 0 or "lock" in printed or "busy" in printed, printed
+    assert running.wait(timeout=120) == 0
+    assert project.work_of(first) == []
+    assert project.work_of(second) == []
