@@ -1,17 +1,22 @@
 """The whole pipeline with its real stages, through both engines, on the tiny preset and on real pictures."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = "snakemake --cores 2"
+KILLED = ("sample", "download", "masks", "pack", "train", "detect", "evaluate")
+SAME = (*KILLED, "coco_api")  # the report shows times
 PARTS = ("Snakefile", "dvc.yaml", "requirements.lock", "workflow", "profiles", "envs", "stages", ".gitignore",
          ".dvcignore")  # fmt: skip
 
@@ -35,12 +40,38 @@ def project(folder: Path, preset: str) -> Path:
 
 
 def run(folder: Path, command: str) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        command, shell=True, cwd=folder, env={**os.environ, "PATH": path}, text=True, capture_output=True
-    )
+    done = subprocess.run(command, shell=True, cwd=folder, env=active(), text=True, capture_output=True)
     assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
     return done.stdout + done.stderr
+
+
+def active() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def kill_in(folder: Path, stage: str) -> None:
+    """Start Snakemake and end all its processes at once when `stage` is at work, training when it has a checkpoint."""
+    with open(folder / "logs.txt", "w") as printed:
+        started = subprocess.Popen(
+            SNAKEMAKE.split(), cwd=folder, env=active(), stdout=printed, stderr=subprocess.STDOUT
+        )  # fmt: skip
+    main = psutil.Process(started.pid)
+    while stage not in at_work(main) or (stage == "train" and not list(folder.glob("results/checkpoints/*/*.npz"))):
+        assert started.poll() is None, (folder / "logs.txt").read_text()[-4000:]
+        time.sleep(0.02)
+    for process in [*main.children(recursive=True), main]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    started.wait()
+
+
+def at_work(main: psutil.Process) -> set[str]:
+    """Stages whose commands run below the process `main`."""
+    found = set()
+    for process in main.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found |= {word.removeprefix("stages.") for word in process.cmdline() if word.startswith("stages.")}
+    return found
 
 
 def hashes(folder: Path, *stages: str) -> dict:
@@ -78,8 +109,15 @@ def test_after_a_run_both_engines_have_nothing_to_do(finished):
 def test_a_run_on_one_thread_by_the_other_engine_gives_the_same_hashes(finished, tmp_path):
     other = project(tmp_path / "other", "tiny")
     run(other, "OMP_NUM_THREADS=1 taskset -c 0 dvc repro")
-    names = ("sample", "download", "coco_api", "masks", "pack", "train", "detect", "evaluate")
-    assert hashes(other, *names) == hashes(finished, *names)
+    assert hashes(other, *SAME) == hashes(finished, *SAME)
+
+
+def test_a_run_killed_in_every_stage_ends_as_an_unbroken_one(finished, tmp_path):
+    broken = project(tmp_path / "broken", "tiny")
+    for stage in (*KILLED, "report"):
+        kill_in(broken, stage)
+    run(broken, SNAKEMAKE)
+    assert hashes(broken, *SAME) == hashes(finished, *SAME)
 
 
 def test_own_pictures_go_through_the_whole_pipeline(shared, tmp_path):
