@@ -2,16 +2,16 @@
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
+
+from tests.processes import active_environment, kill_at_once
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = "snakemake --cores 2"
@@ -40,28 +40,22 @@ def project(folder: Path, preset: str) -> Path:
 
 
 def run(folder: Path, command: str) -> str:
-    done = subprocess.run(command, shell=True, cwd=folder, env=active(), text=True, capture_output=True)
+    done = subprocess.run(command, shell=True, cwd=folder, env=active_environment(), text=True, capture_output=True)
     assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
     return done.stdout + done.stderr
-
-
-def active() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 def kill_in(folder: Path, stage: str) -> None:
     """Start Snakemake and end all its processes at once when `stage` is at work, training when it has a checkpoint."""
     with open(folder / "logs.txt", "w") as printed:
         started = subprocess.Popen(
-            SNAKEMAKE.split(), cwd=folder, env=active(), stdout=printed, stderr=subprocess.STDOUT
+            SNAKEMAKE.split(), cwd=folder, env=active_environment(), stdout=printed, stderr=subprocess.STDOUT
         )  # fmt: skip
     main = psutil.Process(started.pid)
     while stage not in at_work(main) or (stage == "train" and not list(folder.glob("results/checkpoints/*/*.npz"))):
         assert started.poll() is None, (folder / "logs.txt").read_text()[-4000:]
         time.sleep(0.02)
-    for process in [*main.children(recursive=True), main]:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    kill_at_once(started.pid)
     started.wait()
 
 

@@ -1,15 +1,15 @@
 """A toy project: the real Snakefile, dvc.yaml and workflow/, with stages that take no time (toy.py)."""
 
-import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.processes import active_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PARTS = ("Snakefile", "dvc.yaml", "requirements.lock", "workflow", "profiles", "envs", ".gitignore", ".dvcignore")
@@ -32,6 +32,7 @@ class Project:
 
     def start(self, command: str, **environment: str) -> subprocess.Popen:
         """`command` at work in a process group of its own; what it prints goes to `.printed`."""
+        (self.folder / ".journal").unlink(missing_ok=True)  # `wait_for` is to see this command's stages only
         with open(self.folder / ".printed", "w") as printed:
             return subprocess.Popen(
                 command.split(), cwd=self.folder, env=self.environment(**environment), stdout=printed,
@@ -47,8 +48,7 @@ class Project:
         return begun.pop()
 
     def environment(self, **more: str) -> dict[str, str]:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "TOY_JOURNAL": str(self.folder / ".journal"), **more}
+        return {**active_environment(), "TOY_JOURNAL": str(self.folder / ".journal"), **more}
 
     def work_of(self, command: str, **environment: str) -> list[str]:
         """Stages whose bodies really ran during `command`, sorted, with repetitions (one for each matrix element)."""

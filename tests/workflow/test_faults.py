@@ -3,9 +3,10 @@
 import os
 import signal
 
-import psutil
 import pytest
 import yaml
+
+from tests.processes import kill_at_once
 
 SNAKEMAKE = "snakemake --cores 4"
 REPRO = "dvc repro"
@@ -24,11 +25,7 @@ def end(process, how: signal.Signals) -> None:
     if how == signal.SIGINT:
         os.killpg(process.pid, how)
     else:
-        group = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        for one in group:
-            one.suspend()  # none sees another die
-        for one in group:
-            one.kill()
+        kill_at_once(process.pid)
     process.wait(timeout=60)
 
 
@@ -43,7 +40,6 @@ def outputs_of(project) -> dict:
 def test_a_run_that_was_ended_in_every_stage_finishes_as_an_unbroken_one(fresh, finished, tmp_path, engine, how):
     project, left = fresh.copy(tmp_path / "project"), set(STAGES)
     while left:
-        (project.folder / ".journal").unlink(missing_ok=True)
         running = project.start(engine, **{f"TOY_SLEEP_{stage}": "60" for stage in left})
         left.remove(project.wait_for(left, running))
         end(running, how)
