@@ -61,12 +61,10 @@ def main() -> None:
 
 
 def print_costs(fractions: list[int], costs: dict[str, list[Cost]]) -> None:
-    """A Markdown table: a row a step, the sizes beside each other; growth is last seconds over first seconds."""
-    sizes = " / ".join(f"1/{divisor}" if divisor > 1 else "full" for divisor in fractions)
+    """A Markdown table: a row a step, the sizes in the order given; growth is last CPU seconds over first."""
     growth = f"{fractions[0] / fractions[-1]:g}"
-    print(
-        f"| step | CPU s, {sizes} | clock s, {sizes} | growth (size: {growth}) | peak MB, {sizes} | MB written, {sizes} |"
-    )
+    columns = ("CPU s", "clock s", f"growth (size: {growth})", "peak MB", "MB written")
+    print(f"| step | {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|")
     for name, row in costs.items():
         seconds = " / ".join(f"{cost.seconds:.1f}" for cost in row)
