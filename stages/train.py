@@ -1,11 +1,12 @@
 """Train a network on a packed file; an interrupted run goes on where it stopped and ends with the same weights.
 
 python -m stages.train --train data/sample/packed/train.h5 --val data/sample/packed/val.h5 --model models/trained \\
-    --log results/train/log.csv --checkpoints results/checkpoints --tensorboard results/tensorboard
+    --log results/train/log.csv --metrics results/train/metrics.json --checkpoints results/checkpoints
 """
 
 import argparse
 import csv
+import json
 import os
 import sys
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from stages.openpose.files import whole_file, whole_folder
 
 WEIGHTS = "weights.weights.h5"
 TENSORBOARD_PICTURES = 4
+METRICS = ("loss", "val_loss", "val_paf", "val_heat", "val_AP")  # columns of the log
 # Settings that change nothing about the steps that two runs share.
 NOT_IN_KEY = ("epochs", "early_stop_epochs", "checkpoint_every_s")
 
@@ -31,6 +33,7 @@ def main() -> None:
     arguments.add_argument("--val", type=Path, required=True, help="packed file held out; may hold no sample")
     arguments.add_argument("--model", type=Path, required=True, help="folder to write: weights and model.yaml")
     arguments.add_argument("--log", type=Path, required=True, help="CSV to write: one line an epoch")
+    arguments.add_argument("--metrics", type=Path, help="JSON to write: the losses and the AP that the log ends with")
     arguments.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints of all runs")
     arguments.add_argument("--tensorboard", type=Path, help="folder for TensorBoard events; none without it")
     cli.run(stage, arguments.parse_args())
@@ -46,6 +49,8 @@ def stage(arguments: argparse.Namespace) -> dict:
         progress = run.train()
     if devices.host == 0:
         write_log(progress.rows, arguments.log)
+        if arguments.metrics:
+            write_metrics(progress.rows[-1], arguments.metrics)
         write_model(run.model.network, arguments.model)
     last = progress.rows[-1]
     print(f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss {last.get('val_loss', 'none')}")
@@ -173,6 +178,14 @@ def write_log(rows: list[dict], path: Path) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def write_metrics(row: dict, path: Path) -> None:
+    """Losses and AP of the last epoch, rounded to what two experiments are compared by."""
+    known = {name: value for name, value in row.items() if value is not None}
+    chosen = {name: round(known[name], 4) for name in METRICS if name in known}
+    with whole_file(path) as part:
+        part.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
 
 
 def write_model(network, folder: Path) -> None:

@@ -49,7 +49,7 @@ def write_params(path: Path, **train) -> Path:
 
 def arguments(data: Path, output: Path) -> list[str]:
     packed = ["--train", data / "packed/train.h5", "--val", data / "packed/val.h5"]
-    written = ("model", "log.csv", "checkpoints", "tensorboard", "record.json")
+    written = ("model", "log.csv", "metrics.json", "checkpoints", "tensorboard", "record.json")
     options = [(f"--{name.split('.')[0]}", output / name) for name in written]
     given = [sys.executable, "-m", "stages.train", "--params", data / "params.yaml", *packed]
     given += [part for option in options for part in option]
@@ -57,7 +57,7 @@ def arguments(data: Path, output: Path) -> list[str]:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    files = ("model/weights.weights.h5", "model/model.yaml", "log.csv")
+    files = ("model/weights.weights.h5", "model/model.yaml", "log.csv", "metrics.json")
     return {name: (folder / name).read_bytes() for name in files}
 
 
@@ -86,6 +86,13 @@ def test_log_has_a_line_an_epoch_and_no_time_of_day(trained):
     assert not any("second" in name or "time" in name for name in rows[0])
     assert rows[0]["val_AP"] == ""
     assert 0 <= float(rows[1]["val_AP"]) <= 1
+
+
+def test_metrics_are_what_the_log_ends_with(trained):
+    metrics = json.loads((trained / "metrics.json").read_text())
+    last = list(csv.DictReader((trained / "log.csv").open()))[-1]
+    assert list(metrics) == ["loss", "val_loss", "val_paf", "val_heat", "val_AP"]
+    assert metrics == {name: round(float(last[name]), 4) for name in metrics}
 
 
 def test_record_says_how_fast_training_was(trained):

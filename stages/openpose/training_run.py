@@ -102,7 +102,7 @@ class TrainingRun:
         targets_of: see TrainingModel.
         devices: on which devices `network` was made (devices.py).
         average_precision: gives the AP of the network as it is when called (held_out.py); in the log every
-            `ap_every_epochs` epochs.
+            `ap_every_epochs` epochs and at the end.
         after_epoch: called with the rows of the log when an epoch is over, averaged weights in place.
     """
 
@@ -207,11 +207,12 @@ class TrainingRun:
         return row | {f"val_{kind}": total[name] / samples for kind, name in zip(KINDS, last, strict=True)}
 
     def _judge(self) -> dict[str, float | None]:
-        """AP of every `ap_every_epochs`-th epoch; the column is empty for the others."""
-        every = self.settings.ap_every_epochs
+        """AP of every `ap_every_epochs`-th epoch and of the last; the column is empty for the others."""
+        every, epoch = self.settings.ap_every_epochs, self.progress.epoch + 1
         if not every or self.average_precision is None:
             return {}
-        return {"val_AP": None if (self.progress.epoch + 1) % every else self.average_precision()}
+        wanted = epoch % every == 0 or epoch == self.settings.epochs
+        return {"val_AP": self.average_precision() if wanted else None}
 
     def _enough(self) -> bool:
         """Whether validation has not got better for `early_stop_epochs` epochs."""
