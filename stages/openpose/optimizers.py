@@ -113,15 +113,20 @@ class _Muon(keras.optimizers.Adam):
 def orthogonalised(matrix: keras.KerasTensor) -> keras.KerasTensor:
     """Matrix float32 [n, m] -> [n, m] with the same singular vectors, all singular values within 0.6 to 1.3 or so.
 
-    Five quintic Newton-Schulz steps (the coefficients are those of the source of Muon); a zero matrix stays zero.
+    Five quintic Newton-Schulz steps (the coefficients are those of the source of Muon); a zero matrix stays zero. Each
+    step multiplies by a polynomial of the Gram matrix, so all five are taken on that, which is small, and the matrix
+    itself is multiplied once: a third of the work.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = ops.transpose(matrix) if tall else matrix
-    x = x / (ops.sqrt(ops.sum(ops.square(x))) + 1e-7)
-    for _ in range(NEWTON_SCHULZ_STEPS):
-        gram = ops.matmul(x, ops.transpose(x))
-        x = 3.4445 * x + ops.matmul(-4.775 * gram + 2.0315 * ops.matmul(gram, gram), x)
-    return ops.transpose(x) if tall else x
+    wide = matrix.shape[0] <= matrix.shape[1]
+    x = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
+    gram = ops.matmul(x, ops.transpose(x)) if wide else ops.matmul(ops.transpose(x), x)
+    factor = None
+    for step in range(NEWTON_SCHULZ_STEPS):
+        polynomial = 3.4445 * ops.eye(gram.shape[0]) - 4.775 * gram + 2.0315 * ops.matmul(gram, gram)
+        factor = polynomial if factor is None else ops.matmul(polynomial, factor)
+        if step + 1 < NEWTON_SCHULZ_STEPS:
+            gram = ops.matmul(polynomial, ops.matmul(polynomial, gram))
+    return ops.matmul(factor, x) if wide else ops.matmul(x, factor)
 
 
 class AveragingMuon(_Averaging, _Muon):
