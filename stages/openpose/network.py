@@ -23,7 +23,7 @@ VGG_LAYERS = {
 }  # fmt: skip
 POOL_AFTER = ("conv1_2", "conv2_2", "conv3_4")
 REFINEMENT_STAGES = (2, 3, 4, 5, 6)
-LIGHT_WIDTH = 80
+LIGHT_WIDTH = 96  # a multiple of 32 suits the matrix units of processors: 44 % more work than 80, 14 % more time
 # Residual branches start small (arXiv:1901.09321): the network begins shallow and learns faster.
 RESIDUAL_GAIN = 0.2
 # Variance of a rectified unit normal is (1 - 1/pi) / 2: this keeps signals at unit variance through ReLU.

@@ -72,7 +72,7 @@ def test_reference_multipliers_are_1_2_before_stage_2_and_4_8_after(full):
 
 
 def test_light_network_is_light(light):
-    assert 400_000 <= light.count_params() <= 800_000
+    assert 400_000 <= light.count_params() <= 52_000_000 / 40  # `full` has 52 million
 
 
 @pytest.mark.parametrize("size", [(184, 184), (64, 96), (72, 136)])
