@@ -9,6 +9,7 @@
 
 import argparse
 import io
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -220,7 +221,7 @@ class Params:
 
 def load(path: Path) -> Params:
     """Read and check a params file; InputError names the key, what was expected and what was found."""
-    return build(read_yaml(path), str(path))
+    return build(read_yaml(path, _Yaml), str(path))
 
 
 def build(values: Any, origin: str) -> Params:
@@ -262,10 +263,17 @@ def _explain(problem: jsonschema.ValidationError) -> str:
     return f"{place}: expected {expected}, found {problem.instance!r}" + (f" ({meaning})" if meaning else "")
 
 
-def read_yaml(path: Path) -> Any:
+class _Yaml(yaml.SafeLoader):
+    """Reads `5e-05` as a number, as YAML 1.2 does: so writes `dvc exp run -S train.weight_decay=0.00005`."""
+
+
+_Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+
+
+def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
     """The content of a YAML file; InputError where it is missing or not YAML."""
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return yaml.load(Path(path).read_text(encoding="utf-8"), loader)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; make one with: python -m stages.params use sample") from None
     except yaml.YAMLError as problem:

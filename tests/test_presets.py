@@ -64,6 +64,12 @@ def test_bad_change_is_named_and_leaves_params_alone(tmp_path, change, message):
     assert not (tmp_path / "params.yaml").exists()
 
 
+def test_number_as_dvc_writes_it_is_a_number(tmp_path):
+    text = params.preset_text("sample").replace("weight_decay: 0.0005", "weight_decay: 5e-05")
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.load(tmp_path / "params.yaml").train.weight_decay == 5e-5
+
+
 def test_preset_that_does_not_exist_is_named():
     with pytest.raises(InputError, match=r"preset `coco` does not exist; there are: coco2014, "):
         params.preset_text("coco")
