@@ -17,7 +17,6 @@ import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import networkx
 import yaml
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
@@ -27,6 +26,7 @@ from snakemake.io import ancient, directory
 
 MARKS = Path(".snakemake/stale")
 RECORDS = Path("results/runs")  # time and peak memory, written by stages.cli
+YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
 
 @dataclass
@@ -129,22 +129,24 @@ def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
 
 def _connect(root: Path, main: bool) -> Bridge:
     repo = Repo(str(root), _wait_for_lock=True)
-    bridge = Bridge(
-        declared=yaml.safe_load((root / "dvc.yaml").read_text())["stages"],
-        settings=yaml.safe_load((root / "params.yaml").read_text()),
-    )
-    graph = repo.index.graph
+    bridge = Bridge(declared=_read(root / "dvc.yaml")["stages"], settings=_read(root / "params.yaml"))
+    # found here and not by DVC's graph: that loads networkx, which costs as much as all stages together
+    made = {_path(out, root): stage.addressing for stage in repo.index.stages for out in stage.outs}
     for stage in repo.index.stages:
         bridge.outputs[stage.addressing] = [_path(out, root) for out in stage.outs]
-        made = {_path(out, root): maker.addressing for maker in graph.successors(stage) for out in maker.outs}
         read = [_path(dep, root) for dep in stage.deps if type(dep).__name__ == "Dependency"]
-        files = {path: None for path in read if not any(_overlap(path, other) for other in made)}
         used = {other: maker for other, maker in made.items() if any(_overlap(path, other) for path in read)}
+        files = {path: None for path in read if not any(_overlap(path, other) for other in used)}
         bridge.inputs[stage.addressing] = files | used
     if main:
-        _write_marks({stage.addressing for stage in _stale_stages(repo)})
+        changed = {stage.addressing for stage in repo.index.stages if _changed(repo, stage)}
+        _write_marks(_with_followers(changed, bridge.inputs))
     repo.close()
     return bridge
+
+
+def _read(path: Path) -> dict:
+    return yaml.load(path.read_text(), Loader=YAML)
 
 
 def _drop_broken_list() -> None:
@@ -161,19 +163,21 @@ def _drop_broken_list() -> None:
     path.unlink(missing_ok=True)
 
 
-def _stale_stages(repo: Repo) -> set:
-    """Stages whose command, parameters, inputs or outputs differ from dvc.lock, and all that depend on them."""
-    changed = {stage for stage in repo.index.stages if _changed(repo, stage)}
-    graph = repo.index.graph  # edges point from a stage to those it depends on
-    return changed.union(*(networkx.ancestors(graph, stage) for stage in changed))
+def _with_followers(changed: set[str], inputs: dict[str, dict[str, str | None]]) -> set[str]:
+    """The changed stages and all that read, directly or not, what they make."""
+    stale = set(changed)
+    while more := {name for name, read in inputs.items() if name not in stale and stale.intersection(read.values())}:
+        stale |= more
+    return stale
 
 
 def _changed(repo: Repo, stage) -> bool:
+    """Whether the stage's command, parameters, inputs or outputs differ from dvc.lock."""
     waiting = False
     while True:
         try:
             with repo.lock:
-                return stage.changed()
+                return bool(stage.status())  # as stage.changed(), which takes three locks for one
         except LockError:
             # another process runs a stage; it needs repo.lock to finish, so wait without holding it
             if not waiting:
