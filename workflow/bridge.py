@@ -28,6 +28,19 @@ MARKS = Path(".snakemake/stale")
 RECORDS = Path("results/runs")  # time and peak memory, written by stages.cli
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
+# DVC fails, --wait-for-lock or not, where another process works on files of the stage: a `dvc repro` typed beside this
+# run. So wait for the end of that one and try again. It never waits for us in turn: it fails.
+ONE_STAGE = """
+until dvc --wait-for-lock repro --single-item {stage} 2>&1 | tee {{log}}; do
+    grep -q 'is busy, it is being blocked by' {{log}} || exit 1
+    echo 'waiting for the end of that process ...'
+    sleep 1
+    for other in $(sed -n 's/^  (PID \\([0-9]*\\)).*/\\1/p' {{log}}); do
+        while ps -o stat= -p $other | grep -q '^[^Z]'; do sleep 1; done
+    done
+done
+"""
+
 
 @dataclass
 class Bridge:
@@ -82,8 +95,7 @@ class Bridge:
 
     def command(self, rule: str) -> str:
         """Shell command of a rule: DVC runs the one stage, its messages go to the terminal and to the log."""
-        stage = self.stem(rule).replace("{", "{wildcards.")
-        return f"dvc --wait-for-lock repro --single-item {stage} 2>&1 | tee {{log}}"
+        return ONE_STAGE.format(stage=self.stem(rule).replace("{", "{wildcards."))
 
     def everything(self) -> list[str]:
         """All outputs of all stages: the target of a run; asked for when all rules are read."""

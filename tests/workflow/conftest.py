@@ -31,9 +31,9 @@ class Project:
         return text
 
     def start(self, command: str, **environment: str) -> subprocess.Popen:
-        """`command` at work in a process group of its own; what it prints goes to `.printed`."""
+        """`command` at work in a process group of its own; what it prints is added to `.printed`."""
         (self.folder / ".journal").unlink(missing_ok=True)  # `wait_for` is to see this command's stages only
-        with open(self.folder / ".printed", "w") as printed:
+        with open(self.folder / ".printed", "a") as printed:
             return subprocess.Popen(
                 command.split(), cwd=self.folder, env=self.environment(**environment), stdout=printed,
                 stderr=subprocess.STDOUT, start_new_session=True,

@@ -1,12 +1,15 @@
 """What a killed run and a second run beside the first leave behind: nothing that the next command does not mend."""
 
 import os
+import shutil
 import signal
+import time
+from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.processes import kill_at_once
+from tests.processes import active_environment, kill_at_once
 
 SNAKEMAKE = "snakemake --cores 4"
 REPRO = "dvc repro"
@@ -61,9 +64,48 @@ def test_snakemake_beside_dvc_repro_waits_or_says_that_it_cannot(project):
     project.edit("stages/train.py", "main()", "main()  # changed")
     running = project.start(REPRO, TOY_SLEEP_train="6")
     project.wait_for({"train"}, running)
-    beside = project.start(SNAKEMAKE)  # prints to the same file from its start
+    beside = project.start(SNAKEMAKE)
     code, printed = beside.wait(timeout=120), (project.folder / ".printed").read_text()
     assert code == 0 or "lock" in printed or "busy" in printed, printed
     assert running.wait(timeout=120) == 0
     assert project.work_of(REPRO) == []
     assert project.work_of(SNAKEMAKE) == []
+
+
+def test_dvc_repro_beside_snakemake_makes_it_wait_and_it_finishes(project, tmp_path):
+    project.edit("stages/train.py", "main()", "main()  # changed")
+    log = project.folder / "logs/train.log"
+    log.unlink()
+    running = project.start(SNAKEMAKE, PATH=path_with_a_slow_dvc(tmp_path / "bin"))
+    while not log.exists():  # its job for train has begun, the DVC in it has not
+        assert running.poll() is None, (project.folder / ".printed").read_text()
+        time.sleep(0.05)
+    beside = project.start(REPRO, TOY_SLEEP_train="6")
+    codes, printed = (beside.wait(timeout=120), running.wait(timeout=120)), (project.folder / ".printed").read_text()
+    assert codes == (0, 0), printed
+    assert "waiting for the end of that process" in printed
+    assert (project.folder / ".journal").read_text().split().count("train") == 1
+    assert project.work_of(SNAKEMAKE) == []
+    assert project.work_of(REPRO) == []
+
+
+def path_with_a_slow_dvc(folder: Path) -> str:
+    """A PATH whose `dvc` waits until the body of train is at work."""
+    path = active_environment()["PATH"]
+    folder.mkdir()
+    slow = folder / "dvc"
+    slow.write_text(
+        "#!/bin/sh\nuntil grep -qs train .journal; do sleep 0.1; done\n"
+        f'exec {shutil.which("dvc", path=path)} "$@"\n'
+    )  # fmt: skip
+    slow.chmod(0o755)
+    return f"{folder}{os.pathsep}{path}"
+
+
+def test_dvc_repro_beside_snakemake_leaves_alone_what_is_at_work(project):
+    project.edit("stages/train.py", "main()", "main()  # changed")
+    running = project.start(SNAKEMAKE, TOY_SLEEP_train="6")
+    project.wait_for({"train"}, running)
+    assert "is busy" in project.run(REPRO, fails=True)
+    assert running.wait(timeout=120) == 0, (project.folder / ".printed").read_text()
+    assert project.work_of(REPRO) == []
