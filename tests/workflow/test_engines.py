@@ -26,6 +26,11 @@ def test_a_second_snakemake_says_that_there_is_nothing_to_be_done(project):
     assert "Nothing to be done" in project.run(SNAKEMAKE)
 
 
+def test_dvc_writes_no_ignore_lists_into_results_that_stages_read(project):
+    assert not list((project.folder / "results").rglob(".gitignore"))
+    assert project.run("git status --porcelain") == ""
+
+
 @pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
 def test_a_changed_parameter_runs_its_stage_and_what_depends_on_it(project, engine):
     project.edit("params.yaml", "min_keypoints: 5", "min_keypoints: 6")
