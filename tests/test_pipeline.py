@@ -1,6 +1,7 @@
 """The whole pipeline with its real stages, through both engines, on the tiny preset and on real pictures."""
 
 import contextlib
+import hashlib
 import json
 import shutil
 import subprocess
@@ -112,6 +113,41 @@ def test_a_run_killed_in_every_stage_ends_as_an_unbroken_one(finished, tmp_path)
         kill_in(broken, stage)
     run(broken, SNAKEMAKE)
     assert hashes(broken, *SAME) == hashes(finished, *SAME)
+
+
+def test_another_data_set_and_back_computes_nothing_again(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "project", symlinks=True)
+    use, of_first = "python -m stages.params use tiny", results(folder, "tiny")
+    changes = ("dataset.name=other", "dataset.generated=[other]", "download.root=data/other/source",
+               "download.sources=data/other/source/sources.yaml", "sample.seed=7", "sample.train_images=40",
+               "pack.holdout_images=5", "detect.height_px=96")  # fmt: skip
+    other = " --set ".join((use, *changes))
+    run(folder, f"{other} && {SNAKEMAKE}")
+    of_other, ran = results(folder, "other"), records(folder)
+    assert of_other["models/trained/weights.weights.h5"] != of_first["models/trained/weights.weights.h5"]
+    for back, engine, name, expected in (
+        (use, "dvc repro", "tiny", of_first),
+        (other, SNAKEMAKE, "other", of_other),
+        (use, SNAKEMAKE, "tiny", of_first),
+    ):
+        run(folder, f"{back} && {engine}")
+        assert results(folder, name) == expected
+        assert records(folder) == ran
+
+
+def results(folder: Path, name: str) -> dict[str, str]:
+    """SHA-256 of every file that the stages made for the data set `name`, its report included."""
+    found = {}
+    for part in (f"data/{name}", "models", "results/train", "results/detect", "results/evaluate", "results/report"):
+        for file in sorted((folder / part).rglob("*")):
+            if file.is_file() and file.name != ".snakemake_timestamp":
+                found[str(file.relative_to(folder))] = hashlib.sha256(file.read_bytes()).hexdigest()
+    return found
+
+
+def records(folder: Path) -> dict[str, int]:
+    """When each stage last ran: the times of its record in results/runs, which every run writes anew."""
+    return {file.name: file.stat().st_mtime_ns for file in (folder / "results/runs").iterdir()}
 
 
 def test_own_pictures_go_through_the_whole_pipeline(shared, tmp_path):
