@@ -19,6 +19,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from stages import leftovers
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
 
@@ -367,7 +368,7 @@ def use(name: str, path: Path, changes: Iterable[str] = ()) -> None:
     """Make preset `name`, with single keys changed (`section.key=value`), the active params file at `path`."""
     text = with_changes(preset_text(name), changes) if changes else preset_text(name)
     build(yaml.safe_load(text), f"preset {name}" + (" with --set" if changes else ""))
-    with whole_file(path) as part:
+    with leftovers.dropped(path.parent), whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
 

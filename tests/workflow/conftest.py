@@ -57,9 +57,10 @@ class Project:
         self.run(command, **environment)
         return sorted(journal.read_text().split()) if journal.exists() else []
 
-    def use(self, preset: str) -> None:
+    def use(self, preset: str, *changes: str) -> None:
         """Make `preset` the active params.yaml; the command itself is that of the real project."""
-        self.run(f"cd {ROOT} && python -m stages.params --params {self.folder}/params.yaml use {preset}")
+        words = " --set ".join((preset, *changes))
+        self.run(f"cd {ROOT} && python -m stages.params --params {self.folder}/params.yaml use {words}")
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path

@@ -52,6 +52,28 @@ def test_a_change_undone_is_restored_without_work(project, engine):
     assert project.run("git status --porcelain") == ""
 
 
+@pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
+def test_settings_without_a_split_leave_none_of_its_results_and_back_restores_them(project, engine):
+    evaluated = project.folder / "results/evaluate/trained"
+    project.use("tiny", "evaluate.splits=[val]")
+    assert [path.name for path in sorted(evaluated.iterdir())] == ["val", "val.json"]
+    assert project.work_of(engine) == ["evaluate", "report"]
+    project.use("tiny")
+    assert project.work_of(engine) == []
+    assert project.run("git status --porcelain") == ""
+    project.use("tiny", "evaluate.splits=[val]")
+    assert project.work_of(engine) == []
+
+
+def test_settings_without_a_model_leave_no_empty_folder_of_it(project):
+    project.use("tiny", "detect.models=[]")
+    assert not list((project.folder / "results/evaluate").iterdir())
+    assert not list((project.folder / "results/detect").iterdir())
+    assert (project.folder / "models/trained").exists()
+    project.use("tiny")
+    assert project.work_of(REPRO) == []
+
+
 def test_touched_files_start_nothing(project):
     project.run("find stages params.yaml dvc.yaml -exec touch {} +")
     assert "Nothing to be done" in project.run(SNAKEMAKE)
