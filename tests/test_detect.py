@@ -9,7 +9,7 @@ from pycocotools.coco import COCO as CocoIndex
 
 from stages import detect, params
 from stages.openpose.scoring import evaluate, read_truth
-from tests.oracle import Oracle, figure, write_dataset
+from tests.oracle import SCALES, Oracle, figure, write_dataset
 
 SIZES = {1: (184, 240), 2: (184, 184), 3: (200, 150), 4: (184, 240), 5: (190, 190)}
 PEOPLE = {
@@ -22,9 +22,10 @@ PEOPLE = {
 
 
 def write_params(path, **detect_changes):
-    """The sample's params with a smaller height and other changes of the section detect."""
+    """The sample's params with a smaller height, the oracle's scales and other changes of the section detect."""
     values = yaml.safe_load(params.preset_text("sample"))
-    values["detect"] |= {"height_px": 184, "shards": [0, 1], "batch_size": 2} | detect_changes
+    changes = {"height_px": 184, "scales": list(SCALES), "shards": [0, 1], "batch_size": 2} | detect_changes
+    values["detect"] |= changes
     path.write_text(yaml.safe_dump(values))
     return path
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 READ = ("annotations", "train", "val", "model", "data", "detections")
-WRITTEN = ("output", "plots", "model", "log")
+WRITTEN = ("output", "plots", "model", "log", "metrics")
 FILES = {
     "sample": {"output": ["sources.yaml"]},
     "download": {
