@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from stages.openpose.inference import OUTPUTS
+from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.skeleton import COCO
 
 IMAGES = {"train": 82783, "val": 40504}

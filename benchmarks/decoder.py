@@ -7,7 +7,7 @@ process on the processor (other processes of a busy machine do not count), the m
 rounds. AP is pycocotools' on the pictures of `--maps`; intervals are 95 % of a bootstrap over pictures, those of the
 difference to the reference on the same draws. 36 pictures tell little: trust differences whose interval excludes 0.
 
-The reference side is `stages/openpose/reference_decoder.py`: its method (FACTS 5) written anew; its people equal the
+The reference side is `inference/reference_decoder.py`: its method (FACTS 5) written anew; its people equal the
 reference's golden ones. External decoders are represented by their golden detections; their milliseconds are those
 stated with the maps, not measured here.
 """
@@ -23,11 +23,12 @@ import cv2
 import numpy as np
 
 from benchmarks.painted import crowd, maps
-from stages.openpose import scoring
-from stages.openpose.decoder import decode
-from stages.openpose.decoder_peaks import find_peaks
-from stages.openpose.inference import to_picture
-from stages.openpose.reference_decoder import decode_full
+from stages.openpose.decoding.decoder import decode
+from stages.openpose.decoding.peaks import find_peaks
+from stages.openpose.evaluation import scoring
+from stages.openpose.inference.reference_decoder import decode_full
+from stages.openpose.inference.results import to_results
+from stages.openpose.inference.tta import to_picture
 from stages.openpose.skeleton import COCO
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -112,7 +113,7 @@ def compare_real(pictures: list[dict], annotations: Path, golden: Path, rounds: 
             people = decoder(picture)
             if name != REFERENCE:
                 people = to_picture(people, picture["original"], HEIGHT_PX)
-            results[name] += scoring.to_results(people, picture["image_id"])
+            results[name] += to_results(people, picture["image_id"])
     shown = {name: f"{median(values):.3g}" for name, values in spent.items()}
     for name, (file, stated) in EXTERNAL.items():
         if (golden / file).exists():

@@ -25,7 +25,7 @@ import yaml
 
 from benchmarks.coco_shape import write_data
 from benchmarks.scale import COCO_MEAN_BYTES
-from stages.openpose.pictures import open_pictures
+from stages.openpose.coco.image_files import open_pictures
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMBER = "annotations/person_keypoints_{}2014.json"

@@ -43,10 +43,10 @@ def ways(model: Path, folder: Path, pictures: np.ndarray) -> dict[str, Way]:
     """For each runtime a call that gives [heatmaps, pafs] of the pictures."""
     import tensorflow as tf
 
-    from stages.openpose import exporting
-    from stages.openpose.forward import keras_forward, read_model
-    from stages.openpose.network import build
-    from stages.openpose.weights import load_weights
+    from stages.openpose.network import exporting
+    from stages.openpose.network.architecture import build
+    from stages.openpose.network.forward import keras_forward, read_model
+    from stages.openpose.network.weights import load_weights
 
     described = read_model(model)
     network, weights = build(described["network"]), model / described["file"]

@@ -19,11 +19,14 @@ import numpy as np
 from tqdm import tqdm
 
 from stages import params
-from stages.openpose import scoring
-from stages.openpose.annotations import read_images
-from stages.openpose.decoder import decode
-from stages.openpose.forward import load_forward
-from stages.openpose.inference import (
+from stages.openpose.coco.annotations import read_images
+from stages.openpose.coco.image_files import decode_bgr, open_pictures
+from stages.openpose.decoding.decoder import decode
+from stages.openpose.evaluation import scoring
+from stages.openpose.inference.reference_decoder import decode_enlarged
+from stages.openpose.inference.reference_maps import full_size_means
+from stages.openpose.inference.results import to_results
+from stages.openpose.inference.tta import (
     MapMean,
     View,
     network_inputs,
@@ -32,9 +35,7 @@ from stages.openpose.inference import (
     views_for,
     without_padding,
 )
-from stages.openpose.pictures import decode_bgr, open_pictures
-from stages.openpose.reference_decoder import decode_enlarged
-from stages.openpose.reference_inference import full_size_means
+from stages.openpose.network.forward import load_forward
 
 GRIDS_PX = (1, 2, 4, 8)
 ROWS = ("single", "single + flip", "multi", "multi + flip")
@@ -53,7 +54,7 @@ class Seen:
         self.network_ms = 1000 * (time.perf_counter() - started)
 
     def results(self, people) -> list[dict]:
-        return scoring.to_results(to_picture(people, self.size_hw, self.settings.height_px), self.image_id)
+        return to_results(to_picture(people, self.size_hw, self.settings.height_px), self.image_id)
 
 
 def views_of(row: str, scales: tuple[float, ...]) -> list[View]:
@@ -91,7 +92,7 @@ def reference(seen: Seen, row: str) -> tuple[list[dict], float, float]:
     between = time.thread_time()
     people = decode_enlarged(*mean)
     ended = time.thread_time()
-    return scoring.to_results(people, seen.image_id), 1000 * (between - started), 1000 * (ended - between)
+    return to_results(people, seen.image_id), 1000 * (between - started), 1000 * (ended - between)
 
 
 def measure(many: list[Seen], truth, way: Callable[[Seen], tuple]) -> tuple[scoring.Matches, float, float, float]:

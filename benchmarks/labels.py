@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks.timing import interleaved, print_table
 from stages import params
+from stages.openpose.samples.labels import make_targets
 from stages.openpose.skeleton import COCO
-from stages.openpose.targets import make_targets
 
 GRID, STRIDE, SIGMA_PX, WIDTH_PX = 46, 8, 7.0, 8.0
 PARITY = params.Labels(

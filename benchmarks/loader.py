@@ -31,8 +31,8 @@ from benchmarks import labels
 from benchmarks.real_pictures import pack_mini
 from benchmarks.timing import print_table
 from stages import params
-from stages.openpose import augment, packed
-from stages.openpose.loader import TrainingBatches
+from stages.openpose.samples import augment, packed
+from stages.openpose.samples.loader import TrainingBatches
 
 DEFAULT = params.Augment(
     crop_px=368, target_height=0.6, scale="once", scale_min=0.5, scale_max=1.1, rotation_deg=40.0, shift_px=40.0,

@@ -15,8 +15,9 @@ from pycocotools.coco import COCO
 
 from benchmarks.real_pictures import compare_all
 from benchmarks.timing import interleaved
-from stages.openpose import annotations, crowd_masks
-from stages.openpose.pictures import open_pictures
+from stages.openpose.coco import annotations
+from stages.openpose.coco.image_files import open_pictures
+from stages.openpose.samples import crowd_masks
 
 
 def main() -> None:

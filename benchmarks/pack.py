@@ -14,8 +14,9 @@ import numpy as np
 
 from benchmarks.real_pictures import compare_all
 from benchmarks.timing import interleaved
-from stages.openpose import annotations, crowd_masks, packed
-from stages.openpose.pictures import open_pictures
+from stages.openpose.coco import annotations
+from stages.openpose.coco.image_files import open_pictures
+from stages.openpose.samples import crowd_masks, packing
 
 
 def main() -> None:
@@ -31,12 +32,12 @@ def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tu
         target = Path(folder)
         crowd_masks.write_masks(target / "train-0.h5", path, 0, 1)
         masks = crowd_masks.read_masks(target, "train", images.sha256)
-        source = packed.Source("train", images, people, samples, masks, pictures)
+        source = packing.Source("train", images, people, samples, masks, pictures)
         write_pngs(source, target)
         seconds = interleaved(
             {
                 "reference": lambda: reference(source, target, target / "reference.h5"),
-                "ours": lambda: packed.write(target / "ours.h5", [source], {}),
+                "ours": lambda: packing.write(target / "ours.h5", [source], {}),
             },
             rounds,
             time.process_time,
@@ -49,7 +50,7 @@ def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tu
     ]
 
 
-def write_pngs(source: packed.Source, target: Path) -> None:
+def write_pngs(source: packing.Source, target: Path) -> None:
     """The two mask pictures an image that the reference's mask stage leaves for its packing stage."""
     for row in np.unique(source.people.image[source.samples]):
         rle = source.masks.find(source.images.ids[row])
@@ -58,7 +59,7 @@ def write_pngs(source: packed.Source, target: Path) -> None:
             cv2.imwrite(str(target / f"{kind}_{source.images.ids[row]}.png"), mask)
 
 
-def reference(source: packed.Source, target: Path, path: Path) -> None:
+def reference(source: packing.Source, target: Path, path: Path) -> None:
     """The reference's method (FACTS 4, 8): for every sample its decoded picture, a channel of numbers and two masks."""
     images, people = source.images, source.people
     with h5py.File(path, "w") as file:

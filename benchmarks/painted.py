@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from stages.openpose.samples.labels import make_targets
 from stages.openpose.skeleton import COCO
-from stages.openpose.targets import make_targets
 
 LABELS = SimpleNamespace(
     stride_px=8, sigma_px=7.0, paf_width_px=8.0, paf_overlap="mean", paf_grid="centre", beyond_frame="none"

@@ -1,6 +1,6 @@
 """Fit the pose prior anew to the people of a packed training file, and write its table.
 
-python -m benchmarks.pose_prior --packed data/sample/packed/train.h5 --output stages/openpose/pose_prior.csv
+python -m benchmarks.pose_prior --packed data/sample/packed/train.h5 --output stages/openpose/decoding/pose_prior.csv
 
 Each person counts twice, as it is and mirrored. People with fewer than eight known parts are left out.
 """
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.openpose.annotations import ABSENT
-from stages.openpose.packed import open_packed
-from stages.openpose.pose_prior import fit, write_prior
+from stages.openpose.coco.annotations import ABSENT
+from stages.openpose.decoding.pose_prior import fit, write_prior
+from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO
 
 LEAST_PARTS = 8

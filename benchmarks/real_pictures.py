@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 
 from benchmarks.timing import print_table
-from stages.openpose import annotations, crowd_masks, packed, pictures
+from stages.openpose.coco import annotations, image_files
+from stages.openpose.samples import crowd_masks, packing
 
 MINI = Path(__file__).resolve().parents[2] / "shared" / "coco-mini"
 PEOPLE = "annotations/person_keypoints.json"
@@ -37,13 +38,13 @@ def pack_mini(folder: Path, copies: int = 1, mini: Path = MINI) -> Path:
     crowd_masks.write_masks(folder / "masks" / "train-0.h5", path, 0, 1)
     images = annotations.read_images(path)
     people = annotations.read_people(path, images)
-    source = packed.Source(
+    source = packing.Source(
         name="train",
         images=images,
         people=people,
         samples=annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024),
         masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
-        pictures=pictures.open_pictures(mini / "images"),
+        pictures=image_files.open_pictures(mini / "images"),
     )
-    packed.write(folder / "train.h5", [source] * copies, {})
+    packing.write(folder / "train.h5", [source] * copies, {})
     return folder / "train.h5"

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from stages import params
-from stages.train import choose_backend, write_model
+from stages.openpose.network.backend import use_backend
+from stages.train import write_model
 
 
 def main() -> None:
@@ -29,12 +30,12 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=150, help="training pictures to judge on")
     parser.add_argument("changes", nargs="*", metavar="section.key=value")
     arguments = parser.parse_args()
-    changes = [f"train.epochs={arguments.epochs}", "train.ap_every_epochs=0", *arguments.changes]
+    changes = [f"train.epochs={arguments.epochs}", *arguments.changes]
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "params.yaml"
         written.write_text(params.with_changes(Path("params.yaml").read_text(encoding="utf-8"), changes))
         settings = params.load(written)
-        choose_backend(settings.train)
+        use_backend(settings.train.backend, one_thread_ops=settings.train.batch_parts > 1)
         trained = train(arguments.data, settings, Path(folder) / "model")
         print(json.dumps({"changes": arguments.changes} | trained | judge(arguments, settings, Path(folder) / "model")))
 
@@ -43,9 +44,9 @@ def train(data: Path, settings: params.Params, model: Path) -> dict:
     """Train and write the model; losses of the held-out crops and processor milliseconds a sample."""
     import keras
 
-    from stages.openpose.loader import TrainingBatches, ValidationBatches
-    from stages.openpose.network import build
-    from stages.openpose.training_run import TrainingRun
+    from stages.openpose.network.architecture import build
+    from stages.openpose.samples.loader import TrainingBatches, ValidationBatches
+    from stages.openpose.training.run import TrainingRun
 
     keras.utils.set_random_seed(settings.train.seed)
     network = build(settings.train.network, precision=settings.train.precision)
@@ -67,12 +68,13 @@ def train(data: Path, settings: params.Params, model: Path) -> dict:
 
 def judge(arguments: argparse.Namespace, settings: params.Params, model: Path) -> dict:
     """AP of single and multi on the first pictures of the training set."""
-    from stages.openpose import scoring
-    from stages.openpose.annotations import read_images
-    from stages.openpose.decoder import decode
-    from stages.openpose.detection import Picture, find_people, plan_batches
-    from stages.openpose.forward import load_forward
-    from stages.openpose.pictures import decode_bgr, open_pictures
+    from stages.openpose.coco.annotations import read_images
+    from stages.openpose.coco.image_files import decode_bgr, open_pictures
+    from stages.openpose.decoding.decoder import decode
+    from stages.openpose.evaluation import scoring
+    from stages.openpose.inference.detection import Picture, find_people, plan_batches
+    from stages.openpose.inference.results import to_results
+    from stages.openpose.network.forward import load_forward
 
     annotations = arguments.data / "annotations/train.json"
     images, results = read_images(annotations), {"single": [], "multi": []}
@@ -88,7 +90,7 @@ def judge(arguments: argparse.Namespace, settings: params.Params, model: Path) -
             outputs=tuple(results),
         ):
             for output, people in by_output.items():
-                results[output] += scoring.to_results(people, picture.image_id)
+                results[output] += to_results(people, picture.image_id)
     truth, ids = scoring.read_truth(annotations), [picture.image_id for picture in wanted]
     return {output: round(scoring.evaluate(truth, some, ids)[0]["AP"], 3) for output, some in results.items()}
 

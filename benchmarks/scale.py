@@ -131,7 +131,7 @@ def run_step(step: str, data: Path, divisor: int) -> None:
         found = write_detections(data / "annotations" / "val.json", data / "found" / "val" / "0")
         print(f"{bytes_of(data / 'annotations'):,} bytes of annotations, {found:,} detections")
         return
-    from stages.openpose import annotations
+    from stages.openpose.coco import annotations
 
     samples = 0
     for source in ("train", "val"):

@@ -82,9 +82,9 @@ def start(name: str, steps: int) -> subprocess.Popen:
 
 def worker(name: str, steps: int) -> None:
     """For each line of standard input print [wall, CPU] milliseconds a sample as JSON."""
-    from stages.openpose.network import build, head_kernels
-    from stages.openpose.optimizers import make_optimizer
-    from stages.openpose.training import TrainingModel
+    from stages.openpose.network.architecture import build, head_kernels
+    from stages.openpose.training.loss import TrainingModel
+    from stages.openpose.training.optimizers import make_optimizer
 
     precision, parts, _ = VARIANTS[name]
     settings = params.build(params.yaml.safe_load(params.preset_text("sample")), "sample")
@@ -113,7 +113,7 @@ def noise(count: int, side_px: int, cells: int) -> tuple:
 
 def loader_ms(packed: Path, batches: int = 60) -> float:
     """CPU milliseconds that the loader takes for a sample."""
-    from stages.openpose.loader import TrainingBatches
+    from stages.openpose.samples.loader import TrainingBatches
 
     settings = params.build(params.yaml.safe_load(params.preset_text("sample")), "sample")
     size = settings.train.batch_size

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from stages import cli, params
-from stages.openpose.coco_check import self_test, versions
+from stages.openpose.evaluation.self_test import self_test, versions
 from stages.openpose.files import whole_file
 
 

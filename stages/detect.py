@@ -20,15 +20,15 @@ import orjson
 from tqdm import tqdm
 
 from stages import cli, layout, params
-from stages.networks import load_network, thread_count
-from stages.openpose import pictures
-from stages.openpose.decoder import decode
-from stages.openpose.detection import Clock, Picture, find_people, plan_batches
+from stages.openpose.coco import image_files
+from stages.openpose.decoding.decoder import decode
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
-from stages.openpose.forward import read_model
-from stages.openpose.inference import OUTPUTS
-from stages.openpose.scoring import to_results
+from stages.openpose.inference.detection import Clock, Picture, find_people, plan_batches
+from stages.openpose.inference.results import to_results
+from stages.openpose.inference.tta import OUTPUTS
+from stages.openpose.network.backend import thread_count, use_backend
+from stages.openpose.network.forward import load_forward, read_model
 
 
 def detect(arguments: argparse.Namespace) -> dict:
@@ -37,14 +37,15 @@ def detect(arguments: argparse.Namespace) -> dict:
     reference = settings.decoder.mode == "parity"
     shard = _shard(arguments, settings.detect.shards)
     wanted = _pictures(layout.read_split(arguments), *shard)
-    forward = load_network(arguments.model, settings)
+    use_backend(settings.train.backend)
+    forward = load_forward(arguments.model, settings.detect.precision)
     cv2.setNumThreads(1)  # the pool's threads each resize a picture of their own
     clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
     found: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
-    with pictures.open_pictures(_archive(arguments)) as archive, _bar(len(wanted)) as bar:
+    with image_files.open_pictures(_archive(arguments)) as archive, _bar(len(wanted)) as bar:
         people = find_people(
             plan_batches(wanted, settings.detect, settings.detect.batch_size, reference=reference),
-            read=lambda one: pictures.decode_bgr(archive.read(one.file_name), one.file_name),
+            read=lambda one: image_files.decode_bgr(archive.read(one.file_name), one.file_name),
             forward=forward,
             decode=partial(decode, **asdict(settings.decoder)),
             settings=settings.detect,
@@ -82,7 +83,7 @@ def _archive(arguments: argparse.Namespace) -> Path:
     if arguments.pictures:
         return arguments.pictures
     if arguments.data:
-        return pictures.find_pictures(arguments.data / "archives", layout.image_set(arguments))
+        return image_files.find_pictures(arguments.data / "archives", layout.image_set(arguments))
     raise InputError("expected --pictures ARCHIVE_OR_FOLDER, or --data FOLDER of a data set; found neither")
 
 

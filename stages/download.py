@@ -15,9 +15,9 @@ from threading import Lock
 from tqdm import tqdm
 
 from stages import cli, params
-from stages.openpose.delivery import deliver, needed_bytes, plan
 from stages.openpose.errors import InputError
-from stages.openpose.sources import parse_sources
+from stages.openpose.fetch.delivery import deliver, needed_bytes, plan
+from stages.openpose.fetch.sources import parse_sources
 
 
 def download(arguments: argparse.Namespace) -> dict:

@@ -19,13 +19,13 @@ import numpy as np
 import orjson
 
 from stages import cli, layout, params
-from stages.openpose import diagnostics, scoring
+from stages.openpose.coco.splits import CLEAN, leaks
 from stages.openpose.errors import InputError
+from stages.openpose.evaluation import diagnostics, scoring
 from stages.openpose.files import whole_file, whole_folder
-from stages.openpose.inference import OUTPUTS
-from stages.openpose.packed import open_packed
+from stages.openpose.inference.tta import OUTPUTS
+from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO
-from stages.openpose.splits import CLEAN, leaks
 
 HEADLINE = "multi"  # the inference whose matches are kept, for differences between models
 PACKED_FILES = "the packed files"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stages import cli
 from stages.openpose.errors import InputError
-from stages.openpose.forward import read_model
+from stages.openpose.network.forward import read_model
 
 FORMATS = ("keras", "tf_saved_model", "onnx", "openvino", "litert")
 
@@ -23,9 +23,9 @@ def export(arguments: argparse.Namespace) -> dict:
     model = read_model(arguments.model)
     if model["kind"] != "keras":
         raise InputError(f"{arguments.model}: expected a model of kind keras, found {model['kind']}")
-    from stages.openpose import exporting
-    from stages.openpose.network import build
-    from stages.openpose.weights import load_weights
+    from stages.openpose.network import exporting
+    from stages.openpose.network.architecture import build
+    from stages.openpose.network.weights import load_weights
 
     network = build(model["network"])
     load_weights(network, arguments.model / model["file"])

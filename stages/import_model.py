@@ -16,10 +16,10 @@ import numpy as np
 import yaml
 
 from stages import cli, params
-from stages.networks import choose_backend, load_network
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
-from stages.openpose.forward import KERAS_WEIGHTS
+from stages.openpose.network.backend import use_backend
+from stages.openpose.network.forward import KERAS_WEIGHTS, load_forward
 
 MAIN_FILE = {"openvino": ".xml", "onnx": ".onnx", "keras": ".h5", "caffe": ".caffemodel"}
 MD5_DIGITS = 32
@@ -40,10 +40,10 @@ def import_model(arguments: argparse.Namespace) -> dict:
 
 def take_in(model: dict[str, Any], key: str, output: Path, settings: params.Params) -> dict:
     """Make the model folder `output` of a network described as in section `models`; `key` names its files in errors."""
-    choose_backend(settings)
+    use_backend(settings.train.backend)
     with whole_folder(output) as part:
         _take(model, key, part)
-        forward = load_network(part, settings)
+        forward = load_forward(part)
         forward(np.full((1, 64, 72, 3), 128, np.uint8))
     return {"bytes": sum(file.stat().st_size for file in output.iterdir())}
 
@@ -62,7 +62,7 @@ def _take(model: dict[str, Any], key: str, target: Path) -> None:
         "trained_on": model.get("trained_on", "unknown"),
     }
     if kind == "caffe":
-        from stages.openpose.weights import convert_caffemodel  # here, because the backend is chosen by then
+        from stages.openpose.network.weights import convert_caffemodel  # here, because the backend is chosen by then
 
         convert_caffemodel(sources[main[0]], target / KERAS_WEIGHTS)
         described |= {"kind": "keras", "network": "full"}

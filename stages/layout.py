@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.openpose.annotations import Images, read_images
+from stages.openpose.coco.annotations import Images, read_images
 from stages.openpose.errors import InputError
 
 WHOLE_SET = "val"

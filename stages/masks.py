@@ -8,8 +8,8 @@ import argparse
 from pathlib import Path
 
 from stages import cli, params
-from stages.openpose import crowd_masks
 from stages.openpose.errors import InputError
+from stages.openpose.samples import crowd_masks
 
 
 def main() -> None:

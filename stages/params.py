@@ -141,11 +141,17 @@ class Train:
     average_momentum: float
     batch_parts: int
     early_stop_epochs: int
-    ap_every_epochs: int
-    ap_images: int
     shuffle_images: int
     corrupt_records: str
     checkpoint_every_s: float
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """AP of held-out training images."""
+
+    every_epochs: int
+    images: int
 
 
 @dataclass(frozen=True)
@@ -213,6 +219,7 @@ class Params:
     labels: Labels
     augment: Augment
     train: Train
+    held_out: HeldOut
     models: dict[str, dict[str, Any]]
     detect: Detect
     decoder: Decoder

@@ -17,14 +17,15 @@ import orjson
 from tqdm import tqdm
 
 from stages import cli, params
-from stages.networks import load_network, thread_count
 from stages.openpose import drawing
-from stages.openpose.decoder import decode
-from stages.openpose.detection import Picture, find_people
+from stages.openpose.decoding.decoder import decode
+from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
-from stages.openpose.inference import OUTPUTS, scaled_size
-from stages.openpose.people import People
+from stages.openpose.inference.detection import Picture, find_people
+from stages.openpose.inference.tta import OUTPUTS, scaled_size
+from stages.openpose.network.backend import thread_count, use_backend
+from stages.openpose.network.forward import load_forward
 from stages.openpose.skeleton import COCO
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -38,10 +39,11 @@ def predict(arguments: argparse.Namespace) -> dict:
     if reference and arguments.maps:
         raise InputError("--maps: not with `decoder.mode: parity`, which keeps no maps; expected exact or fast")
     files = pictures_in(arguments.pictures)
+    use_backend(settings.train.backend)
     run = find_people(
         [[Picture(row, str(file))] for row, file in enumerate(files)],
         read=lambda one: read_upright(Path(one.file_name)),
-        forward=load_network(arguments.model, settings),
+        forward=load_forward(arguments.model, settings.detect.precision),
         decode=lambda heatmaps, pafs, stride: PeopleAndMaps(
             **vars(decode(heatmaps, pafs, stride=stride, **asdict(settings.decoder) | {"complete": False})),
             heatmaps=heatmaps,

@@ -7,6 +7,7 @@ is left out of the page.
 """
 
 import argparse
+import json
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,14 +15,14 @@ import h5py
 import yaml
 
 from stages import cli, params
-from stages.openpose import report_data, report_gallery, report_page
-from stages.openpose.annotations import Images, People, read_images, read_people
+from stages.openpose.coco.annotations import Images, People, read_images, read_people
+from stages.openpose.coco.image_files import find_pictures, open_pictures
 from stages.openpose.files import whole_folder
-from stages.openpose.packed import open_packed
-from stages.openpose.pictures import find_pictures, open_pictures
-from stages.openpose.published import THIS_RUN
-from stages.openpose.report_blocks import Charts, Page, Picture, to_html, to_markdown
-from stages.openpose.report_data import Evaluation
+from stages.openpose.report import gallery, inputs, page
+from stages.openpose.report.blocks import Charts, Page, Picture, to_html, to_markdown
+from stages.openpose.report.inputs import Evaluation
+from stages.openpose.report.published import THIS_RUN
+from stages.openpose.samples.packed import open_packed
 
 MODELS_SHOWN = 2
 
@@ -29,19 +30,19 @@ MODELS_SHOWN = 2
 def report(arguments: argparse.Namespace) -> dict:
     """Read what the stages left and write the page."""
     settings = params.load(arguments.params)
-    evaluations = report_data.read_evaluations(arguments.results / "evaluate", THIS_RUN)
+    evaluations = inputs.read_evaluations(arguments.results / "evaluate", THIS_RUN)
     truth = _truth(arguments.data)
-    page = report_page.build(
+    built = page.build(
         settings.dataset.name,
         evaluations,
-        report_data.read_table(arguments.results / "train" / "log.csv"),
-        report_data.read_runs(arguments.results / "runs"),
-        gallery(arguments, evaluations, truth, settings.report.gallery_images),
+        inputs.read_table(arguments.results / "train" / "log.csv"),
+        inputs.read_runs(arguments.results / "runs"),
+        gallery_images(arguments, evaluations, truth, settings.report.gallery_images),
         facts(arguments, settings, truth),
         arguments.params.read_text(encoding="utf-8"),
         (settings.evaluate.bootstrap_samples, settings.evaluate.seed),
     )
-    write(page, arguments.output)
+    write(built, arguments.output)
     print(f"report: {arguments.output / 'index.html'}")
     return {"evaluations": len(evaluations)}
 
@@ -54,7 +55,7 @@ def _truth(data: Path) -> tuple[Images, People] | None:
     return images, read_people(path, images)
 
 
-def gallery(
+def gallery_images(
     arguments: argparse.Namespace, evaluations: list[Evaluation], truth: tuple[Images, People] | None, wanted: int
 ) -> dict[str, list[Picture]]:
     """Pictures spread over the evaluated ones, and those on which most was lost."""
@@ -68,22 +69,22 @@ def gallery(
     inference = evaluations[0].inferences[-1]
     lost = [int(line["image_id"]) for line in evaluations[0].tables.get("worst", [])[: max(wanted // 3, 1)]]
     groups = {
-        "Pictures, spread evenly over those with people": report_gallery.choose(
-            images, people, wanted, report_gallery.looked_at(folders[models[0]])
+        "Pictures, spread evenly over those with people": gallery.choose(
+            images, people, wanted, gallery.looked_at(folders[models[0]])
         ),
         f"Worst pictures: most OKS lost by {models[0]}": [row_of[image_id] for image_id in lost if image_id in row_of],
     }
     ids = [int(images.ids[row]) for rows in groups.values() for row in rows]
-    found = {model: report_gallery.detections(folder, inference, ids) for model, folder in folders.items()}
+    found = {model: gallery.detections(folder, inference, ids) for model, folder in folders.items()}
     with open_pictures(find_pictures(archives, "val")) as pictures:
-        shown = {title: report_gallery.show(images, people, rows, found, pictures) for title, rows in groups.items()}
+        shown = {title: gallery.show(images, people, rows, found, pictures) for title, rows in groups.items()}
     return {title: made for title, made in shown.items() if made}
 
 
 def _detections(folder: Path, ids: Collection[int]) -> Path:
     """The folder of shards of the split with most of the images `ids`."""
     splits = sorted(path for path in folder.glob("*") if path.is_dir())
-    return max(splits, key=lambda split: len(report_gallery.looked_at(split).intersection(ids)), default=folder)
+    return max(splits, key=lambda split: len(gallery.looked_at(split).intersection(ids)), default=folder)
 
 
 def facts(
@@ -103,11 +104,14 @@ def facts(
         model = yaml.safe_load(described.read_text(encoding="utf-8"))
         told.append(("model", ", ".join(f"{key} {value}" for key, value in model.items())))
         told.append(("parameters", f"{_parameters(described.with_name(model['file'])):,}"))
+    held_out = arguments.results / "held_out" / "metrics.json"
+    if held_out.exists():
+        measured = json.loads(held_out.read_text(encoding="utf-8"))
+        ap = measured.get("AP", "undefined: nobody is to be found there")
+        told.append(("held-out AP", f"{ap} on {measured['images']} training images, one scale"))
     train = settings.train
     told.append(("training", f"{train.epochs} epochs, batch {train.batch_size}, {train.optimizer}, {train.precision}"))
-    told.append(
-        ("programs", ", ".join(f"{name} {version}" for name, version in report_data.library_versions().items()))
-    )
+    told.append(("programs", ", ".join(f"{name} {version}" for name, version in inputs.library_versions().items())))
     return told
 
 

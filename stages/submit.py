@@ -14,10 +14,10 @@ from pathlib import Path
 
 from stages import cli
 from stages.evaluate import owners_of, read_results, shard_folders
-from stages.openpose import submission
-from stages.openpose.annotations import read_images
+from stages.openpose.coco.annotations import read_images
+from stages.openpose.evaluation import submission
 from stages.openpose.files import whole_folder
-from stages.openpose.inference import OUTPUTS
+from stages.openpose.inference.tta import OUTPUTS
 
 
 def submit(arguments: argparse.Namespace) -> dict:

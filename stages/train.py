@@ -6,8 +6,8 @@ python -m stages.train --train data/sample/packed/train.h5 --val data/sample/pac
 
 import argparse
 import csv
+import importlib
 import json
-import os
 import sys
 from dataclasses import asdict
 from functools import partial
@@ -15,14 +15,21 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from tqdm import tqdm
 
 from stages import cli, params
-from stages.openpose.checkpoints import CheckpointFolder, code_files, run_key
 from stages.openpose.files import whole_file, whole_folder
+from stages.openpose.network.backend import use_backend
+from stages.openpose.training.checkpoints import CheckpointFolder, code_files, run_key
 
 WEIGHTS = "weights.weights.h5"
-TENSORBOARD_PICTURES = 4
-METRICS = ("loss", "val_loss", "val_paf", "val_heat", "val_AP")  # columns of the log
+TENSORBOARD_IMAGES = 4
+METRICS = ("loss", "val_loss", "val_paf", "val_heat")  # columns of the log
+# Code that decides the weights; what only watches (AP of held-out images) may change beside a run.
+DECIDING_CODE = (
+    *(f"stages.openpose.{room}" for room in ("coco", "fetch", "network", "samples", "skeleton", "training")),
+    "stages.train",
+)
 # Settings that change nothing about the steps that two runs share.
 NOT_IN_KEY = ("epochs", "early_stop_epochs", "checkpoint_every_s")
 
@@ -33,7 +40,7 @@ def main() -> None:
     arguments.add_argument("--val", type=Path, required=True, help="packed file held out; may hold no sample")
     arguments.add_argument("--model", type=Path, required=True, help="folder to write: weights and model.yaml")
     arguments.add_argument("--log", type=Path, required=True, help="CSV to write: one line an epoch")
-    arguments.add_argument("--metrics", type=Path, help="JSON to write: the losses and the AP that the log ends with")
+    arguments.add_argument("--metrics", type=Path, help="JSON to write: the losses that the log ends with")
     arguments.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints of all runs")
     arguments.add_argument("--tensorboard", type=Path, help="folder for TensorBoard events; none without it")
     cli.run(stage, arguments.parse_args())
@@ -41,8 +48,8 @@ def main() -> None:
 
 def stage(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
-    choose_backend(settings.train)
-    from stages.openpose.devices import all_devices
+    use_backend(settings.train.backend, one_thread_ops=settings.train.batch_parts > 1)
+    from stages.openpose.training.devices import all_devices
 
     with all_devices() as devices:
         run = _prepare(arguments, settings, devices)
@@ -62,26 +69,14 @@ def stage(arguments: argparse.Namespace) -> dict:
     }
 
 
-def choose_backend(train: params.Train) -> None:
-    """Set what Keras and TensorFlow read from the environment when they are imported.
-
-    With `batch_parts` the slices of a batch run side by side and each operation gets one thread, so that sums are
-    added in one order on any machine.
-    """
-    os.environ["KERAS_BACKEND"] = train.backend
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if train.batch_parts > 1:
-        os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
-
-
 def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     """The training run that settings and files describe."""
     import keras  # here and below: the backend is chosen by now
 
-    from stages.openpose.device_targets import device_targets
-    from stages.openpose.loader import TrainingBatches, ValidationBatches
-    from stages.openpose.network import rate_multipliers
-    from stages.openpose.training_run import TrainingRun
+    from stages.openpose.network.architecture import rate_multipliers
+    from stages.openpose.samples.device_labels import device_targets
+    from stages.openpose.samples.loader import TrainingBatches, ValidationBatches
+    from stages.openpose.training.run import TrainingRun
 
     train = settings.train
     keras.utils.set_random_seed(train.seed)
@@ -90,7 +85,6 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     shared |= {"corrupt_records": train.corrupt_records, "part": (devices.host, devices.hosts)}
     drawn = {"seed": train.seed, "shuffle_images": train.shuffle_images}
     validation = ValidationBatches(arguments.val, **shared)
-    judge = _judge(network, validation.packed, train)
     key = _key(arguments, settings)  # after all imports
     on_device = settings.labels.made_on == "device"
     return TrainingRun(
@@ -102,14 +96,13 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
         multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
         targets_of=partial(device_targets, labels=settings.labels) if on_device else None,
         devices=devices,
-        average_precision=judge,
-        after_epoch=_watcher(arguments, key, network, validation) if devices.host == 0 else lambda rows: None,
+        after_epoch=_after_epoch(arguments, settings, key, network, validation) if devices.host == 0 else None,
     )
 
 
 def _network(train: params.Train):
-    from stages.openpose.network import build, freeze
-    from stages.openpose.weights import initialise
+    from stages.openpose.network.architecture import build, freeze
+    from stages.openpose.network.weights import initialise
 
     network = build(train.network, precision=train.precision)
     if train.init:
@@ -119,37 +112,58 @@ def _network(train: params.Train):
     return network
 
 
-def _judge(network, packed, train: params.Train):
-    """What measures AP, where it is wanted."""
-    if not train.ap_every_epochs or not len(packed.image_ids):
-        return None
-    from stages.openpose.forward import network_forward
-    from stages.openpose.held_out import average_precision
-
-    return average_precision(network_forward(network), packed, train.ap_images)
-
-
-def _watcher(arguments: argparse.Namespace, key: str, network, validation):
-    """What is done with the rows of the log after an epoch: the CSV, and TensorBoard where wanted."""
-    if not arguments.tensorboard:
-        return lambda rows: write_log(rows, arguments.log)
-    from stages.openpose.events import Events, maps_picture
-
-    events = Events(arguments.tensorboard / key)
+def _after_epoch(arguments, settings: params.Params, key: str, network, validation):
+    """What is done with the rows of the log after an epoch: the CSV, AP of held-out images, TensorBoard."""
+    events = _events(arguments, key)
     # with several hosts a network runs on all of them or not at all, and only the first one is here
-    pictures = validation[0][0][:TENSORBOARD_PICTURES] if len(validation) and validation.parts == 1 else ()
+    alone = validation.parts == 1
+    measure = _held_out_measure(settings.held_out, network, validation.packed) if alone else None
+    images = validation[0][0][:TENSORBOARD_IMAGES] if events and alone and len(validation) else ()
 
     def watch(rows: list[dict]) -> None:
         write_log(rows, arguments.log)
-        row = {name: value for name, value in rows[-1].items() if value is not None}
-        epoch = row.pop("epoch")
-        events.scalars(epoch, row)
-        if len(pictures):
-            pafs, heatmaps = (np.asarray(maps) for maps in network(pictures)[-2:])
-            for i, picture in enumerate(pictures):
-                events.picture(epoch, f"maps/{i}", maps_picture(picture, pafs[i], heatmaps[i]))
+        values = {name: value for name, value in rows[-1].items() if value is not None}
+        epoch = values.pop("epoch")
+        wanted = epoch % settings.held_out.every_epochs == 0 if settings.held_out.every_epochs else False
+        if measure and wanted and (ap := measure()) is not None:
+            values["held_out_AP"] = ap
+            tqdm.write(f"train: epoch {epoch}, AP {ap:.3f} on held-out images (one scale)")
+        if events:
+            events.scalars(epoch, values)
+            _show_maps(events, epoch, network, images)
 
     return watch
+
+
+def _events(arguments: argparse.Namespace, key: str):
+    """The run's TensorBoard events, where they are wanted."""
+    if not arguments.tensorboard:
+        return None
+    from stages.openpose.training.events import Events
+
+    return Events(arguments.tensorboard / key)
+
+
+def _held_out_measure(settings: params.HeldOut, network, packed):
+    """A function that measures AP, None where it is not wanted or there is no image.
+
+    It only shows; no output of this stage depends on it, so dvc.yaml does not name the decoder's
+    code here. What experiments are compared by is the stage held_out.
+    """
+    if not settings.every_epochs or not len(packed.image_ids):
+        return None
+    watching = importlib.import_module("stages.openpose.evaluation.held_out")
+    forward = importlib.import_module("stages.openpose.network.forward").network_forward(network)
+    return watching.average_precision(forward, packed, settings.images)
+
+
+def _show_maps(events, epoch: int, network, images) -> None:
+    from stages.openpose.training.events import maps_picture
+
+    if len(images):
+        pafs, heatmaps = (np.asarray(maps) for maps in network(images)[-2:])
+        for i, image in enumerate(images):
+            events.picture(epoch, f"maps/{i}", maps_picture(image, pafs[i], heatmaps[i]))
 
 
 def _key(arguments: argparse.Namespace, settings: params.Params) -> str:
@@ -159,7 +173,7 @@ def _key(arguments: argparse.Namespace, settings: params.Params) -> str:
     left_out = NOT_IN_KEY if settings.train.schedule != "one_cycle" else NOT_IN_KEY[1:]
     train = {name: value for name, value in asdict(settings.train).items() if name not in left_out}
     chosen = {"train": train, "augment": asdict(settings.augment), "labels": asdict(settings.labels)}
-    files = [arguments.train, arguments.val, *code_files()]
+    files = [arguments.train, arguments.val, *code_files(DECIDING_CODE)]
     if settings.train.init:
         files.append(Path(settings.train.init))
     return run_key(files, {**chosen, "keras": keras.__version__, "backend": _backend_version()})
@@ -181,7 +195,7 @@ def write_log(rows: list[dict], path: Path) -> None:
 
 
 def write_metrics(row: dict, path: Path) -> None:
-    """Losses and AP of the last epoch, rounded to what two experiments are compared by."""
+    """Losses of the last epoch, rounded to what two experiments are compared by."""
     known = {name: value for name, value in row.items() if value is not None}
     chosen = {name: round(known[name], 4) for name in METRICS if name in known}
     with whole_file(path) as part:

@@ -7,9 +7,9 @@ import sys
 
 import numpy as np
 
-from stages.openpose.forward import network_forward
-from stages.openpose.network import build
-from tests.openpose.test_training import run_of
+from stages.openpose.network.architecture import build
+from stages.openpose.network.forward import network_forward
+from tests.openpose.training.test_run import run_of
 
 
 def given_weights(network, seed: int = 1) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.openpose.devices import Devices
+from stages.openpose.training.devices import Devices
 
 
 def losses(devices: Devices, folder: Path | None = None) -> np.ndarray:
     """Loss and validation loss of two epochs."""
     from tests.backend_run import given_weights
-    from tests.openpose.test_training import Blobs, run_of
+    from tests.openpose.training.test_run import Blobs, run_of
 
     class Part(Blobs):
         """What the loader makes on one host; the last batch has only one sample."""
@@ -52,7 +52,7 @@ if __name__ == "__main__":
 
         parts = [tf.config.LogicalDeviceConfiguration()] * arguments.virtual
         tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], parts)
-    from stages.openpose.devices import all_devices
+    from stages.openpose.training.devices import all_devices
 
     with all_devices() as devices:
         np.save(arguments.out, losses(devices, arguments.checkpoints))

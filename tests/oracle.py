@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-from stages.openpose.inference import NATIVE, padded_size, scaled_size
+from stages.openpose.inference.tta import NATIVE, padded_size, scaled_size
+from stages.openpose.samples.labels import make_targets
 from stages.openpose.skeleton import COCO
-from stages.openpose.targets import make_targets
 from tests import tiny_coco
 
 LABELS = SimpleNamespace(

@@ -7,8 +7,8 @@ import pytest
 
 from stages import params
 from stages.coco_api import coco_api
-from stages.openpose import coco_check
 from stages.openpose.errors import InputError
+from stages.openpose.evaluation import self_test
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def command(tmp_path):
 def test_installed_pycocotools_passes_and_its_version_is_recorded(command):
     coco_api(command)
     report = json.loads(command.output.read_text())
-    assert report["versions"] == coco_check.versions()
+    assert report["versions"] == self_test.versions()
     assert report["self_test"]["AP"] == round((84.25 + 56) / 101 / 2, 6)
 
 

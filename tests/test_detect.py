@@ -8,7 +8,7 @@ import yaml
 from pycocotools.coco import COCO as CocoIndex
 
 from stages import detect, params
-from stages.openpose.scoring import evaluate, read_truth
+from stages.openpose.evaluation.scoring import evaluate, read_truth
 from tests.oracle import SCALES, Oracle, figure, write_dataset
 
 SIZES = {1: (184, 240), 2: (184, 184), 3: (200, 150), 4: (184, 240), 5: (190, 190)}
@@ -46,7 +46,7 @@ def world(tmp_path, monkeypatch):
     model.mkdir(parents=True)
     (model / "model.yaml").write_text("kind: keras\nnetwork: light\n")
     (model / "weights.weights.h5").write_text("")
-    monkeypatch.setattr(detect, "load_network", lambda *_: Oracle(PEOPLE, SIZES, 184))
+    monkeypatch.setattr(detect, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
     return tmp_path
 

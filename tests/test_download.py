@@ -16,10 +16,10 @@ import yaml
 
 from stages import params
 from stages.download import download
-from stages.openpose import delivery
-from stages.openpose.archives import check_archive, extract_member
 from stages.openpose.errors import InputError
-from stages.openpose.sources import parse_sources, places
+from stages.openpose.fetch import delivery
+from stages.openpose.fetch.archives import check_archive, extract_member
+from stages.openpose.fetch.sources import parse_sources, places
 from tests.http_server import FileServer, wait_until
 
 MEMBER = "annotations/person_keypoints_{}2014.json"

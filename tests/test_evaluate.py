@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from stages import detect, evaluate, params
-from stages.openpose import report_data, scoring
+from stages.openpose.evaluation import scoring
+from stages.openpose.report import inputs
 from tests.oracle import Oracle
 from tests.test_detect import PEOPLE, SIZES, run, write_dataset, write_params
 
@@ -26,7 +27,7 @@ def detected(tmp_path_factory):
     (model / "weights.weights.h5").write_text("")
     write_params(folder / "params.yaml")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detect, "load_network", lambda *_: Oracle(PEOPLE, SIZES, 184))
+        patch.setattr(detect, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
         for shard in (0, 1):
             run(
                 patch,
@@ -226,6 +227,6 @@ def test_gains_are_paired_differences(world, monkeypatch):
 
 def test_what_was_matched_is_kept_for_the_report(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data")
-    (kept,) = report_data.read_evaluations(world, "trained")
+    (kept,) = inputs.read_evaluations(world, "trained")
     assert kept.matches.image_ids.tolist() == [1, 2, 3, 4, 5]
     assert scoring.average_precision(kept.matches) == pytest.approx(metrics["multi"]["AP"], abs=1e-6)

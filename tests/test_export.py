@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from stages import cli, export
-from stages.openpose import exporting
 from stages.openpose.errors import InputError
-from stages.openpose.forward import load_forward
-from stages.openpose.network import build
+from stages.openpose.network import exporting
+from stages.openpose.network.architecture import build
+from stages.openpose.network.forward import load_forward
 from tests.backend_run import given_weights
 
 NEEDS = {"onnx": ("tf2onnx", "onnx"), "openvino": ("openvino", "scipy")}

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from stages import import_caffe, import_model, params
-from stages.openpose import published
-from stages.openpose.forward import keras_forward, load_forward
-from stages.openpose.weights import convert_caffemodel, read_layers
+from stages.openpose.network.forward import keras_forward, load_forward
+from stages.openpose.network.weights import convert_caffemodel, read_layers
+from stages.openpose.report import published
 from tests.caffe_files import field, model, openpose_prototxt, openpose_weights, write
 
 OTHER_PYTHON = "OPENCV4_PYTHON"

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from stages import import_model, params
-from stages.openpose.forward import load_forward
-from tests.openpose.test_forward import HEATMAPS, PAFS, write_onnx
+from stages.openpose.network.forward import load_forward
+from tests.openpose.network.test_forward import HEATMAPS, PAFS, write_onnx
 
 pytest.importorskip("openvino")
 

@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import pytest
 import yaml
 
-from stages.openpose import crowd_masks, packed, splits
+from stages.openpose.coco import splits
+from stages.openpose.samples import crowd_masks, packed
 from tests.tiny_coco import image, person, write_dataset, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,17 +62,6 @@ def test_protocols_say_which_images_are_packed(data, tmp_path, protocol, train, 
             assert file.image_ids.tolist() == expected
             assert file.provenance["protocol"] == protocol
             assert splits.leaks(file.image_ids, range(11, 16)) == [i for i in expected if i > 10]
-
-
-def test_inspect_prints_what_is_inside_and_draws_a_sheet(data, tmp_path):
-    settings = params(tmp_path / "params.yaml", holdout_images=0)
-    output = tmp_path / "train.h5"
-    assert pack("--params", settings, "--split", "train", "--data", data, "--output", output).returncode == 0
-    done = pack("--params", settings, "--inspect", output, "--sheet", tmp_path / "sheet.png")
-    assert done.returncode == 0, done.stderr
-    assert cv2.imread(str(tmp_path / "sheet.png")).std() > 10
-    assert "samples  6 main persons" in done.stdout
-    assert "protocol clean" in done.stdout
 
 
 @pytest.mark.parametrize(

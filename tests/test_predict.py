@@ -23,7 +23,7 @@ def world(tmp_path, monkeypatch):
     for number, hw in SIZES.items():
         cv2.imwrite(str(folder / f"picture {number}.png"), picture(number, hw))
     (folder / "notes.txt").write_text("no picture")
-    monkeypatch.setattr(predict, "load_network", lambda *_: Oracle(PEOPLE, SIZES, 184))
+    monkeypatch.setattr(predict, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
     return tmp_path
 
@@ -52,7 +52,7 @@ def test_people_of_a_folder_are_listed_and_drawn(world, monkeypatch, inference):
 
 def test_one_scale_looks_once(world, monkeypatch):
     oracle = Oracle(PEOPLE, SIZES, 184)
-    monkeypatch.setattr(predict, "load_network", lambda *_: oracle)
+    monkeypatch.setattr(predict, "load_forward", lambda *_: oracle)
     run(world, monkeypatch, world / "pictures/picture 1.png", "--inference", "single")
     assert len(oracle.shapes) == 1
 

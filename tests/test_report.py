@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from stages import params
-from stages.openpose import published, report_blocks, report_charts, report_data, report_gallery, report_page
 from stages.openpose.errors import InputError
-from stages.openpose.report_data import Evaluation
-from stages.openpose.scoring import Matches
+from stages.openpose.evaluation.scoring import Matches
+from stages.openpose.report import blocks, charts, gallery, inputs, page, published
+from stages.openpose.report.inputs import Evaluation
 from stages.report import report
 
 METRICS = {"AP": 0.5123, "AP50": 0.8, "AP75": 0.5, "APm": 0.4, "APl": None, "AR": 0.6, "AP_low": 0.48, "AP_high": 0.55}
 
 
 def evaluation(model="trained", split="val", leaked=0, **more):
-    metrics = {name: dict(METRICS) for name in report_data.INFERENCES}
+    metrics = {name: dict(METRICS) for name in inputs.INFERENCES}
     known = None if leaked is None else bool(leaked)
     metrics |= {"images": 3, "people": 4, "leaked_images": leaked, "contaminated": known, "protocol": "clean"}
     return Evaluation(model, split, {**metrics, "trained_on": "the packed files", **more})
@@ -54,12 +54,12 @@ def made(tmp_path):
     for shard, ids in enumerate(([1, 3], [2])):
         folder = results / f"detect/trained/val/{shard}"
         write(folder / "images.json", ids)
-        for name in report_data.INFERENCES:
+        for name in inputs.INFERENCES:
             write(folder / f"{name}.json", [person(i, 12 * i, score=0.7) for i in ids if i != 3])
     for split in ("val", "val1k"):
         write(results / f"evaluate/trained/{split}.json", evaluation().metrics)
         tables = results / f"evaluate/trained/{split}"
-        heads = [f"{name}_{oks}" for name in report_data.INFERENCES for oks in (50, 75)]
+        heads = [f"{name}_{oks}" for name in inputs.INFERENCES for oks in (50, 75)]
         write(tables / "pr.csv", f"recall,{','.join(heads)}\n0.0{',1.0' * 6}\n1.0{',0.2' * 6}\n")
         write(tables / "oks.csv", "oks_from,single,multi,multi_flip\n0.0,1,1,1\n0.5,2,2,2\n")
         write(tables / "worst.csv", "image_id,file_name,people,found,lost_oks\n3,3.jpg,1,0,1.0\n2,2.jpg,1,1,0.4\n")
@@ -167,11 +167,11 @@ def test_damaged_metrics_are_named(made):
 
 
 def test_leaked_pictures_are_said_first_and_counted():
-    box = report_page.verdict([evaluation(), evaluation(split="val1k", leaked=7)])
+    box = page.verdict([evaluation(), evaluation(split="val1k", leaked=7)])
     assert (box.tone, "trained on val1k: 7 of its pictures" in box.text) == ("bad", True)
-    assert report_page.verdict([evaluation()]).tone == "good"
-    assert report_page.verdict([evaluation(), evaluation("other", leaked=None)]).tone == "unknown"
-    table = report_page.audit([evaluation(leaked=7), evaluation("other", leaked=None)])
+    assert page.verdict([evaluation()]).tone == "good"
+    assert page.verdict([evaluation(), evaluation("other", leaked=None)]).tone == "unknown"
+    table = page.audit([evaluation(leaked=7), evaluation("other", leaked=None)])
     assert [row[-2:] for row in table.rows] == [["7", "contaminated"], ["not known", "not known"]]
 
 
@@ -184,23 +184,23 @@ def test_published_rows_stand_as_in_the_facts():
 
 def test_model_with_a_published_row_is_measured_in_that_row_and_others_get_their_own():
     several = [evaluation(), evaluation(split="val1k"), evaluation("openpose", leaked=None), evaluation("mine")]
-    table = report_page.comparison("coco2014", several)[0]
+    table = page.comparison("coco2014", several)[0]
     rows = {row[0]: row for row in table.rows}
     assert rows["OpenPose model, converted to Keras"][1:] == [
         "56.3", "not measured here", "58.9", "51.2 [48.0, 55.0]", "clean", "not known",
     ]  # fmt: skip
     assert rows["this run"][1:] == ["–", "51.2 [48.0, 55.0]", "–", "51.2 [48.0, 55.0]", "clean", "0"]
     assert rows["mine"][2] == "not measured here"
-    unmeasured = {row[0]: row for row in report_page.comparison("coco2014", [evaluation("mine")])[0].rows}
+    unmeasured = {row[0]: row for row in page.comparison("coco2014", [evaluation("mine")])[0].rows}
     assert unmeasured["this run"][1:] == ["–", "not measured here", "–", "not measured here", "", ""]
     assert [table.rows[index][0] for index in table.strong] == ["this run"]
     assert rows["keras-openpose-reproduce (the reference) (1) (2)"][1] == "58.9"
 
 
 def test_other_data_than_coco_2014_is_not_to_be_compared():
-    blocks = report_page.comparison("sample", [evaluation()])
+    blocks = page.comparison("sample", [evaluation()])
     assert "must not be compared" in blocks[0].text
-    assert len(report_page.comparison("coco2014", [evaluation()])) == 1
+    assert len(page.comparison("coco2014", [evaluation()])) == 1
 
 
 def matches(hits):
@@ -216,16 +216,16 @@ def test_two_models_are_compared_picture_by_picture(tmp_path):
         write(tmp_path / model / "val.json", evaluation(model).metrics)
         (tmp_path / model / "val").mkdir()
         np.savez(tmp_path / model / "val" / "matches.npz", **vars(matches(hits)))
-    found = report_data.read_evaluations(tmp_path, "trained")
-    table = report_page.differences(found, 50, 1)[0]
+    found = inputs.read_evaluations(tmp_path, "trained")
+    table = page.differences(found, 50, 1)[0]
     assert table.rows == [["val", "this run", "other", "+100.0", "100.0, 100.0"]]
     alone = [evaluation(), evaluation("other")]
-    assert report_page.differences(alone, 50, 1) == [], "nothing was kept picture by picture"
+    assert page.differences(alone, 50, 1) == [], "nothing was kept picture by picture"
 
 
 def test_text_of_others_cannot_become_markup():
-    page = report_blocks.Page("<b>", "a & b", [report_blocks.Table(["<i>"], [["<script>x</script>"]])])
-    text = report_blocks.to_html(page)
+    page = blocks.Page("<b>", "a & b", [blocks.Table(["<i>"], [["<script>x</script>"]])])
+    text = blocks.to_html(page)
     assert "<script" not in text
     assert "&lt;script&gt;" in text
 
@@ -233,14 +233,14 @@ def test_text_of_others_cannot_become_markup():
 def test_evaluations_come_in_reading_order(tmp_path):
     for name in ("b/val", "b/val1k", "trained/val", "a/val"):
         write(tmp_path / f"{name}.json", {})
-    found = [(one.model, one.split) for one in report_data.read_evaluations(tmp_path, "trained")]
+    found = [(one.model, one.split) for one in inputs.read_evaluations(tmp_path, "trained")]
     assert found == [("trained", "val"), ("a", "val"), ("b", "val1k"), ("b", "val")]
 
 
 def test_runs_come_in_the_order_of_the_pipeline_without_the_report(tmp_path):
     for name in ("train", "report", "detect@trained-val-0", "masks@train-0", "other", "sample@tiny"):
         write(tmp_path / f"{name}.json", {"seconds": 1})
-    found = [run.name for run in report_data.read_runs(tmp_path)]
+    found = [run.name for run in inputs.read_runs(tmp_path)]
     assert found == ["sample@tiny", "masks@train-0", "train", "detect@trained-val-0", "other"]
 
 
@@ -248,25 +248,25 @@ def test_runs_come_in_the_order_of_the_pipeline_without_the_report(tmp_path):
     ("seconds", "said"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (7260, "2 h 01 min")]
 )
 def test_duration_is_said_as_people_say_it(seconds, said):
-    assert report_data.duration(seconds) == said
+    assert inputs.duration(seconds) == said
 
 
 def test_skeleton_is_drawn_where_the_keypoints_are():
     grey = np.full((230, 260, 3), 128, np.uint8)  # drawn at twice its size
     keypoints = np.array(person(1, 100)["keypoints"], float).reshape(1, 17, 3)
-    shown = cv2.imdecode(np.frombuffer(report_gallery.draw(grey, keypoints), np.uint8), cv2.IMREAD_COLOR).astype(int)
+    shown = cv2.imdecode(np.frombuffer(gallery.draw(grey, keypoints), np.uint8), cv2.IMREAD_COLOR).astype(int)
     changed = np.argwhere(np.abs(shown - 128).max(axis=2) > 40)
     places = 2 * keypoints[0, :, 1::-1] + 0.5
     assert (changed >= places.min(axis=0) - 8).all()
     assert (changed <= places.max(axis=0) + 8).all()
     assert (np.abs(shown[tuple(places.astype(int).T)] - 128).max(axis=1) > 40).all()
-    unseen = report_gallery.draw(grey, keypoints * [1, 1, 0])
-    assert unseen == report_gallery.draw(grey, keypoints[:0])
+    unseen = gallery.draw(grey, keypoints * [1, 1, 0])
+    assert unseen == gallery.draw(grey, keypoints[:0])
 
 
 def test_pictures_are_scaled_to_one_frame():
     def size(height, width):
-        jpeg = report_gallery.draw(np.zeros((height, width, 3), np.uint8), np.zeros((0, 17, 3)))
+        jpeg = gallery.draw(np.zeros((height, width, 3), np.uint8), np.zeros((0, 17, 3)))
         return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[:2]
 
     assert size(100, 100) == (300, 300)
@@ -276,15 +276,13 @@ def test_pictures_are_scaled_to_one_frame():
 
 
 def test_charts_of_unfinished_tables_are_drawn_or_left_out():
-    assert report_charts.loss_charts([]) == []
+    assert charts.loss_charts([]) == []
     log = [{"epoch": "1", "loss": "2.0", "val_loss": ""}, {"epoch": "2", "loss": "1.0", "val_loss": ""}]
-    assert [chart.name for chart in report_charts.loss_charts(log)] == ["loss"]
-    log = [line | {"val_AP": ap} for line, ap in zip(log, ("", "0.5"), strict=True)]
-    assert [chart.name for chart in report_charts.loss_charts(log)] == ["loss", "val_AP"]
-    assert report_charts.precision_chart(evaluation()) == []
+    assert [chart.name for chart in charts.loss_charts(log)] == ["loss"]
+    assert charts.precision_chart(evaluation()) == []
     groups = [
         {"inference": "multi", "group": "people 2-3", "AP": ""},
         {"inference": "multi", "group": "all", "AP": "0.5"},
     ]
-    chart = report_charts.group_chart(Evaluation("m", "val", {"multi": METRICS}, {"groups": groups}))[0]
+    chart = charts.group_chart(Evaluation("m", "val", {"multi": METRICS}, {"groups": groups}))[0]
     assert b"2 to 3 people" in chart.svg

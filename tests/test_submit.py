@@ -9,8 +9,8 @@ import yaml
 from pycocotools.coco import COCO as CocoIndex
 
 from stages import detect, submit
-from stages.openpose import delivery, sources
 from stages.openpose.errors import InputError
+from stages.openpose.fetch import delivery, sources
 from stages.params import WORKFLOW, Download
 from tests.oracle import Oracle, write_dataset
 from tests.test_detect import PEOPLE, SIZES, run, write_params
@@ -28,7 +28,7 @@ def world(tmp_path, monkeypatch):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.yaml").write_text("kind: keras\nnetwork: light\n")
     (tmp_path / "model/weights.weights.h5").write_text("")
-    monkeypatch.setattr(detect, "load_network", lambda *_: Oracle(PEOPLE, SIZES, 184))
+    monkeypatch.setattr(detect, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
     pictures = ["--annotations", tmp_path / "image_info.json", "--pictures", tmp_path / "data/archives/val.zip"]
     for shard in (0, 1):

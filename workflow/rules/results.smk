@@ -21,6 +21,25 @@ rule detect:
         bridge.command("detect")
 
 
+rule held_out:
+    input:
+        bridge.needs("held_out"),
+    output:
+        bridge.makes("held_out"),
+    log:
+        f"logs/{bridge.stem('held_out')}.log",
+    benchmark:
+        f"logs/{bridge.stem('held_out')}.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        bridge.command("held_out")
+
+
 rule evaluate:
     input:
         bridge.needs("evaluate"),

@@ -1,0 +1,183 @@
+"""Maps to people: peaks of the heatmaps, joined along the part affinity fields (arXiv:1611.08050, sections 2.3, 2.4).
+
+Works at the resolution of the maps: no map is enlarged to the size of the picture. Where the reference (FACTS 5,
+`reference_decoder.py`) is left on purpose:
+
+- peaks have sub-pixel places, and the half pixel of the stride is accounted for (FACTS 9.11);
+- peaks and limbs are accepted sooner: the heatmap need only exceed 0.05 (reference 0.1), a sample of the field need
+  only point forwards (reference 0.05), three parts make a person (reference 4). A lone false peak makes no person and a
+  weak limb yields to any better one, so sooner acceptance adds uncertain people at the end of the ranking, which costs
+  less AP than missed ones;
+- a peak belongs to one person;
+- parts of one person that a hidden joint keeps apart are joined (`decoder_pieces.py`);
+- with `complete`, keypoints that were not found are placed by a guess (`decoder_completion.py`).
+
+Values were chosen by these reasons and compared on maps of a real network for 36 pictures at heights 288, 368, 456 and
+544, mirrored too. Mean AP of the eight: rule `root` 0.357, `sum` 0.355, `mean` 0.355; with the reference's thresholds
+0.333; the neighbours of any value lie within 0.005. The optimum is broad, but AP on these pictures flatters a little.
+`benchmarks/decoder.py` prints intervals. On 150 training pictures of the sample (light network, four scales, missing
+keypoints guessed): `root` 0.531, `sum` 0.530, `mean` 0.523. Where missing keypoints are guessed, higher thresholds are
+better: a weak peak is no longer the only way to a keypoint. There 0.1, smoothing 0.5 cells and limb threshold 0.04 give
+0.559, and those are the sample preset's.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.openpose.compiled import jit
+from stages.openpose.decoding import completion, pieces
+from stages.openpose.decoding.grouping import assemble
+from stages.openpose.decoding.limbs import match, sample_positions
+from stages.openpose.decoding.peaks import find_peaks
+from stages.openpose.decoding.people import People
+from stages.openpose.decoding.pose_prior import read_prior
+from stages.openpose.errors import InputError
+from stages.openpose.skeleton import COCO, Skeleton
+
+# Maps of fewer pixels a cell are not enlarged in mode `exact`: heatmap peaks are wider than that by far.
+COARSE_STRIDE_PX = 4
+# The unit of `smoothing_cells`, whatever the stride of the maps.
+SMOOTHING_CELL_PX = 8
+# Exponent of the number of parts by which the sum of a person's scores is divided.
+SCORE_RULES = {"sum": 0.0, "root": 0.5, "mean": 1.0}
+
+
+def decode(
+    heatmaps: np.ndarray,
+    pafs: np.ndarray,
+    *,
+    stride: int = 8,
+    skeleton: Skeleton = COCO,
+    mode: str = "exact",
+    peak_threshold: float = 0.05,
+    smoothing_cells: float = 0.35,
+    limb_samples: int = 10,
+    limb_threshold: float = 0.0,
+    limb_share: float = 0.8,
+    min_parts: int = 3,
+    min_score: float = 0.2,
+    score_rule: str = "root",
+    join_pieces: bool = True,
+    complete: bool = False,
+) -> People:
+    """Find the people in one picture's maps.
+
+    Args:
+        heatmaps: float32 [h, w, parts + 1], about 0..1, background last; NaN and infinite values count as 0.
+        pafs: float32 [h, w, 2 limbs], about -1..1; NaN and infinite values count as 0.
+        stride: pixels of the network's input per cell; cell i is centred at pixel stride i + (stride - 1) / 2.
+        skeleton: parts and limbs of the maps.
+        mode: `exact` searches peaks on a grid twice as fine as that of the maps (from stride 4 on), `fast` on theirs.
+        peak_threshold: smallest (smoothed) heatmap value of a peak.
+        smoothing_cells: standard deviation of the Gaussian before the search, in units of 8 px.
+        limb_samples: points along a limb at which its PAF is sampled.
+        limb_threshold: a sample counts when the PAF along the limb exceeds this.
+        limb_share: more than this share of the samples must count (reference: 80 %).
+        min_parts: parts that a person must have.
+        min_score: what the sum of a person's part and limb scores, divided by its parts, must reach.
+        score_rule: that sum as it is (`sum`, the reference's rule, in favour of whole bodies), divided by the number of
+            parts (`mean`, in favour of fragments) or by its square root (`root`, between the two).
+        join_pieces: join parts of one person that no limb connects, see `decoder_pieces.py`.
+        complete: guess the parts that were not found, see `decoder_completion.py`; scores of guesses: people.py.
+
+    Returns:
+        People; x, y in pixels of the network's input, pixel centres at integers.
+
+    Raises:
+        InputError: maps of another shape, or a setting out of range.
+    """
+    heatmaps, pafs = _checked_maps(heatmaps, pafs, skeleton)
+    _check_settings(mode, stride, limb_samples, score_rule)
+    table = _table(skeleton.limbs, skeleton.decode_order, skeleton.late_limbs, skeleton.keypoints, skeleton.parts)
+    parts = len(skeleton.parts)
+    enlarge = 2 if mode == "exact" and stride >= COARSE_STRIDE_PX else 1
+    peaks, starts = find_peaks(heatmaps, parts, peak_threshold, smoothing_cells * SMOOTHING_CELL_PX / stride, enlarge)
+    positions, allowed = _sampling(limb_samples, limb_share)
+    ends, scores, firsts = match(pafs, peaks, starts, table.limbs, positions, np.float32(limb_threshold), allowed)
+    members, sums = assemble(peaks, parts, table.limbs, table.decode_order, table.late, ends, scores, firsts)
+    if join_pieces:
+        pieces.join_pieces(peaks, members, sums, table.limbs, skeleton)
+    least = int(min_parts), float(min_score)
+    found, scores = _people(peaks, members, sums, int(stride), *least, SCORE_RULES[score_rule])
+    prior = read_prior(skeleton.parts) if complete else None
+    if prior:
+        completion.complete(found, heatmaps, int(stride), prior)
+    return People(found[:, table.part_of_keypoint], found, scores)
+
+
+def _checked_maps(heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """The maps as contiguous float32 that numba compiles for once (it takes read-only arrays for another type)."""
+    shape = np.shape(heatmaps)
+    if len(shape) != 3 or 0 in shape or shape[2] != skeleton.heatmap_channels:
+        expected = f"[h, w, {skeleton.heatmap_channels}] with h, w >= 1"
+        raise InputError(f"heatmaps: expected an array {expected}, found shape {list(shape)}")
+    expected = (*shape[:2], skeleton.paf_channels)
+    if np.shape(pafs) != expected:
+        raise InputError(
+            f"pafs: expected shape {list(expected)} beside heatmaps {list(shape)}, found {list(np.shape(pafs))}"
+        )
+    return np.require(heatmaps, np.float32, ["C", "W"]), np.require(pafs, np.float32, ["C", "W"])
+
+
+def _check_settings(mode: str, stride: int, limb_samples: int, score_rule: str) -> None:
+    if mode not in ("exact", "fast"):
+        hint = "; parity needs the size of the picture: reference_decoder.decode_full" if mode == "parity" else ""
+        raise InputError(f"mode: expected exact or fast, found {mode!r}{hint}")
+    if score_rule not in SCORE_RULES:
+        raise InputError(f"score_rule: expected one of {', '.join(SCORE_RULES)}, found {score_rule!r}")
+    if stride < 1 or limb_samples < 2:
+        raise InputError(f"expected stride >= 1 and limb_samples >= 2, found {stride} and {limb_samples}")
+
+
+class _Table(NamedTuple):
+    """A skeleton as arrays: int64 [limbs, 2], int64 [limbs], bool [limbs], int64 [keypoints]."""
+
+    limbs: np.ndarray
+    decode_order: np.ndarray
+    late: np.ndarray
+    part_of_keypoint: np.ndarray
+
+
+@lru_cache(maxsize=8)
+def _table(limbs: tuple, decode_order: tuple, late_limbs: tuple, keypoints: tuple, parts: tuple) -> _Table:
+    return _Table(
+        np.array(limbs, np.int64),
+        np.array(decode_order, np.int64),
+        np.isin(np.arange(len(limbs)), late_limbs),
+        np.array([parts.index(name) for name in keypoints], np.int64),
+    )
+
+
+@lru_cache(maxsize=8)
+def _sampling(samples: int, share: float) -> tuple[np.ndarray, int]:
+    """Places of the inner samples of a limb and how many of all samples may fail."""
+    must_count = min(int(share * samples + 1e-9) + 1, samples)
+    return sample_positions(samples), samples - must_count
+
+
+@jit
+def _people(peaks, members, limb_sums, stride, min_parts, min_score, exponent):
+    """Parts and scores (see `People`) of those who have enough parts and score."""
+    people, parts = members.shape
+    out = np.zeros((people, parts, 3), np.float32)
+    scores = np.empty(people, np.float32)
+    kept = 0
+    for person in range(people):
+        count, total = 0, limb_sums[person]
+        for part in range(parts):
+            if members[person, part] >= 0:
+                count += 1
+                total += peaks[members[person, part], 2]
+        if count < max(min_parts, 1) or total < min_score * count:
+            continue
+        scores[kept] = total / count**exponent
+        for part in range(parts):
+            peak = members[person, part]
+            if peak >= 0:
+                out[kept, part, 0] = peaks[peak, 0] * stride + (stride - 1) / 2
+                out[kept, part, 1] = peaks[peak, 1] * stride + (stride - 1) / 2
+                out[kept, part, 2] = peaks[peak, 2]
+        kept += 1
+    return out[:kept].copy(), scores[:kept].copy()

@@ -1,0 +1,229 @@
+"""People -> COCO results -> AP, and how far AP would move with other pictures.
+
+pycocotools computes every figure that is reported; what it matched, picture by picture, is kept as arrays, so that the
+bootstrap needs no second evaluation. Metrics: https://cocodataset.org/#keypoints-eval (OKS 0.50:0.05:0.95, 20 people).
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from tqdm import tqdm
+
+from stages.openpose import skeleton
+from stages.openpose.coco.annotations import PERSON
+from stages.openpose.compiled import jit
+from stages.openpose.errors import InputError
+
+METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
+
+
+def read_truth(path: Path | str) -> COCO:
+    """COCO annotations as pycocotools holds them; InputError where the file is none."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            truth = COCO(str(path))
+        truth.dataset["images"], truth.dataset["annotations"]
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; expected COCO keypoint annotations") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, AssertionError, KeyError, TypeError) as problem:
+        raise InputError(f"{path}: no COCO keypoint annotations ({type(problem).__name__}: {problem})") from None
+    return truth
+
+
+class _Evaluation(COCOeval):
+    """COCOeval of people's keypoints that shows progress."""
+
+    def __init__(self, truth: COCO, found: COCO, image_ids: Sequence[int], title: str):
+        super().__init__(truth, found, "keypoints")
+        self.params.imgIds = sorted(image_ids)
+        self.params.catIds = [PERSON]
+        self.params.kpt_oks_sigmas = np.array(skeleton.COCO.oks_sigmas)
+        self._bar = tqdm(total=len(image_ids), desc=title, unit="picture", mininterval=1.0, delay=2.0)
+
+    def computeOks(self, imgId, catId):  # pycocotools chose these names
+        self._bar.update()
+        return super().computeOks(imgId, catId)
+
+    def run(self) -> dict[str, float | None]:
+        with contextlib.redirect_stdout(io.StringIO()), self._bar:
+            self.evaluate()
+            self.accumulate()
+            self.summarize()
+        return {name: float(value) if value >= 0 else None for name, value in zip(METRICS, self.stats, strict=True)}
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What pycocotools matched, people of all sizes, best detection first.
+
+    Attributes:
+        image_ids: int64 [I], sorted.
+        image: int64 [N], row of `image_ids` that each detection belongs to.
+        hit: bool [T, N], matched to a person at each of the OKS thresholds.
+        counted: bool [T, N], not ignored (matched to a crowd or to a person without keypoints).
+        people: int64 [I], number of people to be found.
+        thresholds: float64 [T], OKS.
+        recalls: float64 [R], at which precision is read.
+    """
+
+    image_ids: np.ndarray
+    image: np.ndarray
+    hit: np.ndarray
+    counted: np.ndarray
+    people: np.ndarray
+    thresholds: np.ndarray
+    recalls: np.ndarray
+
+
+def evaluate(
+    truth: COCO, results: Iterable[dict], image_ids: Collection[int], title: str = "AP"
+) -> tuple[dict[str, float | None], Matches]:
+    """Metrics (of METRICS; 0..1, None where no such person exists) and matches of COCO results on `image_ids`.
+
+    Images without detections count. InputError where an image id is not in the annotations.
+    """
+    results = list(results)
+    known = set(truth.getImgIds())
+    for what, ids in (("image list", image_ids), ("detections", {result["image_id"] for result in results})):
+        unknown = sorted(set(ids) - known)
+        if unknown:
+            raise InputError(
+                f"{what}: {len(unknown)} image ids are not in the annotations, the first: {unknown[:5]}; expected "
+                "ids of the annotation file given"
+            )
+    wanted = set(image_ids)
+    found = _results_index(truth, [result for result in results if result["image_id"] in wanted])
+    evaluation = _Evaluation(truth, found, sorted(wanted), title)
+    metrics = evaluation.run()
+    return metrics, _matches(evaluation)
+
+
+def _results_index(truth: COCO, results: list[dict]) -> COCO:
+    if results:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return truth.loadRes([dict(result) for result in results])  # loadRes writes into what it is given
+    empty = COCO()
+    empty.dataset = {"images": truth.dataset["images"], "categories": truth.dataset["categories"], "annotations": []}
+    with contextlib.redirect_stdout(io.StringIO()):
+        empty.createIndex()
+    return empty
+
+
+def _matches(evaluation: COCOeval) -> Matches:
+    p = evaluation._paramsEval
+    everyone = evaluation.evalImgs[: len(p.imgIds)]  # one category; the first area range is all sizes
+    scores, image = [np.zeros(0)], [np.zeros(0, np.int64)]
+    hit, ignored = [np.zeros((len(p.iouThrs), 0), bool)], [np.zeros((len(p.iouThrs), 0), bool)]
+    people = np.zeros(len(p.imgIds), np.int64)
+    for row, one in enumerate(everyone):
+        if one is None:
+            continue
+        scores.append(np.asarray(one["dtScores"], np.float64))
+        image.append(np.full(len(one["dtScores"]), row, np.int64))
+        hit.append(np.asarray(one["dtMatches"]) != 0)
+        ignored.append(np.asarray(one["dtIgnore"]) != 0)
+        people[row] = np.count_nonzero(np.asarray(one["gtIgnore"]) == 0)
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    return Matches(
+        image_ids=np.array(p.imgIds, np.int64),
+        image=np.concatenate(image)[order],
+        hit=np.ascontiguousarray(np.concatenate(hit, axis=1)[:, order]),
+        counted=np.ascontiguousarray(~np.concatenate(ignored, axis=1)[:, order]),
+        people=people,
+        thresholds=np.array(p.iouThrs),
+        recalls=np.array(p.recThrs),
+    )
+
+
+def precision_at_recall(matches: Matches, image_counts: np.ndarray | None = None) -> np.ndarray:
+    """Precision float64 [T, R] at the recalls of `matches`, each image counted `image_counts` times (default once).
+
+    The arithmetic is that of COCOeval.accumulate. NaN where nobody is to be found.
+    """
+    counts = np.ones(len(matches.image_ids), np.int64) if image_counts is None else image_counts.astype(np.int64)
+    people = int(counts @ matches.people)
+    if people == 0:
+        return np.full((len(matches.thresholds), len(matches.recalls)), np.nan)
+    return _precision(matches.hit, matches.counted, counts[matches.image], people, matches.recalls)
+
+
+@jit
+def _precision(hit, counted, weights, people, recalls):
+    """Highest precision at or beyond each recall; a detection counts as often as its image.
+
+    Only hits are remembered: between two of them recall stands still and precision falls.
+    """
+    thresholds, detections = hit.shape
+    out = np.zeros((thresholds, len(recalls)))
+    precision, recall = np.empty(detections), np.empty(detections)
+    for t in range(thresholds):
+        right, wrong, hits = 0, 0, 0
+        for n in range(detections):
+            if not counted[t, n]:
+                continue
+            if hit[t, n]:
+                right += weights[n]
+                precision[hits] = right / (right + wrong + 2.220446049250313e-16)
+                recall[hits] = right / people
+                hits += 1
+            else:
+                wrong += weights[n]
+        r, best = len(recalls) - 1, 0.0
+        for n in range(hits - 1, -1, -1):
+            while r >= 0 and recall[n] < recalls[r]:
+                out[t, r] = best
+                r -= 1
+            best = max(best, precision[n])
+        while r >= 0:
+            out[t, r] = best
+            r -= 1
+    return out
+
+
+def average_precision(matches: Matches, image_counts: np.ndarray | None = None) -> float:
+    """AP over all thresholds, each image counted `image_counts` times; NaN where nobody is to be found."""
+    return float(precision_at_recall(matches, image_counts).mean())
+
+
+def draws(images: int, samples: int, rng: np.random.Generator) -> Iterable[np.ndarray]:
+    """`samples` draws of `images` images with replacement: how often each was drawn, int64 [I]."""
+    for _ in range(samples):
+        yield np.bincount(rng.integers(0, images, images), minlength=images)
+
+
+def bootstrap(matches: Matches, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """AP of each of `samples` draws of the images with replacement (Efron 1979), float64 [samples]."""
+    return np.array(
+        [average_precision(matches, counts) for counts in draws(len(matches.image_ids), samples, rng)], np.float64
+    )
+
+
+def bootstrap_interval(matches: Matches, samples: int, rng: np.random.Generator) -> tuple[float, float] | None:
+    """95 % percentile interval of AP over images drawn with replacement; None where it is undefined."""
+    return percentile_interval(bootstrap(matches, samples, rng))
+
+
+def paired_difference(
+    ours: Matches, theirs: Matches, samples: int, seed: int
+) -> tuple[float, tuple[float, float] | None]:
+    """AP of `ours` minus AP of `theirs` and its 95 % interval, both on the same draws of the same images."""
+    if not np.array_equal(ours.image_ids, theirs.image_ids):
+        raise InputError("paired difference: the two results are of different images; evaluate both on the same list")
+    drawn = [bootstrap(matches, samples, np.random.default_rng(seed)) for matches in (ours, theirs)]
+    return average_precision(ours) - average_precision(theirs), percentile_interval(drawn[0] - drawn[1])
+
+
+def percentile_interval(values: np.ndarray) -> tuple[float, float] | None:
+    """The 2.5th and the 97.5th percentile of `values`; None where all of them are undefined (NaN)."""
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return None
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high)

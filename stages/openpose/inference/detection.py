@@ -1,0 +1,212 @@
+"""Many pictures through one network: reading, network and decoding overlap, memory stays flat.
+
+A pool of threads reads and decodes pictures ahead of the network and turns its maps into people behind it; the network
+itself is called from one thread. Pictures of equal padded sizes share a call. Order and results do not depend on the
+number of threads.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+
+import numpy as np
+
+from stages.openpose.decoding.people import People
+from stages.openpose.errors import InputError
+from stages.openpose.inference.reference_decoder import decode_enlarged
+from stages.openpose.inference.reference_maps import full_size_means, reference_views
+from stages.openpose.inference.tta import (
+    NATIVE,
+    OUTPUTS,
+    Settings,
+    View,
+    input_sizes,
+    maps_for,
+    network_inputs,
+    scaled_size,
+    to_picture,
+    views_for,
+)
+from stages.openpose.network.forward import Forward
+
+BATCHES_AHEAD = 2
+LARGEST_INPUT_PX = 2**26  # maps and activations of more would fill the memory of any machine
+PARTS = ("read", "network", "average", "decode")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to be looked at: its id, its name for `read`, and where it is known beforehand (height, width)."""
+
+    image_id: int
+    file_name: str
+    size_hw: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture that was read: its (height, width) in pixels and what the network gets of it, by view."""
+
+    picture: Picture
+    size_hw: tuple[int, int]
+    inputs: dict[View, np.ndarray]
+
+
+@dataclass
+class Clock:
+    """Seconds of processor time that the parts of a run took, summed over threads, and the network's wall time."""
+
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("read", "average", "decode", "network"), 0.0)
+    )
+    _lock: Lock = field(default_factory=Lock)
+
+    @contextmanager
+    def part(self, name: str, now: Callable[[], float] = time.thread_time) -> Iterator[None]:
+        """Add the time that the block takes to part `name`."""
+        started = now()
+        yield
+        with self._lock:
+            self.seconds[name] += now() - started
+
+
+def plan_batches(
+    pictures: Sequence[Picture], settings: Settings, batch_size: int, *, reference: bool = False
+) -> list[list[Picture]]:
+    """Batches of at most `batch_size` pictures that have equal padded sizes at all scales, in a fixed order."""
+    scales = (*settings.scales, NATIVE) if reference else settings.scales
+    groups: dict[tuple, list[Picture]] = {}
+    for picture in sorted(pictures, key=lambda one: one.image_id):
+        groups.setdefault(input_sizes(picture.size_hw, settings, scales), []).append(picture)
+    return [
+        groups[sizes][first : first + batch_size]
+        for sizes in sorted(groups)
+        for first in range(0, len(groups[sizes]), batch_size)
+    ]
+
+
+def find_people(
+    batches: Sequence[Sequence[Picture]],
+    *,
+    read: Callable[[Picture], np.ndarray],
+    forward: Forward,
+    decode: Callable[..., People],
+    settings: Settings,
+    outputs: Sequence[str] = OUTPUTS,
+    reference: bool = False,
+    threads: int = 2,
+    clock: Clock | None = None,
+) -> Iterator[tuple[Picture, dict[str, People]]]:
+    """People of every picture by output, in pixels of the picture, in the order of `batches`.
+
+    Args:
+        batches: of `plan_batches`.
+        read: uint8 [H, W, 3] BGR of a picture; called from several threads.
+        decode: (heatmaps [h, w, 19], pafs [h, w, 38], stride=...) -> People in pixels of the network's input.
+        outputs: of inference.OUTPUTS.
+        reference: average and decode as the reference does (`reference_inference.py`); `decode` is not used then.
+        threads: that read and decode.
+
+    Raises:
+        InputError: a picture has another size than `batches` say; whatever `read` raises.
+    """
+    clock = clock or Clock()
+    views = (reference_views if reference else views_for)(outputs, settings.scales)
+    prepare = partial(_prepare, read=read, views=views, settings=settings, clock=clock)
+    network = partial(_run, forward, views, clock=clock)
+    finish = partial(_finish, outputs=outputs, decode=decode, settings=settings, clock=clock)
+    if reference:
+        finish = partial(_finish_as_reference, outputs=outputs, settings=settings, clock=clock)
+    with ThreadPoolExecutor(max(threads, 1)) as pool:
+        try:
+            yield from _overlapped(pool, batches, prepare, network, finish)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _prepare(picture: Picture, read: Callable, views: Sequence[View], settings: Settings, clock: Clock) -> Seen:
+    with clock.part("read"):
+        pixels = _checked(read(picture), picture, settings)
+        return Seen(picture, pixels.shape[:2], network_inputs(pixels, views, settings))
+
+
+def _finish(
+    seen: Seen, maps: dict[View, tuple], outputs: Sequence[str], decode: Callable, settings: Settings, clock: Clock
+) -> dict[str, People]:
+    with clock.part("average"):
+        averaged = maps_for(outputs, maps, seen.size_hw, settings)
+    with clock.part("decode"):
+        return {
+            output: to_picture(decode(one.heatmaps, one.pafs, stride=one.stride_px), seen.size_hw, settings.height_px)
+            for output, one in averaged.items()
+        }
+
+
+def _finish_as_reference(
+    seen: Seen, maps: dict[View, tuple], outputs: Sequence[str], settings: Settings, clock: Clock
+) -> dict[str, People]:
+    means, found = full_size_means(outputs, maps, seen.size_hw, settings), {}
+    for _ in outputs:
+        with clock.part("average"):
+            output, mean = next(means)
+        with clock.part("decode"):
+            found[output] = decode_enlarged(*mean)
+    return found
+
+
+def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, network: Callable, finish: Callable):
+    """Yield (picture, finish(picture, its maps)) in order, a few batches read ahead and a few decoded behind."""
+    ahead: deque[list[Future]] = deque()
+    behind: deque[tuple[Picture, Future]] = deque()
+    upcoming = iter(batches)
+
+    def read_ahead() -> None:
+        for batch in upcoming:
+            ahead.append([pool.submit(prepare, picture) for picture in batch])
+            if len(ahead) >= BATCHES_AHEAD:
+                break
+
+    read_ahead()
+    while ahead:
+        batch = [future.result() for future in ahead.popleft()]
+        read_ahead()
+        for seen, maps in zip(batch, network(batch), strict=True):
+            behind.append((seen.picture, pool.submit(finish, seen, maps)))
+        while behind and (len(behind) > 2 * len(batch) or behind[0][1].done()):
+            picture, future = behind.popleft()
+            yield picture, future.result()
+    for picture, future in behind:
+        yield picture, future.result()
+
+
+def _run(forward: Forward, views: Sequence[View], many: Sequence[Seen], *, clock: Clock) -> list[dict]:
+    """Maps (heatmaps, pafs) by view of each picture of a batch."""
+    found: list[dict] = [{} for _ in many]
+    for view in views:
+        batch = np.stack([seen.inputs[view] for seen in many])
+        with clock.part("network", time.perf_counter):
+            heatmaps, pafs = forward(batch)
+        for row, maps in enumerate(zip(heatmaps, pafs, strict=True)):
+            found[row][view] = maps
+    return found
+
+
+def _checked(picture: np.ndarray, expected: Picture, settings: Settings) -> np.ndarray:
+    if expected.size_hw and picture.shape[:2] != tuple(expected.size_hw):
+        raise InputError(
+            f"picture {expected.file_name} (image {expected.image_id}): expected height x width "
+            f"{' x '.join(map(str, expected.size_hw))} as annotated, found {' x '.join(map(str, picture.shape[:2]))}; "
+            "annotations and pictures do not belong together"
+        )
+    height, width = scaled_size(picture.shape[:2], settings.height_px, max(settings.scales))
+    if height * width > LARGEST_INPUT_PX:
+        raise InputError(
+            f"picture {expected.file_name} of {picture.shape[0]} x {picture.shape[1]} pixels would be {height} x "
+            f"{width} for the network: too long and narrow; crop it, or lower `detect.height_px` or `detect.scales`"
+        )
+    return picture

@@ -1,0 +1,30 @@
+"""Which Keras backend a process uses, and how many threads: set before Keras is imported."""
+
+import os
+import sys
+
+
+def use_backend(name: str, *, one_thread_ops: bool = False) -> None:
+    """Set what Keras and TensorFlow read from the environment when they are imported.
+
+    The parameters decide, for all stages alike: a KERAS_BACKEND or a keras.json left over from
+    another project is overridden, and a line on stderr says so.
+
+    Args:
+        name: "tensorflow", "jax" or "torch".
+        one_thread_ops: give each operation of TensorFlow one thread, so that sums are added in one
+            order on any machine (slices of a batch run side by side instead).
+    """
+    given = os.environ.get("KERAS_BACKEND", name)
+    if given != name:
+        print(f"KERAS_BACKEND={given} is ignored: train.backend is {name}", file=sys.stderr)
+    os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if one_thread_ops:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+
+
+def thread_count() -> int:
+    """Threads that read and decode: OMP_NUM_THREADS, else the processors of this process."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))

@@ -1,0 +1,61 @@
+"""A network of ours in the formats of other runtimes, written by Keras itself: float32, pictures of any size.
+
+Each format gets a folder. Those that detect can run (keras, openvino, onnx) hold a model.yaml as forward.py reads it.
+Inputs are float32 BGR [B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, 19], then pafs [B, h, w, 38].
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import yaml
+
+from stages.openpose.errors import InputError
+from stages.openpose.files import whole_folder
+from stages.openpose.network.architecture import STRIDE_PX, inference_outputs
+
+FILES = {
+    "keras": "model.keras", "tf_saved_model": "saved_model", "onnx": "model.onnx", "openvino": "model.xml",
+    "litert": "model.tflite",
+}  # fmt: skip
+# What TensorFlow calls the first and the second output, and the converters keep.
+OUTPUT_NAMES = {"heatmaps": "Identity:0", "pafs": "Identity_1:0"}
+
+
+def export(network: keras.Model, folder: Path, formats: Sequence[str] = tuple(FILES)) -> None:
+    """Write `network` as `folder`/<format>/, for each of `formats` (of FILES).
+
+    Raises:
+        InputError: no such format, or a package that converts to it is not installed.
+    """
+    unknown = [name for name in formats if name not in FILES]
+    if unknown:
+        raise InputError(f"format {', '.join(unknown)}: expected some of {', '.join(FILES)}")
+    pafs, heatmaps = inference_outputs(network)
+    model = keras.Model(network.input, [heatmaps, pafs], name=network.name)
+    model(np.zeros((1, 2 * STRIDE_PX, 2 * STRIDE_PX, 3), np.float32))  # Keras makes ONNX of models in use only
+    for name in formats:
+        with whole_folder(folder / name) as part:
+            _write(model, part / FILES[name], name)
+            if name in ("onnx", "openvino"):
+                described = {
+                    "kind": name,
+                    "file": FILES[name],
+                    "layout": "NHWC",
+                    "stride_px": STRIDE_PX,
+                    **OUTPUT_NAMES,
+                }
+                (part / "model.yaml").write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+
+
+def _write(model: keras.Model, path: Path, name: str) -> None:
+    if name == "keras":
+        model.save(path)
+        return
+    try:
+        model.export(str(path), format=name, verbose=False)
+    except ImportError as problem:
+        raise InputError(
+            f"export to {name}: {problem}; see README, section `Training: several devices, export`"
+        ) from None

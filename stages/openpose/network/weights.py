@@ -1,0 +1,137 @@
+"""Weights by layer name: written so that equal weights are equal bytes, read from all Keras layouts and from Caffe."""
+
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from stages.openpose.errors import InputError
+from stages.openpose.network.architecture import VGG_LAYERS, build
+from stages.openpose.network.caffemodel import read_caffemodel
+
+# Layer of keras.applications' VGG19 -> ours: block3_conv2 is conv3_2.
+VGG19_NAMES = {f"block{name[4]}_conv{name[6]}": name for name in VGG_LAYERS}
+# Names that older files of the same network give its first stage.
+STAGE1_ALIASES = {f"conv5_{i}_CPM_L{branch}": f"Mconv{i}_stage1_L{branch}" for i in range(1, 6) for branch in (1, 2)}
+ALIASES = VGG19_NAMES | STAGE1_ALIASES
+CAFFE_SUFFIX = ".caffemodel"
+
+
+def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
+    """Arrays of each layer by its name, in the layer's own order (kernel, bias ...), aliases resolved.
+
+    Read are Keras 3 `.weights.h5` files, `.h5` files of Keras 1 and 2 (weights alone or a whole model; the reference
+    network's, VGG19 ImageNet's), whose layouts differ, and `.caffemodel` files.
+
+    Raises:
+        InputError: missing file, no HDF5 or Caffe model, or no layer in it.
+    """
+    if Path(path).suffix == CAFFE_SUFFIX:
+        return _ours(read_caffemodel(path))
+    try:
+        with h5py.File(path) as file:
+            root = file.get("model_weights", file)
+            found = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(file)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such weights file") from None
+    except (OSError, KeyError) as problem:
+        raise InputError(f"{path}: expected an HDF5 file of Keras weights, but {problem}") from None
+    if not found:
+        raise InputError(f"{path}: expected an HDF5 file of Keras weights, found no layer with weights in it")
+    return _ours(found)
+
+
+def _ours(layers: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
+    return {ALIASES.get(name, name): arrays for name, arrays in layers.items()}
+
+
+def _legacy_layers(root: h5py.Group) -> dict[str, list[np.ndarray]]:
+    groups = {_text(name): root[_text(name)] for name in root.attrs["layer_names"]}
+    layers = {name: [g[_text(w)][()] for w in g.attrs.get("weight_names", ())] for name, g in groups.items()}
+    return {name: arrays for name, arrays in layers.items() if arrays}
+
+
+def _keras3_layers(file: h5py.File) -> dict[str, list[np.ndarray]]:
+    layers = {}
+
+    def visit(_: str, node: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(node, h5py.Group) and "name" in node.attrs and len(node):
+            layers[_text(node.attrs["name"])] = [node[key][()] for key in sorted(node, key=int)]
+
+    file.visititems(visit)
+    return layers
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def load_weights(model: keras.Model, path: Path | str) -> None:
+    """Give every layer of `model` the weights of the layer of that name in `path`.
+
+    Raises:
+        InputError: a layer is missing in the file, or has other shapes there.
+    """
+    _set_layers(model, read_layers(path), path)
+
+
+def convert_caffemodel(path: Path | str, target: Path | str) -> None:
+    """Write OpenPose's COCO model, a `.caffemodel`, as Keras weights of `full`.
+
+    Only kernels are turned (Caffe's are [out, in, height, width]). Colours (BGR), scaling (x / 256 - 0.5), and order of
+    the maps (branch L1 PAFs, L2 heatmaps, channels as in skeleton.py) are those of the network already (FACTS 1, 2).
+
+    Raises:
+        InputError: a layer is missing, has other shapes, or is not part of `full`; whatever read_caffemodel raises.
+    """
+    found = _ours(read_caffemodel(path))
+    model = build("full")
+    _set_layers(model, found, path)
+    extra = found.keys() - {layer.name for layer in _layers(model)}
+    if extra:
+        raise InputError(
+            f"{path}: not weights of network `full`: expected {len(found) - len(extra)} layers, found {len(extra)} "
+            f"more: {', '.join(sorted(extra)[:4])}"
+        )
+    model.save_weights(target)
+
+
+def _set_layers(model: keras.Model, found: dict[str, list[np.ndarray]], path: Path | str) -> None:
+    for layer in _layers(model):
+        problem = _mismatch(layer, found)
+        if problem:
+            raise InputError(f"{path}: not weights of network `{model.name}`: {problem}")
+    for layer in _layers(model):
+        layer.set_weights(found[layer.name])
+
+
+def initialise(model: keras.Model, path: Path | str) -> list[str]:
+    """Start `model` from the layers of `path` that fit by name and shape; return the names of those left random.
+
+    VGG19's ImageNet weights fill the front of `full`; a network trained for another skeleton fills all but the
+    layers that produce or read its maps.
+
+    Raises:
+        InputError: no layer fits.
+    """
+    found = read_layers(path)
+    problems = {layer.name: _mismatch(layer, found) for layer in _layers(model)}
+    if all(problems.values()):
+        raise InputError(f"{path}: no layer fits network `{model.name}`: {next(iter(problems.values()))}")
+    for layer in _layers(model):
+        if not problems[layer.name]:
+            layer.set_weights(found[layer.name])
+    return [name for name, problem in problems.items() if problem]
+
+
+def _layers(model: keras.Model) -> list[keras.Layer]:
+    return [layer for layer in model.layers if layer.weights]
+
+
+def _mismatch(layer: keras.Layer, found: dict[str, list[np.ndarray]]) -> str:
+    if layer.name not in found:
+        return f"layer `{layer.name}` is not in the file, which has {', '.join(list(found)[:4])} ..."
+    expected = [tuple(weight.shape) for weight in layer.weights]
+    shapes = [array.shape for array in found[layer.name]]
+    return "" if shapes == expected else f"layer `{layer.name}` has shapes {shapes}, expected {expected}"

@@ -1,0 +1,4 @@
+"""The page of results.
+
+In: metrics, tables, logs and images that the stages left. Out: one HTML page and Markdown.
+"""

@@ -1,0 +1,165 @@
+"""Drawings of the report as SVG: curves of training, precision and recall, and where precision is lost."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from stages.openpose.report.blocks import Chart
+from stages.openpose.report.inputs import INFERENCES, Evaluation, numbers
+
+BLUE, ORANGE, GREEN, GREY, RED, VIOLET = "#1f5fa8", "#d9822b", "#2f8f57", "#8a96a1", "#c2402d", "#7d5ba6"
+COLOUR_OF = dict(zip(INFERENCES, (BLUE, ORANGE, GREEN), strict=True))
+ERROR_COLOURS = {
+    "good": "#2f8f57", "jitter": "#9fcbb0", "inversion": "#7d5ba6", "swap": "#d9822b", "miss": "#c2402d",
+    "absent": "#c9d0d6",
+}  # fmt: skip
+STYLE = {
+    "svg.hashsalt": "report",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "Arial"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.grid": True,
+    "grid.color": "#e6eaee",
+    "grid.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+}
+
+
+@contextmanager
+def _drawing(name: str, caption: str, size: tuple[float, float] = (5.6, 3.4)) -> Iterator[tuple[Axes, list[Chart]]]:
+    """Axes to draw on; the finished chart is in the list afterwards."""
+    done: list[Chart] = []
+    with rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure.add_subplot(), done
+        out = io.BytesIO()
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    done.append(Chart(name, out.getvalue(), caption))
+
+
+def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
+    """Loss of training and of the held-out pictures, the held-out loss of the last stage by kind, and held-out AP."""
+    if not log:
+        return []
+    epochs = numbers(log, "epoch")
+    mark = "o" if len(log) < 30 else None
+    charts: list[Chart] = []
+    groups = {
+        "loss": ("Loss, sum over all outputs, by epoch", {"loss": "training", "val_loss": "held-out pictures"}),
+        "val_loss": (
+            "Held-out loss of the last stage, by epoch",
+            {"val_paf": "part affinity fields", "val_heat": "heatmaps"},
+        ),
+    }
+    for name, (caption, lines) in groups.items():
+        present = {column: label for column, label in lines.items() if np.isfinite(numbers(log, column)).any()}
+        if not present:
+            continue
+        with _drawing(name, caption) as (axes, done):
+            for (column, label), colour in zip(present.items(), (BLUE, ORANGE), strict=False):
+                points = [point for point in zip(epochs, numbers(log, column), strict=True) if np.isfinite(point[1])]
+                axes.plot(*zip(*points, strict=True), color=colour, marker=mark, markersize=3.5, label=label)
+            axes.set(xlabel="epoch", ylabel="loss")
+            axes.set_ylim(bottom=0)
+            axes.legend()
+        charts += done
+    return charts
+
+
+def precision_chart(one: Evaluation) -> list[Chart]:
+    """Precision against recall at OKS 0.50 and 0.75."""
+    table = one.tables.get("pr")
+    if not table:
+        return []
+    recall = numbers(table, "recall")
+    caption = f"Precision and recall, model {one.model}, {one.split}: solid at OKS 0.50, dashed at 0.75"
+    with _drawing(f"pr-{one.model}-{one.split}", caption) as (axes, done):
+        for name in one.inferences:
+            axes.plot(recall, numbers(table, f"{name}_50"), color=COLOUR_OF[name], label=name)
+            axes.plot(recall, numbers(table, f"{name}_75"), color=COLOUR_OF[name], linestyle=(0, (3, 2)))
+        axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend(loc="lower left")
+    return done
+
+
+def oks_chart(one: Evaluation) -> list[Chart]:
+    """How well labelled people are met."""
+    table = one.tables.get("oks")
+    if not table:
+        return []
+    low = np.array(numbers(table, "oks_from"))
+    edges = np.append(low, 1.0)
+    with _drawing(f"oks-{one.model}-{one.split}", f"Labelled people by OKS, model {one.model}, {one.split}") as (
+        axes,
+        done,
+    ):
+        for name in one.inferences:
+            axes.stairs(numbers(table, name), edges, color=COLOUR_OF[name], label=name, linewidth=1.6)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="OKS of the person's detection (0: not found)", ylabel="people", xlim=(0, 1))
+        axes.legend(loc="upper center")
+    return done
+
+
+def keypoint_chart(one: Evaluation) -> list[Chart]:
+    """Shares of the kinds of keypoint errors, of the inference with most views."""
+    name = one.inferences[-1] if one.inferences else ""
+    table = [line for line in one.tables.get("keypoints", []) if line["inference"] == name]
+    if not table:
+        return []
+    names = [line["keypoint"].replace("_", " ") for line in table]
+    caption = f"Labelled keypoints of found people, by what became of them, model {one.model}, {one.split}, {name}"
+    with _drawing(f"keypoints-{one.model}-{one.split}", caption, (5.6, 4.3)) as (axes, done):
+        left = np.zeros(len(table))
+        for kind, colour in ERROR_COLOURS.items():
+            share = np.nan_to_num(numbers(table, kind))
+            axes.barh(names, share, left=left, color=colour, label=kind, height=0.78)
+            left += share
+        axes.invert_yaxis()
+        axes.set(xlim=(0, 1), xlabel="share")
+        axes.tick_params(axis="y", length=0, labelsize=9)
+        axes.grid(visible=False)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=6, handlelength=1, columnspacing=0.9)
+    return done
+
+
+def group_chart(one: Evaluation) -> list[Chart]:
+    """AP by size of people and by number of people in the picture."""
+    table = one.tables.get("groups")
+    if not table:
+        return []
+    groups = list(dict.fromkeys(line["group"] for line in table))
+    height = 0.8 / max(len(one.inferences), 1)
+    caption = f"AP by size of people and by people in the picture, model {one.model}, {one.split}"
+    with _drawing(f"groups-{one.model}-{one.split}", caption, (5.6, 4.3)) as (axes, done):
+        for row, name in enumerate(one.inferences):
+            value = {line["group"]: line["AP"] for line in table if line["inference"] == name}
+            ap = [100 * float(value.get(group) or "nan") for group in groups]
+            at = np.arange(len(groups)) + (row - (len(one.inferences) - 1) / 2) * height
+            axes.barh(at, np.nan_to_num(ap), height * 0.92, color=COLOUR_OF[name], label=name)
+        axes.set_yticks(range(len(groups)), [_plural(group) for group in groups])
+        axes.invert_yaxis()
+        axes.set(xlabel="AP, per cent")
+        axes.grid(visible=False, axis="y")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=3, handlelength=1)
+    return done
+
+
+def _plural(group: str) -> str:
+    """`people 2-3` as `2 to 3 people`."""
+    kind, _, count = group.partition(" ")
+    if kind != "people":
+        return group
+    return "1 person" if count == "1" else f"{count.replace('-', ' to ').replace('+', ' or more')} people"

@@ -1,0 +1,270 @@
+"""What the report says: measured beside published AP, the audit, all figures, curves, pictures, and the run's facts."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from stages.openpose.evaluation.scoring import paired_difference
+from stages.openpose.report import charts, published
+from stages.openpose.report.blocks import (
+    Block,
+    Charts,
+    Figures,
+    Folded,
+    Gallery,
+    Page,
+    Picture,
+    Section,
+    Table,
+    Text,
+)
+from stages.openpose.report.inputs import Evaluation, Run, duration, interval, percent, with_interval
+
+HEADLINE = "multi"
+SPLITS = ("val1k", "val")
+NAME_OF_SPLIT = {"val1k": "Val-1k", "val": "full val"}
+NOT_MEASURED = "not measured here"
+METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR")
+PUBLISHED_ON = "coco2014"
+
+
+def build(
+    dataset: str,
+    evaluations: Sequence[Evaluation],
+    log: list[dict[str, str]],
+    runs: Sequence[Run],
+    gallery: dict[str, list[Picture]],
+    facts: Sequence[tuple[str, str]],
+    params_text: str,
+    bootstrap: tuple[int, int] = (0, 0),
+) -> Page:
+    """Put the report together.
+
+    Args:
+        gallery: pictures by heading.
+        facts: (what, value) about data and program.
+        bootstrap: samples and seed of the intervals of paired differences.
+    """
+    blocks: list[Block] = [verdict(evaluations), *headline(evaluations, runs)]
+    blocks += [Section("Measured beside published", "Published"), *comparison(dataset, evaluations)]
+    blocks += [Section("All figures", "Figures"), all_figures(evaluations)]
+    blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
+    blocks += curves(evaluations, log)
+    for title, pictures in gallery.items():
+        blocks += [Section(title, title.split(",")[0].split(":")[0]), Gallery(pictures)]
+    blocks += [Section("Run", "Run"), *run_facts(runs, facts)]
+    if params_text:
+        blocks.append(Folded("params.yaml", params_text))
+    lead = f"Multi-person pose estimation on the data set “{dataset}”. AP: mean average precision at OKS 0.50 to 0.95."
+    return Page(f"OpenPose pipeline: results on {dataset}", lead, blocks)
+
+
+def verdict(evaluations: Sequence[Evaluation]) -> Text:
+    """Whether any evaluated picture was trained on."""
+    if not evaluations:
+        return Text("Nothing has been evaluated yet.", "unknown")
+    leaks = {f"{one.model} on {one.split}": one.metrics.get("leaked_images") for one in evaluations}
+    dirty = [f"{name}: {count} of its pictures" for name, count in leaks.items() if count]
+    unknown = [name for name, count in leaks.items() if count is None]
+    if dirty:
+        return Text(f"Contaminated: the model was trained or chosen on evaluated pictures ({'; '.join(dirty)}).", "bad")
+    if unknown:
+        return Text(f"What these models were trained on is not known here: {', '.join(unknown)}.", "unknown")
+    return Text("Clean: no evaluated picture is among those that the model was trained or chosen on.", "good")
+
+
+def headline(evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> list[Block]:
+    """The few figures that a reader wants first."""
+    items = []
+    for one in evaluations:
+        figures = one.metrics.get(HEADLINE)
+        if one.model == published.THIS_RUN and figures:
+            span = interval(figures)
+            remark = (
+                f"95 % interval {span.replace(',', ' to')}" if span else f"{one.metrics.get('images', '?')} pictures"
+            )
+            items.append(
+                (percent(figures.get("AP")), f"AP on {NAME_OF_SPLIT.get(one.split, one.split)}, {HEADLINE}", remark)
+            )
+    training = next((run for run in runs if run.name == "train"), None)
+    if training:
+        items.append((duration(training.seconds), "training", f"peak memory {training.peak_memory_mb / 1000:.1f} GB"))
+    if runs:
+        items.append((duration(sum(run.seconds for run in runs)), "all stages", "added up; some ran side by side"))
+    return [Figures(items)] if items else []
+
+
+def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
+    """The table of published rows, each with what was measured here, and a row for every other model."""
+    measured = {(one.model, one.split): one for one in evaluations}
+    models = list(dict.fromkeys(one.model for one in evaluations))
+    notes: list[str] = []
+    rows = [
+        _row(row.method, row.model, (row.val1k, row.val), measured, _marks(row.notes, notes)) for row in published.ROWS
+    ]
+    known = {row.model for row in published.ROWS}
+    ours = [published.THIS_RUN, *(model for model in models if model not in {*known, published.THIS_RUN})]
+    rows += [_row(_name(model), model, (None, None), measured, "") for model in ours]
+    table = Table(
+        head=["", "Val-1k published", "Val-1k measured", "val published", "val measured", "protocol", "leaked"],
+        rows=rows,
+        caption=f"AP in per cent. Measured: {HEADLINE} (the scales of detect.scales averaged, no mirroring), with the "
+        "95 % interval. Leaked: evaluated pictures that the model was trained or chosen on (Val-1k / val where they "
+        "differ).",
+        numeric=(1, 2, 3, 4, 6),
+        strong=[len(published.ROWS) + index for index, model in enumerate(ours) if model == published.THIS_RUN],
+        notes=notes,
+        wide=True,
+    )
+    if dataset.startswith(PUBLISHED_ON):
+        return [table]
+    return [
+        Text(
+            f"Published values are of COCO 2014; what was measured here is of “{dataset}”. They stand side by side to "
+            "show the form of the table, and must not be compared.",
+            "unknown",
+        ),
+        table,
+    ]
+
+
+def _name(model: str) -> str:
+    return "this run" if model == published.THIS_RUN else model
+
+
+def _marks(notes: Sequence[str], collected: list[str]) -> str:
+    collected.extend(notes)
+    last = len(collected)
+    return " ".join(f"({number})" for number in range(last - len(notes) + 1, last + 1))
+
+
+def _row(
+    name: str,
+    model: str,
+    known: tuple[float | None, float | None],
+    measured: dict[tuple[str, str], Evaluation],
+    marks: str,
+) -> list[str]:
+    cells, leaked, protocol = [], [], ""
+    for split, value in zip(SPLITS, known, strict=True):
+        one = measured.get((model, split))
+        figures = one.metrics.get(HEADLINE, {}) if one else {}
+        cells += ["–" if value is None else f"{value:.1f}"]
+        cells += [with_interval(figures) if "AP" in figures else NOT_MEASURED]
+        if one:
+            leaked.append(_leaked(one.metrics))
+            protocol = str(one.metrics.get("protocol") or "")
+    return [f"{name} {marks}".strip(), *cells, protocol, " / ".join(dict.fromkeys(leaked))]
+
+
+def _leaked(metrics: dict[str, Any]) -> str:
+    count = metrics.get("leaked_images")
+    return "not known" if count is None else str(count)
+
+
+def all_figures(evaluations: Sequence[Evaluation]) -> Table:
+    """Every model, split and inference."""
+    rows, strong = [], []
+    for one in evaluations:
+        for name in one.inferences:
+            figures = one.metrics[name]
+            gain = one.metrics.get("gains", {}).get(name, {})
+            told = f"{100 * gain['AP']:+.1f} [{interval(gain)}]" if gain.get("AP") is not None else ""
+            if name == HEADLINE:
+                strong.append(len(rows))
+            values = [percent(figures.get(metric)) for metric in METRICS]
+            rows.append([_name(one.model), one.split, name, with_interval(figures), *values[1:], told])
+    return Table(
+        head=["model", "split", "inference", "AP [95 %]", *METRICS[1:], "gain over single"],
+        rows=rows,
+        caption="single: one scale; multi: several scales averaged; multi_flip: mirrored pictures too. Intervals: "
+        "bootstrap over pictures; gains on the same draws.",
+        numeric=range(3, 10),
+        strong=strong,
+    )
+
+
+def differences(evaluations: Sequence[Evaluation], samples: int, seed: int) -> list[Block]:
+    """AP of each pair of models on the same pictures, one minus the other, with its interval."""
+    rows = []
+    kept = [one for one in evaluations if one.matches is not None]
+    for ours, theirs in combinations(kept, 2):
+        if ours.split != theirs.split or not np.array_equal(ours.matches.image_ids, theirs.matches.image_ids):
+            continue
+        gain, span = paired_difference(ours.matches, theirs.matches, samples, seed)
+        low, high = span or (None, None)
+        told = interval({"AP_low": low, "AP_high": high})
+        rows.append([ours.split, _name(ours.model), _name(theirs.model), f"{100 * gain:+.1f}", told])
+    if not rows:
+        return []
+    caption = (
+        f"Paired differences: {HEADLINE} AP of the first model minus that of the second, on the same draws of pictures."
+    )
+    return [Table(["split", "model", "against", "difference", "95 %"], rows, caption, numeric=(3, 4))]
+
+
+def audit(evaluations: Sequence[Evaluation]) -> Table:
+    """Which evaluated pictures were trained on."""
+    word = {True: "contaminated", False: "clean", None: "not known"}
+    rows = [
+        [
+            _name(one.model),
+            one.split,
+            str(one.metrics.get("images", "–")),
+            str(one.metrics.get("people", "–")),
+            str(one.metrics.get("protocol") or "–"),
+            str(one.metrics.get("trained_on", "–")),
+            _leaked(one.metrics),
+            word[one.metrics.get("contaminated")],
+        ]
+        for one in evaluations
+    ]
+    return Table(
+        head=["model", "split", "pictures", "people", "protocol", "trained on", "pictures leaked", "verdict"],
+        rows=rows,
+        caption="Leak audit: evaluated pictures that are in the packed files which the model was trained or chosen on.",
+        numeric=(2, 3, 6),
+    )
+
+
+def curves(evaluations: Sequence[Evaluation], log: list[dict[str, str]]) -> list[Block]:
+    """Loss by epoch; per model precision-recall of each split, and details of its last split."""
+    blocks: list[Block] = []
+    losses = charts.loss_charts(log)
+    if losses:
+        blocks += [Section("Training", "Training"), Charts(losses)]
+    blocks.append(Section("Where precision comes from and goes", "Curves"))
+    for model in dict.fromkeys(one.model for one in evaluations):
+        mine = [one for one in evaluations if one.model == model]
+        shown = [chart for one in mine for chart in charts.precision_chart(one)]
+        for drawn in (charts.oks_chart, charts.group_chart, charts.keypoint_chart):
+            shown += drawn(mine[-1])
+        blocks += [Section(f"Model: {_name(model)}"), Charts(shown)]
+    return blocks if evaluations else blocks[:-1]
+
+
+def run_facts(runs: Sequence[Run], facts: Sequence[tuple[str, str]]) -> list[Block]:
+    """Data, program versions, and what each stage cost."""
+    blocks: list[Block] = [Table(head=["", ""], rows=[list(fact) for fact in facts])] if facts else []
+    if runs:
+        rows = [
+            [
+                run.name,
+                duration(run.seconds),
+                duration(run.cpu_seconds),
+                f"{run.peak_memory_mb:.0f}",
+                ", ".join(f"{key} {value}" for key, value in run.facts.items() if not isinstance(value, dict)),
+            ]
+            for run in runs
+        ]
+        blocks.append(
+            Table(
+                head=["stage", "time", "processor time", "peak MB", "facts"],
+                rows=rows,
+                caption="What each stage took when it last ran.",
+                numeric=(1, 2, 3),
+            )
+        )
+    return blocks

@@ -1,0 +1,208 @@
+import os
+import struct
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from stages.openpose.coco import image_files
+from stages.openpose.errors import InputError
+from tests.tiny_coco import jpeg, write_zip
+
+FILES = {f"{i:012d}.jpg": bytes([i]) * (1000 + 37 * i) for i in range(40)}
+
+
+def central_entry(path, offset, value):
+    """Overwrite a little-endian 32-bit field of the first central directory entry."""
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\x01\x02") + offset
+    data[at : at + 4] = struct.pack("<I", value)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("folder", ["", "train2014/"])
+def test_archive_gives_every_picture_by_name(tmp_path, method, folder):
+    with image_files.open_pictures(write_zip(tmp_path / "train.zip", FILES, folder, method)) as archive:
+        assert archive.names() == sorted(FILES)
+        assert {name: archive.read(name) for name in FILES} == FILES
+        assert {name: archive.size(name) for name in FILES} == {name: len(data) for name, data in FILES.items()}
+        assert archive.read("elsewhere/" + next(iter(FILES))) == next(iter(FILES.values()))
+
+
+def test_entries_with_long_extra_fields_are_read_whole(tmp_path):
+    path = tmp_path / "a.zip"
+    info = zipfile.ZipInfo("train/" + "x" * 900 + ".jpg")
+    info.extra = struct.pack("<HH", 0x9999, 2000) + bytes(2000)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(info, b"picture" * 300)
+    with image_files.open_pictures(path) as archive:
+        assert archive.read("x" * 900 + ".jpg") == b"picture" * 300
+
+
+def test_many_threads_read_the_same_archive(tmp_path):
+    with (
+        image_files.open_pictures(write_zip(tmp_path / "a.zip", FILES, method=zipfile.ZIP_DEFLATED)) as archive,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        names = sorted(FILES) * 20
+        assert list(pool.map(archive.read, names)) == [FILES[name] for name in names]
+
+
+def test_folder_and_pointer_to_a_folder_read_alike(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"abc")
+    (tmp_path / "train.folder").write_text(f"{folder}\n")
+    for source in (folder, tmp_path / "train.folder"):
+        with image_files.open_pictures(source) as opened:
+            assert opened.names() == ["a.jpg"]
+            assert opened.read("a.jpg") == opened.read("train2014/a.jpg") == b"abc"
+            assert opened.size("a.jpg") == 3
+            with pytest.raises(InputError, match=r"images: picture b\.jpg"):
+                opened.read("b.jpg")
+
+
+def test_file_names_with_folders_find_the_file_in_that_folder(tmp_path):
+    for part in ("one", "two"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "a.jpg").write_bytes(part.encode())
+    with image_files.open_pictures(tmp_path) as opened:
+        assert opened.read("two/a.jpg") == b"two"
+
+
+def test_missing_picture_is_named(tmp_path):
+    with (
+        image_files.open_pictures(write_zip(tmp_path / "a.zip", FILES)) as archive,
+        pytest.raises(InputError, match=r"a\.zip: picture 7\.jpg: not in the archive, which holds 40 files"),
+    ):
+        archive.read("7.jpg")
+
+
+def test_two_entries_of_one_name_are_named_when_read(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"one/a.jpg": b"1", "two/a.jpg": b"2", "b.jpg": b"3"})
+    with image_files.open_pictures(path) as archive:
+        assert archive.read("b.jpg") == b"3"
+        with pytest.raises(InputError, match=r"picture a\.jpg: the archive holds several"):
+            archive.read("a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: central_entry(path, 24, 999), "larger than the 999 bytes"),
+        (lambda path: central_entry(path, 24, 1001), "smaller than the 1001 bytes"),
+        (lambda path: central_entry(path, 16, 12345), "checksum is wrong"),
+        (lambda path: central_entry(path, 42, 5), "no entry at its place"),
+        (lambda path: central_entry(path, 6, 0x00010014), "encrypted"),
+    ],
+)
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_forged_and_damaged_entries_are_named(tmp_path, method, damage, message):
+    name = "000000000000.jpg"
+    path = damage(write_zip(tmp_path / "a.zip", {name: os.urandom(500) * 2}, method=method))
+    with (
+        image_files.open_pictures(path) as archive,
+        pytest.raises(InputError, match=rf"a\.zip: picture {name}: .*{message}"),
+    ):
+        archive.read(name)
+
+
+def test_a_bomb_is_not_inflated_beyond_its_declared_size(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"a.jpg": bytes(50_000_000)}, method=zipfile.ZIP_DEFLATED)
+    central_entry(path, 24, 1000)
+    with image_files.open_pictures(path) as archive, pytest.raises(InputError, match="larger than the 1000"):
+        archive.read("a.jpg")
+
+
+def test_deflated_garbage_is_named(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"a.jpg": bytes(1000)}, method=zipfile.ZIP_DEFLATED)
+    data = bytearray(path.read_bytes())
+    start = 30 + len("train2014/a.jpg")
+    data[start] ^= 0xFF
+    path.write_bytes(data)
+    with image_files.open_pictures(path) as archive, pytest.raises(InputError, match=r"picture a\.jpg: "):
+        archive.read("a.jpg")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x05\x06"])
+def test_what_is_no_archive_is_an_error(tmp_path, content):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.zip: not a whole zip archive"):
+        image_files.open_pictures(tmp_path / "a.zip")
+
+
+def test_missing_archives_and_folders_are_errors(tmp_path):
+    with pytest.raises(InputError, match="no such archive"):
+        image_files.open_pictures(tmp_path / "none.zip")
+    (tmp_path / "train.folder").write_text(str(tmp_path / "gone"))
+    with pytest.raises(InputError, match="gone, which does not exist"):
+        image_files.open_pictures(tmp_path / "train.folder")
+    with pytest.raises(InputError, match=r"neither val\.zip nor val\.folder"):
+        image_files.find_pictures(tmp_path, "val")
+    assert image_files.find_pictures(tmp_path, "train") == tmp_path / "train.folder"
+
+
+def test_decoding_gives_bgr_like_opencv(shared):
+    for path in sorted((shared / "coco-mini" / "images").glob("*.jpg"))[:20]:
+        data = path.read_bytes()
+        image = image_files.decode_bgr(data, path.name)
+        expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        np.testing.assert_array_equal(image, expected)
+        assert image_files.size_hw(data, path.name) == image.shape[:2]
+
+
+def test_blue_comes_first_and_grey_becomes_three_channels():
+    blue = np.full((8, 8, 3), (250, 10, 20), np.uint8)
+    for suffix in (".jpg", ".png"):
+        image = image_files.decode_bgr(cv2.imencode(suffix, blue)[1].tobytes(), "blue")
+        assert np.abs(image.astype(int) - blue).max() <= 6
+    grey = cv2.imencode(".jpg", np.full((9, 7), 77, np.uint8))[1].tobytes()
+    assert image_files.decode_bgr(grey, "grey").shape == (9, 7, 3)
+
+
+def test_exif_orientation_is_ignored():
+    data = jpeg((10, 20))
+    exif = b"Exif\0\0" + b"II*\0\x08\0\0\0" + b"\x01\0" + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + b"\0\0\0\0"
+    turned = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
+    np.testing.assert_array_equal(image_files.decode_bgr(turned, "turned"), image_files.decode_bgr(data, "plain"))
+    assert image_files.size_hw(turned, "turned") == (10, 20)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8", b"\xff\xd8\xff\xe0garbage", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_picture_is_named(data):
+    for read in (image_files.decode_bgr, image_files.size_hw):
+        with pytest.raises(InputError, match=r"thing\.jpg"):
+            read(data, "thing.jpg")
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+def test_a_jpeg_that_is_cut_off_is_named(kept):
+    data = jpeg((64, 64))
+    data = data[: int(len(data) * kept)]
+    for read in (image_files.decode_bgr, image_files.size_hw):
+        with pytest.raises(InputError, match=r"cut\.jpg"):
+            read(data, "cut.jpg")
+
+
+def test_bytes_after_the_end_of_a_jpeg_are_no_damage():
+    assert image_files.size_hw(jpeg((16, 24)) + b"\0\0trailing", "a") == (16, 24)
+
+
+def test_bytes_between_markers_of_a_jpeg_are_no_damage():
+    data = jpeg((16, 24))
+    scan = data.index(b"\xff\xda")
+    padded = data[:scan] + bytes(7) + data[scan:]
+    np.testing.assert_array_equal(image_files.decode_bgr(padded, "padded"), image_files.decode_bgr(data, "plain"))
+    assert image_files.size_hw(padded, "padded") == (16, 24)
+
+
+def test_a_pointer_may_name_an_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
+        archive.writestr("some/where/1.jpg", b"bytes")
+    (tmp_path / "train.folder").write_text(f"{tmp_path / 'own.zip'}\n")
+    with image_files.open_pictures(tmp_path / "train.folder") as opened:
+        assert opened.read("1.jpg") == b"bytes"

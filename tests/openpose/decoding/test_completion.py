@@ -1,0 +1,131 @@
+"""Keypoints that were not found are guessed: near where they are, without touching those that were found."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.painted import crowd, maps
+from stages.openpose.decoding.completion import complete
+from stages.openpose.decoding.decoder import decode
+from stages.openpose.decoding.people import GUESS_SCORE
+from stages.openpose.decoding.pose_prior import fit, frame, read_prior, write_prior
+from stages.openpose.inference.results import to_results
+from stages.openpose.skeleton import COCO
+
+PRIOR = read_prior(COCO.parts)
+USUAL = PRIOR.mean.reshape(-1, 2)
+ELBOW, WRIST = (COCO.parts.index(name) for name in ("left_elbow", "left_wrist"))
+NO_HEAT = np.zeros((40, 40, 19), np.float32)
+
+
+def usual_person(size_px: float = 80.0, at=(150.0, 170.0), missing=()) -> np.ndarray:
+    """Parts float32 [1, 18, 3]: the mean body, some parts missing."""
+    parts = np.column_stack([USUAL * size_px + at, np.ones(len(USUAL))]).astype(np.float32)[None]
+    parts[:, list(missing)] = 0
+    return parts
+
+
+@pytest.mark.parametrize("size_px", [20.0, 80.0])
+@pytest.mark.parametrize("missing", [[WRIST], [ELBOW, WRIST], [0, 14, 15, 16, 17]])
+def test_without_heat_the_mean_body_is_completed_to_itself(missing, size_px):
+    whole, parts = usual_person(size_px), usual_person(size_px, missing=missing)
+    complete(parts, NO_HEAT, 8, PRIOR)
+    np.testing.assert_allclose(parts[..., :2], whole[..., :2], atol=0.12 * size_px)
+    assert (parts[0, missing, 2] > 0).all()
+    assert (parts[0, missing, 2] <= GUESS_SCORE).all()
+
+
+def test_found_parts_stay_as_they_are():
+    parts, before = usual_person(missing=[WRIST]), usual_person(missing=[WRIST])
+    complete(parts, NO_HEAT, 8, PRIOR)
+    others = [part for part in range(18) if part != WRIST]
+    np.testing.assert_array_equal(parts[:, others], before[:, others])
+
+
+@pytest.mark.parametrize("stride", [2, 8])
+def test_heat_below_the_threshold_draws_the_guess_to_its_maximum(stride):
+    parts = usual_person(missing=[WRIST])
+    wanted = parts[0, ELBOW, :2] + (14, 16)
+    rows, columns = np.mgrid[: 320 // stride, : 320 // stride] * stride + (stride - 1) / 2
+    heat = np.zeros((320 // stride, 320 // stride, 19), np.float32)
+    heat[..., WRIST] = 0.09 * np.exp(-((columns - wanted[0]) ** 2 + (rows - wanted[1]) ** 2) / (2 * 7.0**2))
+    complete(parts, heat, stride, PRIOR)
+    np.testing.assert_allclose(parts[0, WRIST, :2], wanted, atol=1.5)
+    assert parts[0, WRIST, 2] == pytest.approx(GUESS_SCORE * 0.09, rel=0.2)
+
+
+def test_heat_far_from_where_the_part_can_be_is_left_alone():
+    parts = usual_person(missing=[WRIST])
+    heat = NO_HEAT.copy()
+    heat[1, 1, WRIST] = 1.0
+    complete(parts, heat, 8, PRIOR)
+    assert np.hypot(*(parts[0, WRIST, :2] - (11.5, 11.5))) > 40
+
+
+@pytest.mark.parametrize("found", [[], [0], [0, 1]])
+def test_hardly_any_found_part_is_no_error(found):
+    parts = usual_person(missing=[part for part in range(18) if part not in found])
+    complete(parts, NO_HEAT, 8, PRIOR)
+    assert np.isfinite(parts).all()
+
+
+def test_parts_in_one_place_are_left_alone():
+    parts = usual_person(size_px=0.0, missing=[WRIST])
+    complete(parts, NO_HEAT, 8, PRIOR)
+    assert not parts[0, WRIST].any()
+
+
+def test_decoding_completes_only_where_asked():
+    people, grid = crowd(np.random.default_rng(0), 2)
+    people[:, WRIST, 2] = 2
+    heatmaps, pafs = maps(people, grid)
+    plain, completed = decode(heatmaps, pafs), decode(heatmaps, pafs, complete=True)
+    found = plain.parts[..., 2] > 0
+    assert not found[:, WRIST].any()
+    assert (completed.parts[..., 2] > 0).all()
+    np.testing.assert_array_equal(completed.parts[found], plain.parts[found])
+    np.testing.assert_array_equal(completed.scores, plain.scores)
+    away_px = completed.parts[:, None, WRIST, :2] - people[None, :, WRIST, :2]
+    assert (np.linalg.norm(away_px, axis=2).min(axis=1) < 0.2 * 130).all()
+
+
+def test_another_skeleton_has_no_prior_and_is_not_completed():
+    other = replace(COCO, parts=("snout", *COCO.parts[1:]))
+    assert read_prior(other.parts) is None
+
+
+def test_guesses_are_marked_in_the_results():
+    people, grid = crowd(np.random.default_rng(0), 1)
+    people[:, WRIST, 2] = 2
+    (result,) = to_results(decode(*maps(people, grid), complete=True), 7)
+    marks = np.array(result["keypoints"][2::3])
+    wrist = COCO.part_of_keypoint.index(WRIST)
+    assert marks[wrist] == 1
+    assert (np.delete(marks, wrist) == 2).all()
+
+
+def test_the_frame_of_a_moved_and_scaled_body_is_that_move_and_scale():
+    place, size = frame(3.0 * USUAL + (5.0, -2.0), USUAL)
+    np.testing.assert_allclose([*place, size], [5.0, -2.0, 3.0])
+
+
+def test_people_with_unknown_parts_give_the_prior_that_whole_ones_give():
+    rng = np.random.default_rng(0)
+    bodies = USUAL + 0.2 * rng.normal(size=(600, 18, 2)).cumsum(axis=1) / np.arange(1, 19)[:, None]
+    some = rng.random((600, 18)) > 0.15
+    whole, partly = fit(100 * bodies, np.ones_like(some)), fit(100 * bodies, some)
+    np.testing.assert_allclose(partly.mean, whole.mean, atol=0.02)
+    np.testing.assert_allclose(partly.covariance, whole.covariance, atol=0.2 * whole.covariance.max())
+
+
+def test_the_table_is_read_as_it_was_written(tmp_path):
+    write_prior(PRIOR, COCO, tmp_path / "prior.csv")
+    again = read_prior(COCO.parts, tmp_path / "prior.csv")
+    np.testing.assert_array_equal(again.mean, PRIOR.mean)
+    np.testing.assert_array_equal(again.covariance, PRIOR.covariance)
+
+
+def test_the_table_is_a_covariance():
+    np.testing.assert_array_equal(PRIOR.covariance, PRIOR.covariance.T)
+    assert np.linalg.eigvalsh(PRIOR.covariance).min() > -1e-3
