@@ -2,7 +2,7 @@
 
 Counts: 82,783 train and 40,504 val images, 45,174 and 21,634 of them with people; 185,316 and 88,153 people; crowd
 regions in 6 % of the images with people; about 117,576 training samples by the reference's rule (FACTS 3). An
-annotation takes about 1 kB, as those of COCO do. All pictures of a size are one JPEG, which
+annotation takes about 1 kB, as those of COCO do. All images of a size are one JPEG, which
 the archive's directory lists under many names.
 """
 
@@ -135,13 +135,13 @@ def write_archive(path: Path, names: list[str], sizes: np.ndarray) -> None:
         stored = {}
         for height, width in sorted(set(map(tuple, sizes.tolist()))):
             rows, columns = np.mgrid[:height, :width]
-            picture = np.stack([rows // 3 % 256, columns // 3 % 256, (rows + columns) // 5 % 256], axis=2)
-            data = cv2.imencode(".jpg", picture.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
+            image = np.stack([rows // 3 % 256, columns // 3 % 256, (rows + columns) // 5 % 256], axis=2)
+            data = cv2.imencode(".jpg", image.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
             archive.writestr(f"{height}x{width}.jpg", data)
             stored[height, width] = archive.filelist[-1]
         for name, size in zip(names, sizes.tolist(), strict=True):
             one = stored[tuple(size)]
-            entry = zipfile.ZipInfo(f"pictures/{name}")
+            entry = zipfile.ZipInfo(f"images/{name}")
             entry.header_offset, entry.CRC = one.header_offset, one.CRC
             entry.compress_size, entry.file_size = one.compress_size, one.file_size
             archive.filelist.append(entry)

@@ -2,10 +2,10 @@
 
 python -m benchmarks.decoder
 
-One thread, everything included (float32 maps in, people out), all decoders in turn on each picture. Times are of this
-process on the processor (other processes of a busy machine do not count), the median over pictures of the median over
-rounds. AP is pycocotools' on the pictures of `--maps`; intervals are 95 % of a bootstrap over pictures, those of the
-difference to the reference on the same draws. 36 pictures tell little: trust differences whose interval excludes 0.
+One thread, everything included (float32 maps in, people out), all decoders in turn on each image. Times are of this
+process on the processor (other processes of a busy machine do not count), the median over images of the median over
+rounds. AP is pycocotools' on the images of `--maps`; intervals are 95 % of a bootstrap over images, those of the
+difference to the reference on the same draws. 36 images tell little: trust differences whose interval excludes 0.
 
 The reference side is `inference/reference_decoder.py`: its method (FACTS 5) written anew; its people equal the
 reference's golden ones. External decoders are represented by their golden detections; their milliseconds are those
@@ -28,7 +28,7 @@ from stages.openpose.decoding.peaks import find_peaks
 from stages.openpose.evaluation import scoring
 from stages.openpose.inference.reference_decoder import decode_full
 from stages.openpose.inference.results import to_results
-from stages.openpose.inference.tta import to_picture
+from stages.openpose.inference.tta import to_image
 from stages.openpose.skeleton import COCO
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -61,7 +61,7 @@ def main() -> None:
     if paths:
         compare_real([_read(path) for path in paths], chosen.annotations, chosen.golden, chosen.rounds)
     else:
-        print(f"no maps in {chosen.maps}: the table of real pictures is left out\n")
+        print(f"no maps in {chosen.maps}: the table of real images is left out\n")
     grow(chosen.rounds)
     survive()
 
@@ -76,12 +76,12 @@ def _read(path: Path) -> dict:
         }
 
 
-def _reference(picture: dict):
-    return decode_full(*picture["maps"], picture["resized"], picture["original"])
+def _reference(image: dict):
+    return decode_full(*image["maps"], image["resized"], image["original"])
 
 
 def _ours(mode: str, **settings) -> Callable:
-    return lambda picture: decode(*picture["maps"], mode=mode, **settings)
+    return lambda image: decode(*image["maps"], mode=mode, **settings)
 
 
 def processor_ms(way: Callable[[], object], rounds: int) -> float:
@@ -94,7 +94,7 @@ def processor_ms(way: Callable[[], object], rounds: int) -> float:
     return 1e3 * median(spent)
 
 
-def compare_real(pictures: list[dict], annotations: Path, golden: Path, rounds: int) -> None:
+def compare_real(images: list[dict], annotations: Path, golden: Path, rounds: int) -> None:
     """Print the table decoder x (ms, AP) on real maps."""
     decoders = {
         REFERENCE: _reference,
@@ -106,21 +106,21 @@ def compare_real(pictures: list[dict], annotations: Path, golden: Path, rounds: 
     spent: dict[str, list[float]] = {name: [] for name in decoders}
     results: dict[str, list[dict]] = {name: [] for name in decoders}
     for decoder in decoders.values():
-        decoder(pictures[0])  # compiled, or loaded from the cache, outside the measurement
-    for picture in pictures:
+        decoder(images[0])  # compiled, or loaded from the cache, outside the measurement
+    for image in images:
         for name, decoder in decoders.items():
-            spent[name].append(processor_ms(lambda: decoder(picture), 1 if name == REFERENCE else rounds))  # noqa: B023
-            people = decoder(picture)
+            spent[name].append(processor_ms(lambda: decoder(image), 1 if name == REFERENCE else rounds))  # noqa: B023
+            people = decoder(image)
             if name != REFERENCE:
-                people = to_picture(people, picture["original"], HEIGHT_PX)
-            results[name] += to_results(people, picture["image_id"])
+                people = to_image(people, image["original"], HEIGHT_PX)
+            results[name] += to_results(people, image["image_id"])
     shown = {name: f"{median(values):.3g}" for name, values in spent.items()}
     for name, (file, stated) in EXTERNAL.items():
         if (golden / file).exists():
             results[name] = json.loads((golden / file).read_text())
             shown[name] = stated
     ratio = {name: median(spent[REFERENCE]) / median(values) for name, values in spent.items()}
-    _print_real(results, shown, ratio, annotations, [picture["image_id"] for picture in pictures])
+    _print_real(results, shown, ratio, annotations, [image["image_id"] for image in images])
 
 
 def _print_real(results: dict, shown: dict, ratio: dict, annotations: Path, ids: list[int]) -> None:

@@ -2,7 +2,7 @@
 
 python -m benchmarks.disk --divisor 128
 
-A clone of this repository fetches archives of COCO 2014's shape (coco_shape.py, every picture of COCO's mean size) from
+A clone of this repository fetches archives of COCO 2014's shape (coco_shape.py, every image of COCO's mean size) from
 a local HTTP server and runs `dvc repro` up to pack, while the disk that its data and its cache take is looked at all
 the time: like `du`, which counts a file once, however many names link to it.
 """
@@ -25,7 +25,7 @@ import yaml
 
 from benchmarks.coco_shape import write_data
 from benchmarks.scale import COCO_MEAN_BYTES
-from stages.openpose.coco.image_files import open_pictures
+from stages.openpose.coco.image_files import open_images
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMBER = "annotations/person_keypoints_{}2014.json"
@@ -65,13 +65,13 @@ class _Silent(SimpleHTTPRequestHandler):
 
 
 def write_served(folder: Path, divisor: int) -> int:
-    """Write the files that the server holds, pictures brought to COCO's mean size; their bytes."""
+    """Write the files that the server holds, images brought to COCO's mean size; their bytes."""
     write_data(folder / "shape", 1 / divisor)
     rng = np.random.default_rng(0)
     for source in ("train", "val"):
         shape = folder / "shape" / "archives" / f"{source}.zip"
         images = json.loads((folder / "shape" / "annotations" / f"{source}.json").read_bytes())["images"]
-        with open_pictures(shape) as small, zipfile.ZipFile(folder / f"{source}2014.zip", "w") as archive:
+        with open_images(shape) as small, zipfile.ZipFile(folder / f"{source}2014.zip", "w") as archive:
             for image in images:
                 content = small.read(image["file_name"])
                 filling = rng.bytes(max(round(COCO_MEAN_BYTES) - len(content), 0))  # decoders stop at the first end

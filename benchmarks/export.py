@@ -34,13 +34,13 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.update(THREADS, KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3")
     shape = (arguments.batch, arguments.height, arguments.width, 3)
-    pictures = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
-        compare(ways(arguments.model, Path(folder), pictures), arguments.rounds)
+        compare(ways(arguments.model, Path(folder), images), arguments.rounds)
 
 
-def ways(model: Path, folder: Path, pictures: np.ndarray) -> dict[str, Way]:
-    """For each runtime a call that gives [heatmaps, pafs] of the pictures."""
+def ways(model: Path, folder: Path, images: np.ndarray) -> dict[str, Way]:
+    """For each runtime a call that gives [heatmaps, pafs] of the images."""
     import tensorflow as tf
 
     from stages.openpose.network import exporting
@@ -57,29 +57,29 @@ def ways(model: Path, folder: Path, pictures: np.ndarray) -> dict[str, Way]:
     made: dict[str, Way] = {}
     for precision in ("float32", "mixed_bfloat16"):
         forward = keras_forward(weights, described["network"], precision)
-        made[f"Keras on TensorFlow, {precision}"] = lambda forward=forward: list(forward(pictures))
+        made[f"Keras on TensorFlow, {precision}"] = lambda forward=forward: list(forward(images))
     saved = tf.saved_model.load(file["tf_saved_model"])
-    made["TensorFlow SavedModel"] = lambda: [maps.numpy() for maps in saved.serve(pictures)]
-    made["LiteRT"] = litert(file["litert"], pictures)
+    made["TensorFlow SavedModel"] = lambda: [maps.numpy() for maps in saved.serve(images)]
+    made["LiteRT"] = litert(file["litert"], images)
     if "onnx" in file and importlib.util.find_spec("onnxruntime"):
-        made["ONNX Runtime"] = onnx_runtime(file["onnx"], pictures)
+        made["ONNX Runtime"] = onnx_runtime(file["onnx"], images)
     if "openvino" in file:
         for precision in ("f32", "bf16"):
-            made[f"OpenVINO, {precision}"] = openvino(file["openvino"], pictures, precision)
+            made[f"OpenVINO, {precision}"] = openvino(file["openvino"], images, precision)
     return made
 
 
-def litert(file: Path, pictures: np.ndarray) -> Way:
+def litert(file: Path, images: np.ndarray) -> Way:
     """One thread of LiteRT."""
     import tensorflow as tf
 
     loaded = tf.lite.Interpreter(str(file), num_threads=1)
     into = loaded.get_input_details()[0]["index"]
-    loaded.resize_tensor_input(into, pictures.shape)
+    loaded.resize_tensor_input(into, images.shape)
     loaded.allocate_tensors()
 
     def call() -> list[np.ndarray]:
-        loaded.set_tensor(into, pictures)
+        loaded.set_tensor(into, images)
         loaded.invoke()
         maps = [loaded.get_tensor(one["index"]) for one in loaded.get_output_details()]
         return sorted(maps, key=lambda one: one.shape[-1])
@@ -87,7 +87,7 @@ def litert(file: Path, pictures: np.ndarray) -> Way:
     return call
 
 
-def onnx_runtime(file: Path, pictures: np.ndarray) -> Way:
+def onnx_runtime(file: Path, images: np.ndarray) -> Way:
     """One thread of ONNX Runtime."""
     import onnxruntime
 
@@ -95,10 +95,10 @@ def onnx_runtime(file: Path, pictures: np.ndarray) -> Way:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    return lambda: session.run(None, {name: pictures})
+    return lambda: session.run(None, {name: images})
 
 
-def openvino(file: Path, pictures: np.ndarray, precision: str) -> Way:
+def openvino(file: Path, images: np.ndarray, precision: str) -> Way:
     """One thread of OpenVINO."""
     from openvino import Core
 
@@ -106,7 +106,7 @@ def openvino(file: Path, pictures: np.ndarray, precision: str) -> Way:
     compiled = Core().compile_model(file, "CPU", options)
 
     def call() -> list[np.ndarray]:
-        made = compiled(pictures)
+        made = compiled(images)
         return [made[0], made[1]]
 
     return call

@@ -1,11 +1,11 @@
-"""AP and time of inference on real pictures: views (scales, mirrored) x grid of the averaged maps, and the reference.
+"""AP and time of inference on real images: views (scales, mirrored) x grid of the averaged maps, and the reference.
 
-    python -m benchmarks.inference --model models/real_net --annotations FILE --pictures FOLDER --heights 352 368 384
+    python -m benchmarks.inference --model models/real_net --annotations FILE --images FOLDER --heights 352 368 384
 
-The network looks once at every picture with people; all rows use the same maps. `reference` is the way of FACTS 5: maps
-enlarged to the size of the picture. AP differences are against the grid of 1 px, means over --heights, with 95 %
+The network looks once at every image with people; all rows use the same maps. `reference` is the way of FACTS 5: maps
+enlarged to the size of the image. AP differences are against the grid of 1 px, means over --heights, with 95 %
 intervals over images drawn with replacement (paired). Other heights than the one in use help, because one figure on a
-few pictures moves by about 0.01 with anything that changes the maps a little.
+few images moves by about 0.01 with anything that changes the maps a little.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from stages import params
 from stages.openpose.coco.annotations import read_images
-from stages.openpose.coco.image_files import decode_bgr, open_pictures
+from stages.openpose.coco.image_files import decode_bgr, open_images
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.evaluation import scoring
 from stages.openpose.inference.reference_decoder import decode_enlarged
@@ -31,7 +31,7 @@ from stages.openpose.inference.tta import (
     View,
     network_inputs,
     scaled_size,
-    to_picture,
+    to_image,
     views_for,
     without_padding,
 )
@@ -43,18 +43,18 @@ DRAWS = 300
 
 
 class Seen:
-    """One picture's maps by view, and its size."""
+    """One image's maps by view, and its size."""
 
-    def __init__(self, image_id: int, picture: np.ndarray, forward: Callable, settings: params.Detect):
-        self.image_id, self.size_hw, self.settings = image_id, picture.shape[:2], settings
+    def __init__(self, image_id: int, image: np.ndarray, forward: Callable, settings: params.Detect):
+        self.image_id, self.size_hw, self.settings = image_id, image.shape[:2], settings
         views = views_for(("multi_flip",), settings.scales)
-        inputs = network_inputs(picture, views, settings)
+        inputs = network_inputs(image, views, settings)
         started = time.perf_counter()
         self.maps = {view: tuple(one[0] for one in forward(pixels[None])) for view, pixels in inputs.items()}
         self.network_ms = 1000 * (time.perf_counter() - started)
 
     def results(self, people) -> list[dict]:
-        return to_results(to_picture(people, self.size_hw, self.settings.height_px), self.image_id)
+        return to_results(to_image(people, self.size_hw, self.settings.height_px), self.image_id)
 
 
 def views_of(row: str, scales: tuple[float, ...]) -> list[View]:
@@ -84,7 +84,7 @@ def plain(seen: Seen) -> tuple[list[dict], float, float]:
 
 
 def reference(seen: Seen, row: str) -> tuple[list[dict], float, float]:
-    """The reference's way: maps at the size of the picture, its decoder (no sub-pixel places)."""
+    """The reference's way: maps at the size of the image, its decoder (no sub-pixel places)."""
     views = {view: seen.maps[view] for view in views_of(row, seen.settings.scales)}
     started = time.thread_time()
     output = "multi_flip" if "flip" in row else "multi"
@@ -96,7 +96,7 @@ def reference(seen: Seen, row: str) -> tuple[list[dict], float, float]:
 
 
 def measure(many: list[Seen], truth, way: Callable[[Seen], tuple]) -> tuple[scoring.Matches, float, float, float]:
-    """Matches, AP and median milliseconds (averaging, decoding) of one way over all pictures."""
+    """Matches, AP and median milliseconds (averaging, decoding) of one way over all images."""
     rows = [way(seen) for seen in many]
     results = [one for found, _, _ in rows for one in found]
     metrics, matches = scoring.evaluate(truth, results, [seen.image_id for seen in many])
@@ -109,14 +109,14 @@ def measure(many: list[Seen], truth, way: Callable[[Seen], tuple]) -> tuple[scor
 
 
 def look(arguments: argparse.Namespace, settings: params.Detect) -> list[Seen]:
-    """Run the network on all pictures that show annotated people."""
+    """Run the network on all archive that show annotated people."""
     images, truth = read_images(arguments.annotations), scoring.read_truth(arguments.annotations)
     rows, forward = images.rows(), load_forward(arguments.model)
     ids = sorted({one["image_id"] for one in truth.dataset["annotations"]})
-    with open_pictures(arguments.pictures) as pictures:
+    with open_images(arguments.archive) as archive:
         return [
-            Seen(image_id, decode_bgr(pictures.read(name), name), forward, settings)
-            for image_id in tqdm(ids, f"network, {settings.height_px} px", unit="picture")
+            Seen(image_id, decode_bgr(archive.read(name), name), forward, settings)
+            for image_id in tqdm(ids, f"network, {settings.height_px} px", unit="image")
             for name in [images.file_names[rows[image_id]]]
         ]
 
@@ -158,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
-    parser.add_argument("--pictures", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     parser.add_argument("--heights", type=int, nargs="+", help="base heights; default: detect.height_px")
     arguments = parser.parse_args()
@@ -166,7 +166,7 @@ def main() -> None:
     kept: dict[tuple[str, int], list[scoring.Matches]] = {}
     for height in arguments.heights or [base.height_px]:
         many = look(arguments, replace(base, height_px=height))
-        print(f"\nbase height {height}, {len(many)} pictures, network {np.median([s.network_ms for s in many]):.0f} ms")
+        print(f"\nbase height {height}, {len(many)} images, network {np.median([s.network_ms for s in many]):.0f} ms")
         for way, matches in table(many, truth).items():
             kept.setdefault(way, []).append(matches)
     print("\nAP against the grid of 1 px, mean over heights, 95 % interval")

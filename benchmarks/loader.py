@@ -5,12 +5,12 @@ python -m benchmarks.loader --packed data/sample/packed/train.h5
 
 The reference side is written anew from FACTS sections 4 and 8: the HDF5 file holds one uncompressed uint8 dataset
 [6, H, W] a sample (blue, green, red, a plane of metadata, mask_miss and a mask of everybody; 1.63 MB a sample on
-coco-mini, and each image as often as it has main persons). A sample is read whole, its picture brought to [H, W, 3],
-picture and mask_miss warped with cubic interpolation, the mask shrunk to 46 x 46 with cubic interpolation, labels made
+coco-mini, and each image as often as it has main persons). A sample is read whole, its image brought to [H, W, 3],
+image and mask_miss warped with cubic interpolation, the mask shrunk to 46 x 46 with cubic interpolation, labels made
 by `benchmarks.labels.reference_labels`, the mask repeated for the 57 channels. No JPEG is decoded.
 
 Ours, from the packed file, by the loader of the training stage (read, decode, warp, mask, labels, batches of 8):
-- pixel-equal: cubic warps of image and mask and the reference's labels; each sample decodes its picture, or one decode
+- pixel-equal: cubic warps of image and mask and the reference's labels; each sample decodes its image, or one decode
   serves all samples of an image;
 - default: linear warp, one decode for all samples of an image, reduced where the crops shrink it; labels on the host or
   left to the device.
@@ -28,7 +28,7 @@ import h5py
 import numpy as np
 
 from benchmarks import labels
-from benchmarks.real_pictures import pack_mini
+from benchmarks.real_images import pack_mini
 from benchmarks.timing import print_table
 from stages import params
 from stages.openpose.samples import augment, packed
@@ -120,9 +120,9 @@ def write_reference(file: packed.Packed, path: Path, samples: int) -> None:
     with h5py.File(path, "w") as target:
         for sample in range(samples):
             image = int(file.sample_image[sample])
-            picture, mask = file.image(image).transpose(2, 0, 1), file.mask_miss(image)
-            mask = np.full(picture.shape[1:], 255, np.uint8) if mask is None else mask
-            planes = [*picture, np.zeros_like(mask), mask, np.full_like(mask, 255)]
+            pixels, mask = file.image(image).transpose(2, 0, 1), file.mask_miss(image)
+            mask = np.full(pixels.shape[1:], 255, np.uint8) if mask is None else mask
+            planes = [*pixels, np.zeros_like(mask), mask, np.full_like(mask, 255)]
             target.create_dataset(f"{sample:07d}", data=np.stack(planes))
 
 
@@ -134,11 +134,11 @@ def reference_matrix(file: packed.Packed, sample: int) -> np.ndarray:
 def reference_sample(
     reference_file: h5py.File, file: packed.Packed, sample: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Picture uint8 [368, 368, 3], labels float32 [46, 46, 57] and mask float32 [46, 46, 57] of one sample."""
+    """ImageEntry uint8 [368, 368, 3], labels float32 [46, 46, 57] and mask float32 [46, 46, 57] of one sample."""
     planes = reference_file[f"{sample:07d}"][:]
-    picture, mask = np.ascontiguousarray(planes[:3].transpose(1, 2, 0)), planes[4]
+    image, mask = np.ascontiguousarray(planes[:3].transpose(1, 2, 0)), planes[4]
     matrix = reference_matrix(file, sample)
-    crop = cv2.warpAffine(picture, matrix, (368, 368), flags=cv2.INTER_CUBIC, borderValue=(127, 127, 127))
+    crop = cv2.warpAffine(image, matrix, (368, 368), flags=cv2.INTER_CUBIC, borderValue=(127, 127, 127))
     mask = cv2.warpAffine(mask, matrix, (368, 368), flags=cv2.INTER_CUBIC, borderValue=255)
     mask = cv2.resize(mask, (46, 46), interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
     people, main = file.parts(int(file.sample_image[sample])), int(file.sample_person[sample])
@@ -152,11 +152,11 @@ def check_equal(file: packed.Packed, reference_file: h5py.File, path: Path) -> s
     batches = our_ways(path)["pixel-equal, shared decode"]
     off = {"pixels": 0.0, "labels": 0.0, "mask": 0.0}
     for index in range(len(batches)):
-        pictures_made, (targets, mask) = batches[index]
+        images_made, (targets, mask) = batches[index]
         for row, sample in enumerate(batches.order[index * 8 : index * 8 + 8].tolist()):
             if f"{sample:07d}" in reference_file:
                 crop, made, repeated = reference_sample(reference_file, file, sample)
-                pairs = ((pictures_made[row].astype(int), crop), (targets[row], made), (mask[row], repeated))
+                pairs = ((images_made[row].astype(int), crop), (targets[row], made), (mask[row], repeated))
                 for kind, (ours, theirs) in zip(off, pairs, strict=True):
                     off[kind] = max(off[kind], float(np.abs(ours - theirs).max()))
     return ", ".join(f"{value:.1g} ({kind})" for kind, value in off.items())

@@ -1,4 +1,4 @@
-"""Crowd masks: images a second, the reference's way (pictures opened, two PNGs an image) against run-length arithmetic.
+"""Crowd masks: images a second, the reference's way (images opened, two PNGs an image) against run-length arithmetic.
 
 python -m benchmarks.masks
 """
@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from pycocotools.coco import COCO
 
-from benchmarks.real_pictures import compare_all
+from benchmarks.real_images import compare_all
 from benchmarks.timing import interleaved
 from stages.openpose.coco import annotations
-from stages.openpose.coco.image_files import open_pictures
+from stages.openpose.coco.image_files import open_images
 from stages.openpose.samples import crowd_masks
 
 
@@ -24,21 +24,21 @@ def main() -> None:
     compare_all(__doc__, compare)
 
 
-def compare(name: str, path: Path, picture_source: Path, rounds: int) -> list[tuple[str, float, float, str]]:
+def compare(name: str, path: Path, image_source: Path, rounds: int) -> list[tuple[str, float, float, str]]:
     """Rows for all images and for those with people (loop alone), and for the whole stage with reading and writing."""
     coco = quiet_coco(path)
     everybody = sorted(coco.imgs)
     peopled = [image_id for image_id in everybody if coco.getAnnIds(imgIds=image_id)]
     images = annotations.read_images(path)
     found = [(row, one) for row, one in annotations.each_person(path, images)]
-    with tempfile.TemporaryDirectory() as folder, open_pictures(picture_source) as pictures:
+    with tempfile.TemporaryDirectory() as folder, open_images(image_source) as archive:
         target = Path(folder)
         seconds = interleaved(
             {
-                "reference, all": lambda: reference(coco, everybody, pictures, target),
+                "reference, all": lambda: reference(coco, everybody, archive, target),
                 "ours, all": lambda: list(crowd_masks.regions_of(path, images, found)),
-                "reference, peopled": lambda: reference(coco, peopled, pictures, target),
-                "reference, stage": lambda: reference(quiet_coco(path), everybody, pictures, target),
+                "reference, peopled": lambda: reference(coco, peopled, archive, target),
+                "reference, stage": lambda: reference(quiet_coco(path), everybody, archive, target),
                 "ours, stage": lambda: crowd_masks.write_masks(target / "train-0.h5", path, 0, 1),
             },
             rounds,
@@ -61,10 +61,10 @@ def quiet_coco(path: Path) -> COCO:
         return COCO(str(path))
 
 
-def reference(coco: COCO, image_ids: list[int], pictures, target: Path) -> None:
-    """The reference's method (FACTS 4): every picture decoded for its shape, every mask unpacked, two PNGs written."""
+def reference(coco: COCO, image_ids: list[int], images, target: Path) -> None:
+    """The reference's method (FACTS 4): every image decoded for its shape, every mask unpacked, two PNGs written."""
     for image_id in image_ids:
-        data = np.frombuffer(pictures.read(coco.imgs[image_id]["file_name"]), np.uint8)
+        data = np.frombuffer(images.read(coco.imgs[image_id]["file_name"]), np.uint8)
         shape = cv2.imdecode(data, cv2.IMREAD_COLOR).shape[:2]
         everyone, missed, crowd = (np.zeros(shape, np.uint8) for _ in range(3))
         for one in coco.loadAnns(coco.getAnnIds(imgIds=image_id)):

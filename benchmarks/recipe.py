@@ -1,8 +1,8 @@
-"""Train the network for a few epochs with changed settings, and judge it on pictures of the training part.
+"""Train the network for a few epochs with changed settings, and judge it on images of the training part.
 
 python -m benchmarks.recipe --data data/sample --epochs 6 augment.rotation_deg=8 augment.scale_max=1.6
 
-The search behind the sample preset (docs/recipe.md); validation pictures are not looked at. Pictures of the training
+The search behind the sample preset (docs/recipe.md); validation images are not looked at. Images of the training
 part serve: after so few epochs of augmented crops nothing is learned by heart, losses of held-out and of trained crops
 differ by less than one percent. Prints a JSON line: settings, processor milliseconds a sample, losses, AP.
 """
@@ -27,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of a data set that was packed")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--pictures", type=int, default=150, help="training pictures to judge on")
+    parser.add_argument("--images", type=int, default=150, help="training images to judge on")
     parser.add_argument("changes", nargs="*", metavar="section.key=value")
     arguments = parser.parse_args()
     changes = [f"train.epochs={arguments.epochs}", *arguments.changes]
@@ -67,21 +67,21 @@ def train(data: Path, settings: params.Params, model: Path) -> dict:
 
 
 def judge(arguments: argparse.Namespace, settings: params.Params, model: Path) -> dict:
-    """AP of single and multi on the first pictures of the training set."""
+    """AP of single and multi on the first images of the training set."""
     from stages.openpose.coco.annotations import read_images
-    from stages.openpose.coco.image_files import decode_bgr, open_pictures
+    from stages.openpose.coco.image_files import decode_bgr, open_images
     from stages.openpose.decoding.decoder import decode
     from stages.openpose.evaluation import scoring
-    from stages.openpose.inference.detection import Picture, find_people, plan_batches
+    from stages.openpose.inference.detection import ImageEntry, find_people, plan_batches
     from stages.openpose.inference.results import to_results
     from stages.openpose.network.forward import load_forward
 
     annotations = arguments.data / "annotations/train.json"
     images, results = read_images(annotations), {"single": [], "multi": []}
-    rows = np.arange(min(arguments.pictures, len(images)))
-    wanted = [Picture(int(images.ids[i]), images.file_names[i], tuple(images.sizes[i].tolist())) for i in rows]
-    with open_pictures(arguments.data / "archives/train.zip") as archive:
-        for picture, by_output in find_people(
+    rows = np.arange(min(arguments.images, len(images)))
+    wanted = [ImageEntry(int(images.ids[i]), images.file_names[i], tuple(images.sizes[i].tolist())) for i in rows]
+    with open_images(arguments.data / "archives/train.zip") as archive:
+        for image, by_output in find_people(
             plan_batches(wanted, settings.detect, settings.detect.batch_size),
             read=lambda one: decode_bgr(archive.read(one.file_name), one.file_name),
             forward=load_forward(model, settings.detect.precision),
@@ -90,8 +90,8 @@ def judge(arguments: argparse.Namespace, settings: params.Params, model: Path) -
             outputs=tuple(results),
         ):
             for output, people in by_output.items():
-                results[output] += to_results(people, picture.image_id)
-    truth, ids = scoring.read_truth(annotations), [picture.image_id for picture in wanted]
+                results[output] += to_results(people, image.image_id)
+    truth, ids = scoring.read_truth(annotations), [image.image_id for image in wanted]
     return {output: round(scoring.evaluate(truth, some, ids)[0]["AP"], 3) for output, some in results.items()}
 
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-COCO_MEAN_BYTES = (13510573713 + 6645013297) / (82783 + 40504)  # of the pictures in both archives, FACTS 7
+COCO_MEAN_BYTES = (13510573713 + 6645013297) / (82783 + 40504)  # of the images in both archives, FACTS 7
 
 
 class Step(NamedTuple):
@@ -158,17 +158,17 @@ def write_params(path: Path, divisor: int) -> None:
 
 
 def size_on_disk(data: Path) -> str:
-    """Bytes of masks and packed files, and what the latter would weigh with pictures of COCO's mean size."""
+    """Bytes of masks and packed files, and what the latter would weigh with images of COCO's mean size."""
     import h5py
 
     sizes = {kind: sum(path.stat().st_size for path in data.glob(f"{kind}/*")) for kind in ("masks", "packed")}
-    pictures, jpeg_bytes = 0, 0
+    images, jpeg_bytes = 0, 0
     for path in data.glob("packed/*.h5"):
         with h5py.File(path) as file:
-            pictures += len(file["images/id"])
+            images += len(file["images/id"])
             jpeg_bytes += len(file["jpeg/bytes"])
-    with_coco = sizes["packed"] - jpeg_bytes + pictures * COCO_MEAN_BYTES
-    return f"masks {sizes['masks']:,} bytes; packed {pictures:,} pictures, {with_coco / 1e9:.2f} GB at COCO's mean size"
+    with_coco = sizes["packed"] - jpeg_bytes + images * COCO_MEAN_BYTES
+    return f"masks {sizes['masks']:,} bytes; packed {images:,} images, {with_coco / 1e9:.2f} GB at COCO's mean size"
 
 
 if __name__ == "__main__":

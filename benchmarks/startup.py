@@ -143,10 +143,10 @@ def main() -> None:
             for command in (SNAKEMAKE, "dvc repro"):
                 sides = [lambda c=command: clocks(small, c), lambda c=command: clocks(ours, c)]
                 compare(f"`{command}`, nothing to do{when}", sides, arguments.rounds)
-            pictures = ours / "data" / "pictures"
-            pictures.mkdir(parents=True, exist_ok=True)
+            images = ours / "data" / "images"
+            images.mkdir(parents=True, exist_ok=True)
             for i in range(FILES):
-                (pictures / f"{i:06}.jpg").touch()
+                (images / f"{i:06}.jpg").touch()
         report = "python -m stages.report --results results --data data/tiny --output /tmp/startup-report"
         sides = [
             lambda: one_stage(small, "s7.py", "python s7.py"),

@@ -106,9 +106,9 @@ def worker(name: str, steps: int) -> None:
 def noise(count: int, side_px: int, cells: int) -> tuple:
     """A batch of the loader's shapes."""
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (count, side_px, side_px, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (count, side_px, side_px, 3), dtype=np.uint8)
     targets = rng.random((count, cells, cells, 57), dtype=np.float32)
-    return pictures, (targets, np.ones((count, cells, cells, 1), np.float32))
+    return images, (targets, np.ones((count, cells, cells, 1), np.float32))
 
 
 def loader_ms(packed: Path, batches: int = 60) -> float:

@@ -1,7 +1,7 @@
-"""Find people in one shard of a set of pictures, with one model: at one scale, at several, and mirrored too.
+"""Find people in one shard of a set of images, with one model: at one scale, at several, and mirrored too.
 
     python -m stages.detect --model models/trained --data data/sample --split val --shard 0 --shards 2 --output DIR
-    python -m stages.detect --model models/trained --annotations val.json --pictures val.zip --output DIR
+    python -m stages.detect --model models/trained --annotations val.json --images val.zip --output DIR
 
 Writes single.json, multi.json and multi_flip.json (COCO results) and images.json (ids of all images looked at)
 and model.json (what the model says of itself).
@@ -24,7 +24,7 @@ from stages.openpose.coco import image_files
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
-from stages.openpose.inference.detection import Clock, Picture, find_people, plan_batches
+from stages.openpose.inference.detection import Clock, ImageEntry, find_people, plan_batches
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.network.backend import thread_count, use_backend
@@ -32,17 +32,17 @@ from stages.openpose.network.forward import load_forward, read_model
 
 
 def detect(arguments: argparse.Namespace) -> dict:
-    """Run the model on the pictures of the shard; write COCO results and the list of images."""
+    """Run the model on the images of the shard; write COCO results and the list of images."""
     settings = params.load(arguments.params)
     reference = settings.decoder.mode == "parity"
     shard = _shard(arguments, settings.detect.shards)
-    wanted = _pictures(layout.read_split(arguments), *shard)
+    wanted = _images(layout.read_split(arguments), *shard)
     use_backend(settings.train.backend)
     forward = load_forward(arguments.model, settings.detect.precision)
-    cv2.setNumThreads(1)  # the pool's threads each resize a picture of their own
+    cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
     clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
     found: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
-    with image_files.open_pictures(_archive(arguments)) as archive, _bar(len(wanted)) as bar:
+    with image_files.open_images(_archive(arguments)) as archive, _bar(len(wanted)) as bar:
         people = find_people(
             plan_batches(wanted, settings.detect, settings.detect.batch_size, reference=reference),
             read=lambda one: image_files.decode_bgr(archive.read(one.file_name), one.file_name),
@@ -53,12 +53,12 @@ def detect(arguments: argparse.Namespace) -> dict:
             threads=thread_count(),
             clock=clock,
         )
-        for picture, by_output in people:
+        for image, by_output in people:
             for output, some in by_output.items():
-                found[output][picture.image_id] = orjson.dumps(to_results(some, picture.image_id))[1:-1]
+                found[output][image.image_id] = orjson.dumps(to_results(some, image.image_id))[1:-1]
             bar.update()
-    _write(arguments.output, found, [picture.image_id for picture in wanted], read_model(arguments.model))
-    return {"pictures": len(wanted)} | _time_split(
+    _write(arguments.output, found, [image.image_id for image in wanted], read_model(arguments.model))
+    return {"images": len(wanted)} | _time_split(
         clock, time.perf_counter() - started, time.process_time() - started_cpu
     )
 
@@ -70,26 +70,26 @@ def _shard(arguments: argparse.Namespace, planned: tuple[int, ...]) -> tuple[int
     return arguments.shard, shards
 
 
-def _pictures(split: layout.Split, shard: int, shards: int) -> list[Picture]:
+def _images(split: layout.Split, shard: int, shards: int) -> list[ImageEntry]:
     """Every `shards`-th image by id, so that shards are alike."""
     images = split.images
     return [
-        Picture(int(images.ids[row]), images.file_names[row], tuple(images.sizes[row].tolist()))
+        ImageEntry(int(images.ids[row]), images.file_names[row], tuple(images.sizes[row].tolist()))
         for row in split.rows[shard::shards]
     ]
 
 
 def _archive(arguments: argparse.Namespace) -> Path:
-    if arguments.pictures:
-        return arguments.pictures
+    if arguments.images:
+        return arguments.images
     if arguments.data:
-        return image_files.find_pictures(arguments.data / "archives", layout.image_set(arguments))
-    raise InputError("expected --pictures ARCHIVE_OR_FOLDER, or --data FOLDER of a data set; found neither")
+        return image_files.find_images(arguments.data / "archives", layout.image_set(arguments))
+    raise InputError("expected --images ARCHIVE_OR_FOLDER, or --data FOLDER of a data set; found neither")
 
 
 def _bar(total: int) -> tqdm:
     return tqdm(
-        total=total, desc="detect", unit="picture", mininterval=0.5 if sys.stderr.isatty() else 10, smoothing=0.05
+        total=total, desc="detect", unit="image", mininterval=0.5 if sys.stderr.isatty() else 10, smoothing=0.05
     )
 
 
@@ -109,7 +109,7 @@ def _time_split(clock: Clock, seconds: float, cpu_seconds: float) -> dict:
     return {
         "cpu_seconds_of": split,
         "network_wall_seconds": round(clock.seconds["network"], 3),
-        "pictures_wall_seconds": round(seconds, 3),
+        "images_wall_seconds": round(seconds, 3),
         "read_and_decode_share": round((split["read"] + split["decode"]) / max(cpu_seconds, 1e-9), 4),
     }
 
@@ -119,7 +119,9 @@ def main() -> None:
     parser = cli.parser(__doc__)
     layout.add_split_arguments(parser)
     parser.add_argument("--model", type=Path, required=True, help="folder of a model, with its model.yaml")
-    parser.add_argument("--pictures", type=Path, help="zip archive, folder or .folder file with the pictures")
+    parser.add_argument(
+        "--images", "--pictures", dest="images", type=Path, help="zip archive, folder or .folder file with the images"
+    )
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0")
     parser.add_argument("--shards", type=int, help="number of shards; default: as many as detect.shards lists")
     parser.add_argument("--output", type=Path, required=True, help="folder to write")

@@ -1,4 +1,4 @@
-"""Fetch a data set: archives of pictures, annotations, id lists, weights. The only stage that uses the network.
+"""Fetch a data set: archives of images, annotations, id lists, weights. The only stage that uses the network.
 
     python -m stages.download --output data/coco2014
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument("--output", type=Path, required=True, help="folder of the data set, data/<name>")
     parser.add_argument("--mirror", help="instead of download.mirror: URL prefix or folder to take files from")
-    parser.add_argument("--have", help="instead of download.have: folder that already holds the archives or pictures")
+    parser.add_argument("--have", help="instead of download.have: folder that already holds the archives or images")
     cli.run(download, parser.parse_args())
 
 

@@ -185,12 +185,12 @@ def _error_rows(scenes: dict) -> Iterable[tuple]:
 
 
 def _group_rows(output: str, scores: dict, matches: scoring.Matches) -> Iterable[tuple]:
-    pictures, people = len(matches.image_ids), int(matches.people.sum())
-    yield output, "all", pictures, people, scores["AP"]
+    images, people = len(matches.image_ids), int(matches.people.sum())
+    yield output, "all", images, people, scores["AP"]
     for group, metric in (("medium (32 to 96 px)", "APm"), ("large (96 px and more)", "APl")):
         yield output, group, "", "", scores[metric]
     for row in diagnostics.crowding(matches):
-        yield output, row["group"], row["pictures"], row["people"], row["AP"]
+        yield output, row["group"], row["images"], row["people"], row["AP"]
 
 
 def _table(path: Path, heading: list[str], rows: Iterable[Sequence]) -> None:

@@ -1,4 +1,4 @@
-"""Take in a network that was trained elsewhere: check its files, describe it, try it on a grey picture.
+"""Take in a network that was trained elsewhere: check its files, describe it, try it on a grey image.
 
     python -m stages.import_model --name real_net --output models/real_net
 

@@ -1,4 +1,4 @@
-"""Which pictures a command line is to look at: explicit paths, or a data set laid out by the stage download."""
+"""Which images a command line is to look at: explicit paths, or a data set laid out by the stage download."""
 
 import argparse
 from dataclasses import dataclass

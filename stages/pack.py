@@ -1,4 +1,4 @@
-"""Packed files: pictures, masks and people of the training samples in one HDF5 file.
+"""Packed files: images, masks and people of the training samples in one HDF5 file.
 
 python -m stages.pack --split train --data data/sample --output data/sample/packed/train.h5
 
@@ -98,7 +98,7 @@ def _source(
         people=people,
         samples=mains[belongs[people.image[mains]]],
         masks=crowd_masks.read_masks(data / "masks", name, images.sha256),
-        pictures=image_files.open_pictures(image_files.find_pictures(data / "archives", name)),
+        archive=image_files.open_images(image_files.find_images(data / "archives", name)),
     )
 
 

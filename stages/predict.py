@@ -1,9 +1,9 @@
-"""Find the people in your own pictures and draw them.
+"""Find the people in your own images and draw them.
 
     python -m stages.predict --model models/trained holiday.jpg folder/ --output out
 
-Writes each picture with its skeletons, with --maps also the network's maps as NAME.maps.jpg, and people.json. Pictures
-are turned upright as their EXIF data say; coordinates belong to the upright picture. Settings: sections `detect` and
+Writes each image with its skeletons, with --maps also the network's maps as NAME.maps.jpg, and people.json. Images
+are turned upright as their EXIF data say; coordinates belong to the upright image. Settings: sections `detect` and
 `decoder` of params.yaml.
 """
 
@@ -22,7 +22,7 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
-from stages.openpose.inference.detection import Picture, find_people
+from stages.openpose.inference.detection import ImageEntry, find_people
 from stages.openpose.inference.tta import OUTPUTS, scaled_size
 from stages.openpose.network.backend import thread_count, use_backend
 from stages.openpose.network.forward import load_forward
@@ -33,15 +33,15 @@ JPEG_QUALITY = 92
 
 
 def predict(arguments: argparse.Namespace) -> dict:
-    """Look at all pictures; write drawings and people.json."""
+    """Look at all images; write drawings and people.json."""
     settings = params.load(arguments.params)
     reference = settings.decoder.mode == "parity"
     if reference and arguments.maps:
         raise InputError("--maps: not with `decoder.mode: parity`, which keeps no maps; expected exact or fast")
-    files = pictures_in(arguments.pictures)
+    files = images_in(arguments.images)
     use_backend(settings.train.backend)
     run = find_people(
-        [[Picture(row, str(file))] for row, file in enumerate(files)],
+        [[ImageEntry(row, str(file))] for row, file in enumerate(files)],
         read=lambda one: read_upright(Path(one.file_name)),
         forward=load_forward(arguments.model, settings.detect.precision),
         decode=lambda heatmaps, pafs, stride: PeopleAndMaps(
@@ -56,20 +56,20 @@ def predict(arguments: argparse.Namespace) -> dict:
         threads=thread_count(),
     )
     found = []
-    for picture, by_output in tqdm(run, "predict", len(files), unit="picture", mininterval=0.5):
-        people, file = by_output[arguments.inference], files[picture.image_id]
+    for image, by_output in tqdm(run, "predict", len(files), unit="image", mininterval=0.5):
+        people, file = by_output[arguments.inference], files[image.image_id]
         pixels = read_upright(file)
         certain = people.parts[certainty(people) >= arguments.min_score]
-        write_picture(arguments.output / f"{file.stem}.jpg", drawing.draw_people(pixels, certain))
+        write_image(arguments.output / f"{file.stem}.jpg", drawing.draw_people(pixels, certain))
         if arguments.maps:
             maps = drawn_maps(pixels, people, settings.detect.height_px)
-            write_picture(arguments.output / f"{file.stem}.maps.jpg", maps)
+            write_image(arguments.output / f"{file.stem}.maps.jpg", maps)
         found.append(described(file, pixels.shape[:2], people))
     with whole_file(arguments.output / "people.json") as part:
-        part.write_bytes(orjson.dumps({"keypoints": COCO.keypoints, "pictures": found}, option=orjson.OPT_INDENT_2))
+        part.write_bytes(orjson.dumps({"keypoints": COCO.keypoints, "images": found}, option=orjson.OPT_INDENT_2))
     total = sum(len(one["people"]) for one in found)
-    print(f"predict: {total} people in {len(found)} pictures, drawn in {arguments.output}")
-    return {"pictures": len(found), "people": total}
+    print(f"predict: {total} people in {len(found)} images, drawn in {arguments.output}")
+    return {"images": len(found), "people": total}
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def certainty(people: People) -> np.ndarray:
 
 
 def drawn_maps(pixels: np.ndarray, people: PeopleAndMaps, height_px: int) -> np.ndarray:
-    """The picture beside its heatmaps and its fields."""
+    """The image beside its heatmaps and its fields."""
     size_px = scaled_size(pixels.shape[:2], height_px)
     covered_hw = [
         cells * people.stride_px * side / scaled
@@ -97,15 +97,15 @@ def drawn_maps(pixels: np.ndarray, people: PeopleAndMaps, height_px: int) -> np.
     return drawing.draw_maps(pixels, people.heatmaps, people.pafs, tuple(covered_hw))
 
 
-def pictures_in(paths: list[Path]) -> list[Path]:
-    """The picture files named, and those in the folders named; InputError where there are none, or equal names."""
+def images_in(paths: list[Path]) -> list[Path]:
+    """The image files named, and those in the folders named; InputError where there are none, or equal names."""
     files: dict[str, Path] = {}
     for path in paths:
         if not path.exists():
-            raise InputError(f"{path}: no such picture or folder")
+            raise InputError(f"{path}: no such image or folder")
         inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
         if not inside:
-            raise InputError(f"{path}: no picture in this folder; known are {', '.join(SUFFIXES)}")
+            raise InputError(f"{path}: no image in this folder; known are {', '.join(SUFFIXES)}")
         for file in inside:
             if file.stem in files and files[file.stem] != file:
                 raise InputError(
@@ -116,18 +116,18 @@ def pictures_in(paths: list[Path]) -> list[Path]:
 
 
 def read_upright(file: Path) -> np.ndarray:
-    """The picture as a person sees it, uint8 [H, W, 3] BGR, EXIF orientation applied."""
+    """The image as a person sees it, uint8 [H, W, 3] BGR, EXIF orientation applied."""
     data = file.read_bytes()
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if picture is None:
-        raise InputError(f"{file}: not a picture that can be decoded")
-    return picture
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None:
+        raise InputError(f"{file}: not an image that can be decoded")
+    return image
 
 
 def described(file: Path, size_hw: tuple[int, int], people: People) -> dict:
-    """One picture's entry of people.json: keypoints are [x, y, score], null where not found."""
+    """One image's entry of people.json: keypoints are [x, y, score], null where not found."""
     return {
-        "picture": file.name,
+        "image": file.name,
         "height": size_hw[0],
         "width": size_hw[1],
         "people": [
@@ -143,16 +143,16 @@ def described(file: Path, size_hw: tuple[int, int], people: People) -> dict:
     }
 
 
-def write_picture(path: Path, picture: np.ndarray) -> None:
+def write_image(path: Path, image: np.ndarray) -> None:
     """Write a JPEG."""
     with whole_file(path) as part:
-        part.write_bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+        part.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
 
 
 def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE_OR_FOLDER", help="what to look at")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")
     parser.add_argument("--model", type=Path, required=True, help="folder of a model, with its model.yaml")
     parser.add_argument("--inference", choices=OUTPUTS, default="multi", help="scales: one, several, mirrored too")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Make the page of results: measured beside published AP, leak audit, curves, pictures, facts of the run.
+"""Make the page of results: measured beside published AP, leak audit, curves, images, facts of the run.
 
     python -m stages.report --results results --data data/sample --output results/report
 
@@ -16,10 +16,10 @@ import yaml
 
 from stages import cli, params
 from stages.openpose.coco.annotations import Images, People, read_images, read_people
-from stages.openpose.coco.image_files import find_pictures, open_pictures
+from stages.openpose.coco.image_files import find_images, open_images
 from stages.openpose.files import whole_folder
 from stages.openpose.report import gallery, inputs, page
-from stages.openpose.report.blocks import Charts, Page, Picture, to_html, to_markdown
+from stages.openpose.report.blocks import Charts, GalleryImage, Page, to_html, to_markdown
 from stages.openpose.report.inputs import Evaluation
 from stages.openpose.report.published import THIS_RUN
 from stages.openpose.samples.packed import open_packed
@@ -57,8 +57,8 @@ def _truth(data: Path) -> tuple[Images, People] | None:
 
 def gallery_images(
     arguments: argparse.Namespace, evaluations: list[Evaluation], truth: tuple[Images, People] | None, wanted: int
-) -> dict[str, list[Picture]]:
-    """Pictures spread over the evaluated ones, and those on which most was lost."""
+) -> dict[str, list[GalleryImage]]:
+    """Images spread over the evaluated ones, and those on which most was lost."""
     models = list(dict.fromkeys(one.model for one in evaluations))[:MODELS_SHOWN]
     archives = arguments.data / "archives"
     if not (truth and models and wanted and archives.exists()):
@@ -69,15 +69,15 @@ def gallery_images(
     inference = evaluations[0].inferences[-1]
     lost = [int(line["image_id"]) for line in evaluations[0].tables.get("worst", [])[: max(wanted // 3, 1)]]
     groups = {
-        "Pictures, spread evenly over those with people": gallery.choose(
+        "Images, spread evenly over those with people": gallery.choose(
             images, people, wanted, gallery.looked_at(folders[models[0]])
         ),
-        f"Worst pictures: most OKS lost by {models[0]}": [row_of[image_id] for image_id in lost if image_id in row_of],
+        f"Worst images: most OKS lost by {models[0]}": [row_of[image_id] for image_id in lost if image_id in row_of],
     }
     ids = [int(images.ids[row]) for rows in groups.values() for row in rows]
     found = {model: gallery.detections(folder, inference, ids) for model, folder in folders.items()}
-    with open_pictures(find_pictures(archives, "val")) as pictures:
-        shown = {title: gallery.show(images, people, rows, found, pictures) for title, rows in groups.items()}
+    with open_images(find_images(archives, "val")) as archive:
+        shown = {title: gallery.show(images, people, rows, found, archive) for title, rows in groups.items()}
     return {title: made for title, made in shown.items() if made}
 
 
@@ -96,9 +96,9 @@ def facts(
         path = arguments.data / "packed" / f"{split}.h5"
         if path.exists():
             with open_packed(path) as packed:
-                told.append((f"packed/{split}.h5", f"{len(packed.image_ids):,} pictures, {len(packed):,} samples"))
+                told.append((f"packed/{split}.h5", f"{len(packed.image_ids):,} images, {len(packed):,} samples"))
     if truth:
-        told.append(("validation set", f"{len(truth[0]):,} pictures, {len(truth[1]):,} people with keypoints"))
+        told.append(("validation set", f"{len(truth[0]):,} images, {len(truth[1]):,} people with keypoints"))
     described = arguments.models / THIS_RUN / "model.yaml"
     if described.exists():
         model = yaml.safe_load(described.read_text(encoding="utf-8"))

@@ -16,7 +16,7 @@ from stages.openpose.files import whole_file, whole_folder
 from stages.synthetic.dataset import Task, draw_all, write_sample
 from stages.synthetic.sheet import make_sheet
 
-SHEET_PICTURES, SHEET_COLUMNS = 30, 6
+SHEET_IMAGES, SHEET_COLUMNS = 30, 6
 
 
 def available_workers() -> int:
@@ -45,7 +45,7 @@ def draw_sample(arguments: argparse.Namespace) -> dict:
 def _write_sheet(path: Path, seed: int, workers: int, plain: bool) -> None:
     if path.suffix not in (".png", ".jpg"):
         raise InputError(f"--sheet {path}: expected a name ending in .png or .jpg, found {path.suffix!r}; rename it")
-    tasks = [Task(seed, 0, index) for index in range(SHEET_PICTURES)]
+    tasks = [Task(seed, 0, index) for index in range(SHEET_IMAGES)]
     sheet = make_sheet(list(draw_all(tasks, workers)), SHEET_COLUMNS, annotated=not plain)
     _, encoded = cv2.imencode(path.suffix, sheet)
     with whole_file(path) as part:
@@ -55,8 +55,6 @@ def _write_sheet(path: Path, seed: int, workers: int, plain: bool) -> None:
 if __name__ == "__main__":
     parser = cli.parser(__doc__)
     parser.add_argument("--output", type=Path, default=Path("data/sample/source"), help="folder to write")
-    parser.add_argument(
-        "--sheet", type=Path, help="instead of the sample, draw its first pictures into this one picture"
-    )
+    parser.add_argument("--sheet", type=Path, help="instead of the sample, draw its first images into this one image")
     parser.add_argument("--plain", action="store_true", help="contact sheet without keypoints and outlines")
     cli.run(draw_sample, parser.parse_args())

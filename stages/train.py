@@ -158,12 +158,12 @@ def _held_out_measure(settings: params.HeldOut, network, packed):
 
 
 def _show_maps(events, epoch: int, network, images) -> None:
-    from stages.openpose.training.events import maps_picture
+    from stages.openpose.training.events import maps_image
 
     if len(images):
         pafs, heatmaps = (np.asarray(maps) for maps in network(images)[-2:])
         for i, image in enumerate(images):
-            events.picture(epoch, f"maps/{i}", maps_picture(image, pafs[i], heatmaps[i]))
+            events.image(epoch, f"maps/{i}", maps_image(image, pafs[i], heatmaps[i]))
 
 
 def _key(arguments: argparse.Namespace, settings: params.Params) -> str:

@@ -25,8 +25,8 @@ def results() -> dict[str, np.ndarray]:
     rows = run.train().rows
     network = build("light")
     given_weights(network)
-    picture = np.random.default_rng(2).integers(0, 256, (1, 48, 72, 3), dtype=np.uint8)
-    heatmaps, pafs = network_forward(network)(picture)
+    image = np.random.default_rng(2).integers(0, 256, (1, 48, 72, 3), dtype=np.uint8)
+    heatmaps, pafs = network_forward(network)(image)
     losses = np.array([[row[name] for name in ("loss", "val_loss")] for row in rows])
     trained = np.concatenate([weight.ravel() for weight in run.model.network.get_weights()])
     return {"losses": losses, "trained": trained, "heatmaps": heatmaps, "pafs": pafs}

@@ -23,10 +23,10 @@ def losses(devices: Devices, folder: Path | None = None) -> np.ndarray:
             return super().image_ids(index)[: 1 if index == self.count - 1 else self.size]
 
         def __getitem__(self, index: int) -> tuple:
-            pictures, (targets, mask) = super().__getitem__(index)
+            images, (targets, mask) = super().__getitem__(index)
             size = self.size // devices.hosts
             mine = slice(devices.host * size, min((devices.host + 1) * size, len(self.image_ids(index))))
-            return pictures[mine], (targets[mine], mask[mine])
+            return images[mine], (targets[mine], mask[mine])
 
     chosen = {
         "optimizer": "sgd",

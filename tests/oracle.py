@@ -1,4 +1,4 @@
-"""A network that knows: pictures that carry their number, and the exact maps of the people in them."""
+"""A network that knows: images that carry their number, and the exact maps of the people in them."""
 
 from types import SimpleNamespace
 
@@ -29,7 +29,7 @@ def figure(x: float, y: float, height: float) -> np.ndarray:
     return np.column_stack([STANDING * height + (x, y), np.ones(len(STANDING))])
 
 
-def picture(number: int, hw: tuple[int, int]) -> np.ndarray:
+def numbered_image(number: int, hw: tuple[int, int]) -> np.ndarray:
     """uint8 [H, W, 3] BGR: blue tells the number (up to 20), green is dark at the left and bright at the right."""
     made = np.full((*hw, 3), (12 * number, 40, 128), np.uint8)
     made[:, hw[1] // 2 :, 1] = 200
@@ -37,7 +37,7 @@ def picture(number: int, hw: tuple[int, int]) -> np.ndarray:
 
 
 class Oracle:
-    """A forward that gives the label maps of the people known to be in a picture, at any scale, mirrored or not."""
+    """A forward that gives the label maps of the people known to be in an image, at any scale, mirrored or not."""
 
     def __init__(self, people: dict[int, np.ndarray], sizes: dict[int, tuple[int, int]], height_px: int):
         self.people, self.sizes, self.height_px = people, sizes, height_px
@@ -51,7 +51,7 @@ class Oracle:
     def _maps(self, seen: np.ndarray) -> np.ndarray:
         number, mirrored = round(seen[3, 3, 0] / 12), seen[3, 3, 1] > 120
         height, width = self.sizes[number]
-        # one of the scales, or the picture's own resolution: that whose size, padded to multiples, is the input's
+        # one of the scales, or the image's own resolution: that whose size, padded to multiples, is the input's
         sizes = [scaled_size((height, width), self.height_px, scale) for scale in (*SCALES, NATIVE)]
         size_px = min(
             sizes, key=lambda one: sum(abs(a - b) for a, b in zip(padded_size(one), seen.shape, strict=False))
@@ -74,13 +74,13 @@ def annotation(number: int, image_id: int, parts: np.ndarray) -> dict:
 
 
 def write_dataset(data, people: dict[int, np.ndarray], sizes: dict[int, tuple[int, int]]) -> None:
-    """A data set as the download stage leaves it, image ids = numbers of the pictures."""
+    """A data set as the download stage leaves it, image ids = numbers of the images."""
     images = [tiny_coco.image(number, hw) for number, hw in sizes.items()]
     persons = [(number, one) for number, many in people.items() for one in many]
     annotations = [annotation(row + 1, number, one) for row, (number, one) in enumerate(persons)]
     tiny_coco.write_json(data / "annotations" / "val.json", images, annotations)
-    pictures = {
-        image["file_name"]: cv2.imencode(".png", picture(image["id"], sizes[image["id"]]))[1].tobytes()
+    files = {
+        image["file_name"]: cv2.imencode(".png", numbered_image(image["id"], sizes[image["id"]]))[1].tobytes()
         for image in images
     }
-    tiny_coco.write_zip(data / "archives" / "val.zip", pictures)
+    tiny_coco.write_zip(data / "archives" / "val.zip", files)

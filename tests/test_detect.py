@@ -38,7 +38,7 @@ def run(monkeypatch, main, *options):
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    """A data set of five pictures, a model that is the oracle, params; the folder of it all."""
+    """A data set of five images, a model that is the oracle, params; the folder of it all."""
     write_dataset(tmp_path / "data", PEOPLE, SIZES)
     (tmp_path / "data/ids").mkdir()
     (tmp_path / "data/ids/some.txt").write_text("# a comment\n5\n2\n\n3\n")
@@ -83,7 +83,7 @@ def test_people_are_found_at_their_places_by_all_outputs(world, monkeypatch):
         assert len(truth.loadRes(found).anns) == 5
 
 
-def test_an_id_list_chooses_pictures(world, monkeypatch):
+def test_an_id_list_chooses_images(world, monkeypatch):
     data = ["--data", world / "data", "--split", "some", "--shards", 1]
     run(monkeypatch, detect.main, *common(world), *data, "--output", world / "by_split")
     explicit = [
@@ -114,7 +114,7 @@ def test_the_record_splits_the_time(world, monkeypatch):
         *("--data", world / "data", "--output", world / "out", "--record", record),
     )
     facts = json.loads(record.read_text())
-    assert facts["pictures"] == 3
+    assert facts["images"] == 3
     assert set(facts["cpu_seconds_of"]) == {"read", "network", "average", "decode"}
     assert all(facts["cpu_seconds_of"][part] > 0 for part in ("read", "average", "decode"))
     assert facts["network_wall_seconds"] > 0
@@ -152,14 +152,14 @@ def test_mistakes_are_named(world, monkeypatch):
     assert "wrong.txt" in fails(world, monkeypatch, *data, "--split", "wrong")
 
 
-def test_a_missing_picture_is_named(world, monkeypatch):
+def test_a_missing_image_is_named(world, monkeypatch):
     annotations = json.loads((world / "data/annotations/val.json").read_text())
     annotations["images"][1]["file_name"] = "lost.jpg"
     (world / "data/annotations/val.json").write_text(json.dumps(annotations))
     assert "lost.jpg" in fails(world, monkeypatch, "--data", world / "data", "--shards", 1)
 
 
-def test_a_picture_of_another_size_than_annotated_is_named(world, monkeypatch):
+def test_a_image_of_another_size_than_annotated_is_named(world, monkeypatch):
     annotations = json.loads((world / "data/annotations/val.json").read_text())
     annotations["images"][1]["height"] = 99
     (world / "data/annotations/val.json").write_text(json.dumps(annotations))
@@ -173,7 +173,7 @@ def test_a_picture_of_another_size_than_annotated_is_named(world, monkeypatch):
         pytest.param([0.5, 1.0, 1.5, 2.0], {"multi": 0.432, "multi_flip": 0.435}, marks=pytest.mark.slow),
     ],
 )
-def test_a_real_network_reaches_its_level_on_real_pictures(shared, tmp_path, monkeypatch, scales, least):
+def test_a_real_network_reaches_its_level_on_real_images(shared, tmp_path, monkeypatch, scales, least):
     pytest.importorskip("openvino")
     (tmp_path / "model").mkdir()
     for kind in ("xml", "bin"):

@@ -308,12 +308,12 @@ def test_large_zip_on_another_file_system_is_pointed_to(case, monkeypatch):
 
 
 @pytest.mark.parametrize("place", ["", "images"])
-def test_unpacked_pictures_of_the_user_stay_where_they_are(case, place):
-    pictures = case.folder / "have" / place / "train2014"
-    pictures.mkdir(parents=True)
-    (pictures / "1.jpg").write_bytes(b"picture")
+def test_unpacked_images_of_the_user_stay_where_they_are(case, place):
+    images = case.folder / "have" / place / "train2014"
+    images.mkdir(parents=True)
+    (images / "1.jpg").write_bytes(b"image")
     output = case.run(f"download.have={case.folder / 'have'}")
-    assert (output / "archives/train.folder").read_text() == f"{pictures}\n"
+    assert (output / "archives/train.folder").read_text() == f"{images}\n"
     assert not (output / "archives/train.zip").exists()
 
 
@@ -441,7 +441,7 @@ def test_bad_entry_of_the_annotation_zip_is_named_and_leaves_nothing(tmp_path, c
     assert tree(tmp_path) == ["a.zip"]
 
 
-def test_encrypted_picture_archive_is_named(tmp_path):
+def test_encrypted_image_archive_is_named(tmp_path):
     (tmp_path / "a.zip").write_bytes(patched(8, b"\x01\x00"))
     with pytest.raises(InputError, match=r"archives\.train: .*a\.json is encrypted"):
         check_archive(tmp_path / "a.zip", "archives.train")

@@ -1,4 +1,4 @@
-"""Exported networks give the maps of the network, each in its own runtime, on a real picture."""
+"""Exported networks give the maps of the network, each in its own runtime, on a real image."""
 
 import importlib.util
 import sys
@@ -33,7 +33,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def batch(shared) -> np.ndarray:
-    """A real picture, uint8 [1, 184, 248, 3]."""
+    """A real image, uint8 [1, 184, 248, 3]."""
     path = min((shared / "coco-mini" / "images").rglob("*.jpg"))
     return cv2.resize(cv2.imread(str(path)), (248, 184), interpolation=cv2.INTER_AREA)[None]
 

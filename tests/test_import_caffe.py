@@ -18,17 +18,17 @@ from stages.openpose.report import published
 from tests.caffe_files import field, model, openpose_prototxt, openpose_weights, write
 
 OTHER_PYTHON = "OPENCV4_PYTHON"
-# What OpenCV's reader of Caffe files makes of a prototxt, weights and a picture [H, W, 3] (BGR, 0..255).
+# What OpenCV's reader of Caffe files makes of a prototxt, weights and an image [H, W, 3] (BGR, 0..255).
 OTHER_READER = """
 import sys, cv2, numpy as np
-prototxt, weights, picture, output = sys.argv[1:]
+prototxt, weights, image, output = sys.argv[1:]
 net = cv2.dnn.readNetFromCaffe(prototxt, weights)
-pixels = np.load(picture)
+pixels = np.load(image)
 net.setInput(cv2.dnn.blobFromImage(pixels, 1 / 256, pixels.shape[1::-1], (128, 128, 128), swapRB=False, crop=False))
 pafs, heatmaps = net.forward(["Mconv7_stage6_L1", "Mconv7_stage6_L2"])
 np.savez(output, pafs=pafs, heatmaps=heatmaps, version=cv2.__version__)
 """
-# Of the same weights and the picture of the test, read from OpenCV 4.14.
+# Of the same weights and the image of the test, read from OpenCV 4.14.
 HEATMAPS_OF_OPENCV = [0.241371, 0.013986, 0.164482]
 PAFS_OF_OPENCV = [-0.178791, 0.382704, 0.402238]
 
@@ -158,14 +158,14 @@ def forward(world):
 
 
 def test_maps_are_those_recorded_from_opencv_4(forward):
-    picture = np.random.default_rng(7).integers(0, 256, (48, 64, 3), np.uint8)
-    heatmaps, pafs = forward(picture[None])
+    image = np.random.default_rng(7).integers(0, 256, (48, 64, 3), np.uint8)
+    heatmaps, pafs = forward(image[None])
     np.testing.assert_allclose(heatmaps[0, 2, 5, [0, 9, 18]], HEATMAPS_OF_OPENCV, atol=1e-4)
     np.testing.assert_allclose(pafs[0, 4, 1, [0, 17, 37]], PAFS_OF_OPENCV, atol=1e-4)
 
 
-def picture_of(shared):
-    """A real picture at a size that is not square, uint8 [88, 136, 3]."""
+def image_of(shared):
+    """A real image at a size that is not square, uint8 [88, 136, 3]."""
     path = sorted((shared / "coco-mini/images").glob("*.jpg"))[3]
     return cv2.resize(cv2.imread(str(path)), (136, 88), interpolation=cv2.INTER_AREA)
 
@@ -175,16 +175,16 @@ def test_maps_equal_those_of_another_reader_of_caffe_files(weights, shared, tmp_
     python = os.environ.get(OTHER_PYTHON)
     if not python:
         pytest.skip(f"{OTHER_PYTHON} does not name a Python with OpenCV 4, whose dnn.readNetFromCaffe OpenCV 5 lacks")
-    picture = picture_of(shared)
-    np.save(tmp_path / "picture.npy", picture)
-    (tmp_path / "net.prototxt").write_text(openpose_prototxt(*picture.shape[:2]))
+    image = image_of(shared)
+    np.save(tmp_path / "image.npy", image)
+    (tmp_path / "net.prototxt").write_text(openpose_prototxt(*image.shape[:2]))
     caffemodel = write(tmp_path / "pose.caffemodel", model(weights, **encoding))
-    files = (tmp_path / "net.prototxt", caffemodel, tmp_path / "picture.npy", tmp_path / "maps.npz")
+    files = (tmp_path / "net.prototxt", caffemodel, tmp_path / "image.npy", tmp_path / "maps.npz")
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([python, "-c", OTHER_READER, *map(str, files)], check=True, env=environment)
     theirs = np.load(tmp_path / "maps.npz")
     convert_caffemodel(caffemodel, tmp_path / "pose.weights.h5")
-    heatmaps, pafs = keras_forward(tmp_path / "pose.weights.h5", "full")(picture[None])
+    heatmaps, pafs = keras_forward(tmp_path / "pose.weights.h5", "full")(image[None])
     caffemodel.unlink()
     (tmp_path / "pose.weights.h5").unlink()
     for name, ours in (("heatmaps", heatmaps), ("pafs", pafs)):

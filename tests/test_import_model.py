@@ -62,7 +62,7 @@ def test_two_imports_are_equal_byte_for_byte(world, monkeypatch):
         ({"files": {"net.xml": 64 * "0"}}, r"`models\.toy\.files`: expected one \.onnx file"),
         ({"files": {"net.onnx": "123"}}, r"`models\.toy\.files\.net\.onnx`"),
         ({"heatmaps": "nothing"}, "no output `nothing`"),
-        ({"heatmaps": "paf"}, "heatmaps of pictures 64 x 72"),
+        ({"heatmaps": "paf"}, "heatmaps of images 64 x 72"),
         ({"kind": "torch"}, r"`models\.toy\.kind`: expected one of openvino, onnx, keras, caffe"),
         ({"kind": "caffe"}, r"`models\.toy\.files`: expected one \.caffemodel file"),
         ({"files": {"net.onnx": 32 * "0"}}, "expected md5 0000.*found [0-9a-f]{32};"),

@@ -1,4 +1,4 @@
-"""The whole pipeline with its real stages, through both engines, on the tiny preset and on real pictures."""
+"""The whole pipeline with its real stages, through both engines, on the tiny preset and on real images."""
 
 import contextlib
 import hashlib
@@ -150,7 +150,7 @@ def records(folder: Path) -> dict[str, int]:
     return {file.name: file.stat().st_mtime_ns for file in (folder / "results/runs").iterdir()}
 
 
-def test_own_pictures_go_through_the_whole_pipeline(shared, tmp_path):
+def test_own_images_go_through_the_whole_pipeline(shared, tmp_path):
     folder = project(tmp_path / "own", "tiny")
     root = shared / "coco-mini"
     run(folder, f"python -m stages.params use own_data --set download.root={root} --set train.epochs=1"

@@ -8,7 +8,7 @@ import yaml
 
 from stages import predict
 from stages.openpose.skeleton import COCO
-from tests.oracle import Oracle, figure, picture
+from tests.oracle import Oracle, figure, numbered_image
 from tests.test_detect import write_params
 
 SIZES = {1: (184, 240), 2: (190, 184)}
@@ -17,12 +17,12 @@ PEOPLE = {1: np.stack([figure(60, 30, 120), figure(170, 50, 100)]), 2: figure(90
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    """Two pictures in a folder, a model that is the oracle, params; the folder of it all."""
-    folder = tmp_path / "pictures"
+    """Two images in a folder, a model that is the oracle, params; the folder of it all."""
+    folder = tmp_path / "images"
     folder.mkdir()
     for number, hw in SIZES.items():
-        cv2.imwrite(str(folder / f"picture {number}.png"), picture(number, hw))
-    (folder / "notes.txt").write_text("no picture")
+        cv2.imwrite(str(folder / f"image {number}.png"), numbered_image(number, hw))
+    (folder / "notes.txt").write_text("no image")
     monkeypatch.setattr(predict, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
     return tmp_path
@@ -36,61 +36,61 @@ def run(world, monkeypatch, *options):
 
 @pytest.mark.parametrize("inference", ["single", "multi", "multi_flip"])
 def test_people_of_a_folder_are_listed_and_drawn(world, monkeypatch, inference):
-    run(world, monkeypatch, world / "pictures", "--inference", inference)
+    run(world, monkeypatch, world / "images", "--inference", inference)
     listed = json.loads((world / "out/people.json").read_text())
     assert listed["keypoints"] == list(COCO.keypoints)
-    assert [(one["picture"], one["height"], one["width"]) for one in listed["pictures"]] == [
-        ("picture 1.png", 184, 240),
-        ("picture 2.png", 190, 184),
+    assert [(one["image"], one["height"], one["width"]) for one in listed["images"]] == [
+        ("image 1.png", 184, 240),
+        ("image 2.png", 190, 184),
     ]
-    assert [len(one["people"]) for one in listed["pictures"]] == [2, 1]
-    wrist = listed["pictures"][1]["people"][0]["keypoints"][COCO.keypoints.index("left_wrist")]
+    assert [len(one["people"]) for one in listed["images"]] == [2, 1]
+    wrist = listed["images"][1]["people"][0]["keypoints"][COCO.keypoints.index("left_wrist")]
     np.testing.assert_allclose(wrist[:2], PEOPLE[2][0, COCO.parts.index("left_wrist"), :2], atol=1)
-    drawn = cv2.imread(str(world / "out/picture 2.jpg"))
-    assert (np.abs(drawn.astype(int) - picture(2, SIZES[2])).max(axis=2) > 60).mean() > 0.01
+    drawn = cv2.imread(str(world / "out/image 2.jpg"))
+    assert (np.abs(drawn.astype(int) - numbered_image(2, SIZES[2])).max(axis=2) > 60).mean() > 0.01
 
 
 def test_one_scale_looks_once(world, monkeypatch):
     oracle = Oracle(PEOPLE, SIZES, 184)
     monkeypatch.setattr(predict, "load_forward", lambda *_: oracle)
-    run(world, monkeypatch, world / "pictures/picture 1.png", "--inference", "single")
+    run(world, monkeypatch, world / "images/image 1.png", "--inference", "single")
     assert len(oracle.shapes) == 1
 
 
 def test_maps_are_drawn_on_request(world, monkeypatch):
-    run(world, monkeypatch, world / "pictures", "--maps")
-    assert cv2.imread(str(world / "out/picture 1.maps.jpg")).shape == (184, 3 * 240, 3)
+    run(world, monkeypatch, world / "images", "--maps")
+    assert cv2.imread(str(world / "out/image 1.maps.jpg")).shape == (184, 3 * 240, 3)
 
 
 def test_the_references_way_works_too(world, monkeypatch):
     values = yaml.safe_load((world / "params.yaml").read_text())
     values["decoder"]["mode"] = "parity"
     (world / "params.yaml").write_text(yaml.safe_dump(values))
-    run(world, monkeypatch, world / "pictures")
+    run(world, monkeypatch, world / "images")
     listed = json.loads((world / "out/people.json").read_text())
-    assert [len(one["people"]) for one in listed["pictures"]] == [2, 1]
+    assert [len(one["people"]) for one in listed["images"]] == [2, 1]
     with pytest.raises(SystemExit, match="--maps: not with"):
-        run(world, monkeypatch, world / "pictures", "--maps")
+        run(world, monkeypatch, world / "images", "--maps")
 
 
 def test_uncertain_people_are_listed_but_not_drawn(world, monkeypatch):
-    run(world, monkeypatch, world / "pictures", "--min-score", "2")
-    assert len(json.loads((world / "out/people.json").read_text())["pictures"][0]["people"]) == 2
-    drawn = cv2.imread(str(world / "out/picture 2.jpg"))
-    assert np.abs(drawn.astype(int) - picture(2, SIZES[2])).max() < 60
+    run(world, monkeypatch, world / "images", "--min-score", "2")
+    assert len(json.loads((world / "out/people.json").read_text())["images"][0]["people"]) == 2
+    drawn = cv2.imread(str(world / "out/image 2.jpg"))
+    assert np.abs(drawn.astype(int) - numbered_image(2, SIZES[2])).max() < 60
 
 
 def test_mistakes_are_named(world, monkeypatch):
     (world / "empty").mkdir()
-    (world / "pictures/broken.jpg").write_bytes(b"\xff\xd8broken")
+    (world / "images/broken.jpg").write_bytes(b"\xff\xd8broken")
     (world / "again").mkdir()
-    (world / "again/picture 1.jpg").write_bytes(b"")
+    (world / "again/image 1.jpg").write_bytes(b"")
     for options, words in (
-        ([world / "nothing.jpg"], "nothing.jpg: no such picture"),
-        ([world / "empty"], "empty: no picture in this folder"),
-        ([world / "pictures/broken.jpg"], "broken.jpg: not a picture"),
-        ([world / "pictures/notes.txt"], "notes.txt: not a picture"),
-        ([world / "pictures/picture 1.png", world / "again"], "run them apart"),
+        ([world / "nothing.jpg"], "nothing.jpg: no such image"),
+        ([world / "empty"], "empty: no image in this folder"),
+        ([world / "images/broken.jpg"], "broken.jpg: not an image"),
+        ([world / "images/notes.txt"], "notes.txt: not an image"),
+        ([world / "images/image 1.png", world / "again"], "run them apart"),
     ):
         with pytest.raises(SystemExit, match=words):
             run(world, monkeypatch, *options)

@@ -19,7 +19,7 @@ def test_preset_is_complete_and_allowed(name):
 
 
 @pytest.mark.parametrize("name", [name for name in params.preset_names() if name not in ("sample", "tiny")])
-def test_presets_for_real_pictures_look_at_the_four_scales_of_the_paper(name):
+def test_presets_for_real_images_look_at_the_four_scales_of_the_paper(name):
     assert values(params.preset_text(name))["detect"]["scales"] == [0.5, 1.0, 1.5, 2.0]
 
 

@@ -40,13 +40,13 @@ def write(path, content):
 
 @pytest.fixture
 def made(tmp_path):
-    """A folder with what all stages leave behind, of a data set of three pictures."""
+    """A folder with what all stages leave behind, of a data set of three folder_of_images."""
     data, results = tmp_path / "data", tmp_path / "results"
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+    folder_of_images = tmp_path / "images"
+    folder_of_images.mkdir()
     for image_id in (1, 2, 3):
-        cv2.imwrite(str(pictures / f"{image_id}.jpg"), np.full((90, 120, 3), 60 * image_id, np.uint8))
-    write(data / "archives/val.folder", f"{pictures}\n")
+        cv2.imwrite(str(folder_of_images / f"{image_id}.jpg"), np.full((90, 120, 3), 60 * image_id, np.uint8))
+    write(data / "archives/val.folder", f"{folder_of_images}\n")
     people = [person(i, 10 * i, id=i, iscrowd=0, area=900, bbox=[10, 10, 60, 60], num_keypoints=17) for i in (1, 2, 3)]
     images = [{"id": i, "file_name": f"{i}.jpg", "height": 90, "width": 120} for i in (1, 2, 3)]
     categories = [{"id": 1, "name": "person"}]
@@ -108,7 +108,7 @@ def test_page_needs_nothing_else_and_is_well_formed(made):
     assert anchors == set(re.findall(r'<h2 id="([^"]+)"', text))
 
 
-def test_page_and_markdown_hold_figures_curves_and_pictures(made):
+def test_page_and_markdown_hold_figures_curves_and_images(made):
     facts = report(made)
     assert facts == {"evaluations": 2}
     text, markdown = (made.output / "index.html").read_text(), (made.output / "report.md").read_text()
@@ -126,7 +126,7 @@ def test_page_and_markdown_hold_figures_curves_and_pictures(made):
         assert said in markdown
     assert "| parameters | 185 |" in markdown
     assert text.count("data:image/svg+xml") == len(list((made.output / "figures").glob("*.svg"))) == 5
-    # three pictures spread evenly and the worst one, each labelled and found
+    # three images spread evenly and the worst one, each labelled and found
     assert text.count("data:image/jpeg") == 8
     assert "found by trained: 0" in text
     assert all((made.output / link).exists() for link in re.findall(r"\]\((figures/[^)]+)\)", markdown))
@@ -139,7 +139,7 @@ def test_same_results_give_the_same_report(made):
     assert {path.name: path.read_bytes() for path in made.output.rglob("*.*")} == first
 
 
-def test_a_larger_set_without_annotations_changes_no_picture(made):
+def test_a_larger_set_without_annotations_changes_no_image(made):
     report(made)
     before = (made.output / "index.html").read_text()
     write(made.results / "detect/trained/test-dev/0/images.json", list(range(100, 200)))
@@ -166,9 +166,9 @@ def test_damaged_metrics_are_named(made):
     assert not made.output.exists()
 
 
-def test_leaked_pictures_are_said_first_and_counted():
+def test_leaked_images_are_said_first_and_counted():
     box = page.verdict([evaluation(), evaluation(split="val1k", leaked=7)])
-    assert (box.tone, "trained on val1k: 7 of its pictures" in box.text) == ("bad", True)
+    assert (box.tone, "trained on val1k: 7 of its images" in box.text) == ("bad", True)
     assert page.verdict([evaluation()]).tone == "good"
     assert page.verdict([evaluation(), evaluation("other", leaked=None)]).tone == "unknown"
     table = page.audit([evaluation(leaked=7), evaluation("other", leaked=None)])
@@ -204,14 +204,14 @@ def test_other_data_than_coco_2014_is_not_to_be_compared():
 
 
 def matches(hits):
-    """Matches of one person in each of four pictures, found or not."""
+    """Matches of one person in each of four images, found or not."""
     hit = np.tile(np.array(hits, bool), (10, 1))
     people, ids = np.ones(4, np.int64), np.arange(4)
     thresholds, recalls = np.linspace(0.5, 0.95, 10), np.linspace(0, 1, 101)
     return Matches(ids, ids, hit, np.ones_like(hit), people, thresholds, recalls)
 
 
-def test_two_models_are_compared_picture_by_picture(tmp_path):
+def test_two_models_are_compared_image_by_image(tmp_path):
     for model, hits in (("trained", [1, 1, 1, 1]), ("other", [0, 0, 0, 0])):
         write(tmp_path / model / "val.json", evaluation(model).metrics)
         (tmp_path / model / "val").mkdir()
@@ -220,7 +220,7 @@ def test_two_models_are_compared_picture_by_picture(tmp_path):
     table = page.differences(found, 50, 1)[0]
     assert table.rows == [["val", "this run", "other", "+100.0", "100.0, 100.0"]]
     alone = [evaluation(), evaluation("other")]
-    assert page.differences(alone, 50, 1) == [], "nothing was kept picture by picture"
+    assert page.differences(alone, 50, 1) == [], "nothing was kept image by image"
 
 
 def test_text_of_others_cannot_become_markup():
@@ -264,7 +264,7 @@ def test_skeleton_is_drawn_where_the_keypoints_are():
     assert unseen == gallery.draw(grey, keypoints[:0])
 
 
-def test_pictures_are_scaled_to_one_frame():
+def test_images_are_scaled_to_one_frame():
     def size(height, width):
         jpeg = gallery.draw(np.zeros((height, width, 3), np.uint8), np.zeros((0, 17, 3)))
         return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[:2]

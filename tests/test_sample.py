@@ -52,13 +52,13 @@ def test_same_seed_gives_same_bytes_with_one_or_two_workers(written, tmp_path):
         assert (again / name).read_bytes() == (written[0] / name).read_bytes(), name
 
 
-def test_other_seed_gives_other_pictures(written, tmp_path):
+def test_other_seed_gives_other_images(written, tmp_path):
     other, _ = _write(tmp_path / "other", seed=6, counts={"train": 1, "val": 6})
     with zipfile.ZipFile(other / "train.zip") as a, zipfile.ZipFile(written[0] / "train.zip") as b:
         assert a.read(a.namelist()[0]) != b.read(b.namelist()[0])
 
 
-def test_first_pictures_do_not_depend_on_how_many_follow(written, tmp_path):
+def test_first_images_do_not_depend_on_how_many_follow(written, tmp_path):
     fewer, _ = _write(tmp_path / "fewer", counts={"train": 2, "val": 6})
     for name in ("train.zip", "val.zip"):
         with zipfile.ZipFile(fewer / name) as a, zipfile.ZipFile(written[0] / name) as b:
@@ -91,7 +91,7 @@ def test_sources_list_names_true_sizes_and_hashes(written):
         assert {e["member"] for e in sources["annotations"].values()} == set(archive.namelist())
 
 
-def test_id_list_names_validation_pictures(written):
+def test_id_list_names_validation_images(written):
     with zipfile.ZipFile(written[0] / "annotations.zip") as archive:
         images = json.loads(archive.read("annotations/person_keypoints_val2014.json"))["images"]
     ids = [int(line) for line in (written[0] / "val1k.txt").read_text().splitlines()]
@@ -109,7 +109,7 @@ def test_ids_ascend_with_gaps_and_sets_share_none():
     assert not set(train) & set(val)
 
 
-def test_pictures_have_the_annotated_size(written, document):
+def test_images_have_the_annotated_size(written, document):
     with zipfile.ZipFile(written[0] / "train.zip") as archive:
         for image in document["images"]:
             height, width, _, _ = simplejpeg.decode_jpeg_header(archive.read(f"train2014/{image['file_name']}"))
@@ -145,7 +145,7 @@ def test_num_keypoints_counts_the_labelled(document):
         assert a["num_keypoints"] == sum(v > 0 for v in a["keypoints"][2::3])
 
 
-def test_keypoints_lie_in_the_picture_and_are_zero_where_absent(people):
+def test_keypoints_lie_in_the_image_and_are_zero_where_absent(people):
     for annotation, height, width in people:
         for x, y, seen in np.reshape(annotation["keypoints"], (-1, 3)):
             assert seen in (0, 1, 2)
@@ -189,7 +189,7 @@ def _arguments(**changes):
     return argparse.Namespace(**{**values, **changes})
 
 
-def test_contact_sheet_shows_thirty_pictures(tmp_path, monkeypatch):
+def test_contact_sheet_shows_thirty_images(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     sample.draw_sample(_arguments(sheet=tmp_path / "sheet.jpg"))
     height, width, _, _ = simplejpeg.decode_jpeg_header((tmp_path / "sheet.jpg").read_bytes())

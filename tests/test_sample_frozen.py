@@ -1,4 +1,4 @@
-"""The sample is frozen: results may be compared over time because the pictures stay byte for byte what they are.
+"""The sample is frozen: results may be compared over time because the images stay byte for byte what they are.
 
 A change of these hashes means new data; every AP measured on the sample before it becomes incomparable.
 """

@@ -1,4 +1,4 @@
-"""From pictures without annotations to the zip that COCO's server takes."""
+"""From images without annotations to the zip that COCO's server takes."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ NAME = "person_keypoints_test-dev2017_ours-2_results"
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    """Detections, in two shards, of five pictures of which only names, sizes and ids are known."""
+    """Detections, in two shards, of five images of which only names, sizes and ids are known."""
     write_dataset(tmp_path / "data", PEOPLE, SIZES)
     annotations = json.loads((tmp_path / "data/annotations/val.json").read_text())
     info = {"info": {}, "licenses": [], "images": annotations["images"], "categories": [{"id": 1, "name": "person"}]}
@@ -30,10 +30,10 @@ def world(tmp_path, monkeypatch):
     (tmp_path / "model/weights.weights.h5").write_text("")
     monkeypatch.setattr(detect, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
-    pictures = ["--annotations", tmp_path / "image_info.json", "--pictures", tmp_path / "data/archives/val.zip"]
+    images = ["--annotations", tmp_path / "image_info.json", "--pictures", tmp_path / "data/archives/val.zip"]
     for shard in (0, 1):
         model = ["--model", tmp_path / "model", "--params", tmp_path / "params.yaml"]
-        run(monkeypatch, detect.main, *model, *pictures, "--shard", shard, "--output", tmp_path / f"found/{shard}")
+        run(monkeypatch, detect.main, *model, *images, "--shard", shard, "--output", tmp_path / f"found/{shard}")
     return tmp_path
 
 

@@ -101,7 +101,7 @@ def test_record_says_how_fast_training_was(trained):
     assert record["loader_wait_share"] >= 0
 
 
-def test_tensorboard_gets_curves_and_pictures_of_maps(trained):
+def test_tensorboard_gets_curves_and_images_of_maps(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (folder,) = (trained / "tensorboard").iterdir()

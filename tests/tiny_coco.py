@@ -1,4 +1,4 @@
-"""Small COCO data sets for tests: annotations as dicts, pictures of noise, folders as download leaves them."""
+"""Small COCO data sets for tests: annotations as dicts, images of noise, folders as download leaves them."""
 
 import json
 import zipfile
@@ -66,18 +66,18 @@ def jpeg(hw, seed=0):
     return cv2.imencode(".jpg", pixels)[1].tobytes()
 
 
-def write_zip(path, pictures, folder="train2014/", method=zipfile.ZIP_STORED):
+def write_zip(path, images, folder="train2014/", method=zipfile.ZIP_STORED):
     """Write an archive of {name: bytes}."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in pictures.items():
+        for name, data in images.items():
             archive.writestr(folder + name, data)
     return path
 
 
 def write_dataset(data, images, people, source="train"):
-    """Write annotations and pictures of a source as the download stage leaves them."""
+    """Write annotations and images of a source as the download stage leaves them."""
     write_json(data / "annotations" / f"{source}.json", images, people)
-    pictures = {one["file_name"]: jpeg((one["height"], one["width"]), one["id"]) for one in images}
-    write_zip(data / "archives" / f"{source}.zip", pictures)
+    files = {one["file_name"]: jpeg((one["height"], one["width"]), one["id"]) for one in images}
+    write_zip(data / "archives" / f"{source}.zip", files)

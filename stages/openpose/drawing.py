@@ -1,4 +1,4 @@
-"""People and maps drawn over pictures. All pictures are uint8 [H, W, 3] BGR; nothing is drawn into the input."""
+"""People and maps drawn over images. All images are uint8 [H, W, 3] BGR; nothing is drawn into the input."""
 
 import colorsys
 
@@ -33,19 +33,19 @@ def parts_of(keypoints: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
     return parts
 
 
-def draw_people(picture: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
-    """A copy of the picture with the skeletons of `parts` [P, 18, 3]: x, y in pixels, third column 0 = absent.
+def draw_people(image: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
+    """A copy of the image with the skeletons of `parts` [P, 18, 3]: x, y in pixels, third column 0 = absent.
 
     Each limb and part has a colour of its own. Limbs are translucent, so that what lies below can be judged.
     """
-    limbs, points = picture.copy(), wheel(len(skeleton.parts))
+    limbs, points = image.copy(), wheel(len(skeleton.parts))
     colours = wheel(len(skeleton.limbs))
     widths = [_width_px(person) for person in parts]
     for person, width in zip(parts, widths, strict=True):
         for limb, (a, b) in enumerate(skeleton.limbs):
             if limb not in skeleton.late_limbs and person[a, 2] > 0 and person[b, 2] > 0:
                 cv2.line(limbs, _fixed(person[a]), _fixed(person[b]), colours[limb], width, cv2.LINE_AA, SUBPIXEL_BITS)
-    drawn = cv2.addWeighted(limbs, LIMB_OPACITY, picture, 1 - LIMB_OPACITY, 0)
+    drawn = cv2.addWeighted(limbs, LIMB_OPACITY, image, 1 - LIMB_OPACITY, 0)
     for person, width in zip(parts, widths, strict=True):
         radius = round((0.75 * width + 0.5) * (1 << SUBPIXEL_BITS))
         for part in np.flatnonzero(person[:, 2] > 0):
@@ -84,26 +84,26 @@ def field_colours(field: np.ndarray) -> np.ndarray:
 
 
 def draw_maps(
-    picture: np.ndarray,
+    image: np.ndarray,
     heatmaps: np.ndarray,
     pafs: np.ndarray,
     covered_hw: tuple[float, float],
     skeleton: Skeleton = COCO,
 ) -> np.ndarray:
-    """The picture beside itself under its heatmaps and under its fields: uint8 [H, 3 W, 3].
+    """The image beside itself under its heatmaps and under its fields: uint8 [H, 3 W, 3].
 
     Args:
         heatmaps: [h, w, parts + 1]. pafs: [h, w, 2 limbs].
-        covered_hw: pixels of the picture that the maps cover from its upper left corner; at least the whole picture.
+        covered_hw: pixels of the image that the maps cover from its upper left corner; at least the whole image.
 
     Of the heatmaps the largest part counts, of the fields in every cell the longest vector.
     """
     vectors = pafs.reshape(*pafs.shape[:2], len(skeleton.limbs), 2)
     longest = np.linalg.norm(vectors, axis=-1).argmax(axis=-1)
     field = np.take_along_axis(vectors, longest[..., None, None], axis=2)[:, :, 0]
-    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     size = (round(covered_hw[1]), round(covered_hw[0]))
-    shown = [picture]
+    shown = [image]
     for colours in (heat_colours(heatmaps[..., :-1].max(axis=-1)), field_colours(field)):
         large = cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC)[: grey.shape[0], : grey.shape[1]]
         shown.append(cv2.addWeighted(large, 0.75, grey, 0.35, 0))

@@ -87,17 +87,17 @@ class Skeleton:
 
     @property
     def mirrored_parts(self) -> tuple[int, ...]:
-        """For each part the part it becomes in a mirrored picture."""
+        """For each part the part it becomes in a mirrored image."""
         return tuple(self.parts.index(_other_side(name)) for name in self.parts)
 
     @property
     def mirrored_keypoints(self) -> tuple[int, ...]:
-        """For each keypoint (annotation order) the one it becomes in a mirrored picture."""
+        """For each keypoint (annotation order) the one it becomes in a mirrored image."""
         return tuple(self.keypoints.index(_other_side(name)) for name in self.keypoints)
 
     @property
     def mirrored_limbs(self) -> tuple[int, ...]:
-        """For each limb the limb it becomes in a mirrored picture."""
+        """For each limb the limb it becomes in a mirrored image."""
         swap = self.mirrored_parts
         return tuple(self.limbs.index((swap[a], swap[b])) for a, b in self.limbs)
 

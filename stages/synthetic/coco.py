@@ -1,4 +1,4 @@
-"""What a drawn picture shows, in the words of COCO's keypoint annotations."""
+"""What a drawn image shows, in the words of COCO's keypoint annotations."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def document(set_name: str, images: list[dict], annotations: list[dict]) -> dict
 
 
 def annotate(drawn: Drawn, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Annotations of one picture, without ids: people one by one, distant crowds as one run-length region.
+    """Annotations of one image, without ids: people one by one, distant crowds as one run-length region.
 
     `rng` decides which people the (imaginary) annotators left without keypoints.
     """
@@ -61,7 +61,7 @@ def _person(drawn: Drawn, number: int, rng: np.random.Generator) -> dict[str, An
     if mask.sum() < LEAST_PX2 * SUPER * SUPER:
         return None
     polygons = outline(mask)
-    height, width = drawn.picture.shape[:2]
+    height, width = drawn.image.shape[:2]
     area = polygon_area(polygons, height, width)
     if area < LEAST_PX2:
         return None
@@ -83,7 +83,7 @@ def _person(drawn: Drawn, number: int, rng: np.random.Generator) -> dict[str, An
 
 
 def outline(mask: np.ndarray) -> list[list[float]]:
-    """Polygons [x0, y0, x1, y1, ...] in pixels of the picture around the parts of a buffer mask bool [2 H, 2 W].
+    """Polygons [x0, y0, x1, y1, ...] in pixels of the image around the parts of a buffer mask bool [2 H, 2 W].
 
     Pieces smaller than three pixels are left out and holes are filled: COCO's polygons know none.
     """
@@ -99,7 +99,7 @@ def outline(mask: np.ndarray) -> list[list[float]]:
 
 
 def polygon_area(polygons: list[list[float]], height: int, width: int) -> float:
-    """Pixels of a picture of this size that the polygons cover, as pycocotools counts them."""
+    """Pixels of an image of this size that the polygons cover, as pycocotools counts them."""
     if not polygons:
         return 0.0
     return float(mask_utils.area(mask_utils.merge(mask_utils.frPyObjects(polygons, height, width))))
@@ -134,7 +134,7 @@ def run_lengths(mask: np.ndarray) -> list[int]:
 def find_keypoints(drawn: Drawn, number: int, mask: np.ndarray) -> np.ndarray:
     """Keypoints int64 [17, 3] of item `number` (x, y of the pixel, visibility 0, 1, 2); `mask` is where it is seen."""
     item = drawn.items[number]
-    height, width = drawn.picture.shape[:2]
+    height, width = drawn.image.shape[:2]
     placed = item.view.project(item.keypoints)
     result = np.zeros((len(COCO.keypoints), 3), np.int64)
     for k, name in enumerate(COCO.keypoints):

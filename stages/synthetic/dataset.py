@@ -21,12 +21,12 @@ from stages.synthetic import coco, render
 from stages.synthetic.scene import draw_scene
 
 SETS = ("train", "val")
-CHUNK = 8  # pictures a worker draws before it hands them over
+CHUNK = 8  # images a worker draws before it hands them over
 
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to draw: everything about it follows from these numbers."""
+    """One image to draw: everything about it follows from these numbers."""
 
     seed: int
     set_index: int
@@ -34,8 +34,8 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A drawn picture: JPEG bytes, (height, width) and annotations without ids."""
+class DrawnImage:
+    """A drawn image: JPEG bytes, (height, width) and annotations without ids."""
 
     jpeg: bytes
     size: tuple[int, int]
@@ -47,19 +47,19 @@ def _noise() -> np.ndarray:
     return render.noise_tile()
 
 
-def draw(task: Task) -> Picture:
-    """Draw and annotate one picture."""
+def draw(task: Task) -> DrawnImage:
+    """Draw and annotate one image."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([task.seed, task.set_index, task.index])
     drawn = draw_scene(rng, _noise())
     annotations = coco.annotate(drawn, rng)
     quality = int(rng.integers(80, 93))
-    picture = np.ascontiguousarray(drawn.picture)
-    jpeg = simplejpeg.encode_jpeg(picture, quality, "BGR", colorsubsampling="420", fastdct=False)
-    return Picture(jpeg, picture.shape[:2], annotations)
+    image = np.ascontiguousarray(drawn.image)
+    jpeg = simplejpeg.encode_jpeg(image, quality, "BGR", colorsubsampling="420", fastdct=False)
+    return DrawnImage(jpeg, image.shape[:2], annotations)
 
 
-def draw_all(tasks: list[Task], workers: int) -> Iterator[Picture]:
+def draw_all(tasks: list[Task], workers: int) -> Iterator[DrawnImage]:
     """Draw `tasks` in order with this many processes; their number changes nothing but the time."""
     if workers == 1:
         yield from map(draw, tasks)
@@ -73,17 +73,17 @@ def draw_all(tasks: list[Task], workers: int) -> Iterator[Picture]:
 def write_sample(folder: Path, *, seed: int, counts: dict[str, int], val1k_images: int, workers: int) -> dict:
     """Write train.zip, val.zip, annotations.zip, val1k.txt and sources.yaml into the existing `folder`.
 
-    `counts` gives the number of pictures of "train" and "val". Returns facts about what was drawn. InputError where
+    `counts` gives the number of images of "train" and "val". Returns facts about what was drawn. InputError where
     the id list would be longer than the validation set.
     """
     if val1k_images > counts["val"]:
         raise InputError(
             f"sample.val1k_images: expected at most sample.val_images = {counts['val']}, found {val1k_images}; "
-            "draw more validation pictures or list fewer"
+            "draw more validation images or list fewer"
         )
     tasks = [Task(seed, s, i) for s, name in enumerate(SETS) for i in range(counts[name])]
-    pictures = iter(tqdm(draw_all(tasks, workers), "drawing", len(tasks), unit=" pictures", mininterval=2.0))
-    documents = {name: _write_set(folder, name, seed, counts[name], pictures) for name in SETS}
+    images = iter(tqdm(draw_all(tasks, workers), "drawing", len(tasks), unit=" images", mininterval=2.0))
+    documents = {name: _write_set(folder, name, seed, counts[name], images) for name in SETS}
     texts = {f"annotations/person_keypoints_{n}2014.json": json.dumps(d) for n, d in documents.items()}
     with zipfile.ZipFile(folder / "annotations.zip", "w", zipfile.ZIP_STORED) as archive:
         for member, text in texts.items():
@@ -95,17 +95,17 @@ def write_sample(folder: Path, *, seed: int, counts: dict[str, int], val1k_image
     return {name: count_people(document) for name, document in documents.items()}
 
 
-def _write_set(folder: Path, name: str, seed: int, count: int, pictures: Iterator[Picture]) -> dict:
+def _write_set(folder: Path, name: str, seed: int, count: int, drawn_images: Iterator[DrawnImage]) -> dict:
     image_ids = make_ids(seed, SETS.index(name), count)
     images, annotations = [], []
     next_id = np.random.default_rng([seed, SETS.index(name), 2**31])
     annotation_id = 183_000 + 1_000_000 * SETS.index(name)
     with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_STORED) as archive:
-        for image_id, picture in zip(image_ids, pictures, strict=False):
+        for image_id, drawn in zip(image_ids, drawn_images, strict=False):
             file_name = f"COCO_{name}2014_{image_id:012d}.jpg"
-            _add(archive, f"{name}2014/{file_name}", picture.jpeg)
-            images.append(_image(image_id, file_name, picture.size))
-            for annotation in picture.annotations:
+            _add(archive, f"{name}2014/{file_name}", drawn.jpeg)
+            images.append(_image(image_id, file_name, drawn.size))
+            for annotation in drawn.annotations:
                 annotation_id += int(next_id.integers(1, 90))
                 annotations.append({**annotation, "image_id": image_id, "id": annotation_id})
     return coco.document(f"{name}2014", images, annotations)
@@ -149,8 +149,8 @@ def count_people(document: dict) -> dict:
     areas = np.array([a["area"] for a in labelled])
     seen = np.array([a["keypoints"][2::3] for a in labelled]).reshape(-1)
     return {
-        "pictures": len(document["images"]),
-        "pictures_without_people": len(document["images"]) - len({a["image_id"] for a in document["annotations"]}),
+        "images": len(document["images"]),
+        "images_without_people": len(document["images"]) - len({a["image_id"] for a in document["annotations"]}),
         "people": len(people),
         "people_labelled": len(labelled),
         "people_small": int((areas < 32**2).sum()),

@@ -1,6 +1,6 @@
 """Ray casting of the two solids that every scene is made of: tapered capsules and boxes.
 
-Only +, -, *, / and square roots of rounded inputs, so that the pictures are the same bytes on every machine: sines and
+Only +, -, *, / and square roots of rounded inputs, so that the images are the same bytes on every machine: sines and
 powers differ in their last bit from one mathematical library to the next.
 
 Image space: x right, y down, z towards the camera, unit one pixel of the buffers.
@@ -274,7 +274,7 @@ def _ring(du, dv, glasses):
 
 
 def noise_tile() -> np.ndarray:
-    """Seamless smooth noise, uint8 [256, 256], the same in every picture: grain of cloth, hair, bark and stone."""
+    """Seamless smooth noise, uint8 [256, 256], the same in every image: grain of cloth, hair, bark and stone."""
     rng = np.random.default_rng(7)
     total = np.zeros((256, 256), np.int64)
     for cells, weight in ((16, 5), (32, 4), (64, 3), (128, 2)):

@@ -1,4 +1,4 @@
-"""One picture: who and what stands where, drawn with buffers that tell what every pixel shows."""
+"""One image: who and what stands where, drawn with buffers that tell what every pixel shows."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from stages.synthetic.poses import draw_pose
 from stages.synthetic.props import add_held, add_seat, draw_thing
 from stages.synthetic.solids import THING, Solids, View
 
-SUPER = 2  # buffers have this many pixels per pixel of the picture, in x and in y
+SUPER = 2  # buffers have this many pixels per pixel of the image, in x and in y
 
 PERSON, CROWD = "person", "crowd"
 
@@ -30,17 +30,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished picture and what can be known of it.
+    """A finished image and what can be known of it.
 
     Attributes:
-        picture: uint8 [H, W, 3] BGR.
+        image: uint8 [H, W, 3] BGR.
         owner: int16 [2 H, 2 W], number of the item seen, -1 for the background.
         part: int16 [2 H, 2 W], which part of it (see solids).
         depth: float32 [2 H, 2 W], z of the surface.
         items: what the numbers in `owner` stand for.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     owner: np.ndarray
     part: np.ndarray
     depth: np.ndarray
@@ -48,7 +48,7 @@ class Drawn:
 
 
 def draw_scene(rng: np.random.Generator, noise: np.ndarray) -> Drawn:
-    """Compose and draw one picture; `noise` is render.noise_tile()."""
+    """Compose and draw one image; `noise` is render.noise_tile()."""
     height, width = draw_size(rng)
     horizon = int(height * rng.uniform(0.22, 0.6))
     table: list[np.ndarray] = []
@@ -60,9 +60,9 @@ def draw_scene(rng: np.random.Generator, noise: np.ndarray) -> Drawn:
     index = np.full(colour.shape[:2], -1, np.int32)
     rows, parts, owners = _gather(items)
     render.draw(rows, np.array(table or [np.zeros(render.MATERIAL_COLUMNS)]), noise, _light(rng), colour, depth, index)
-    picture = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
     owner, part = np.append(owners, -1)[index], np.append(parts, -1)[index]  # row -1 is the background
-    return Drawn(_photograph(rng, picture), owner, part, depth, items)
+    return Drawn(_photograph(rng, image), owner, part, depth, items)
 
 
 def draw_size(rng: np.random.Generator) -> tuple[int, int]:
@@ -105,7 +105,7 @@ def _draw_height(rng, height, near) -> float:
 
 
 def _draw_places(rng, plans, width) -> list[float]:
-    """x of every item. Crowds stand together; people of one picture like to overlap."""
+    """x of every item. Crowds stand together; people of one image like to overlap."""
     crowd, meeting = rng.uniform(0.1, 0.9) * width, rng.uniform(0.2, 0.8) * width
     together = rng.random() < 0.3
     places = []
@@ -177,19 +177,19 @@ def _light(rng) -> np.ndarray:
     return np.array([x / norm, y / norm, z / norm, rng.uniform(0.35, 0.65)])
 
 
-def _photograph(rng, picture: np.ndarray) -> np.ndarray:
-    """What a camera adds: a fall of light across the picture, a tint, blur, contrast and noise."""
-    height, width = picture.shape[:2]
+def _photograph(rng, image: np.ndarray) -> np.ndarray:
+    """What a camera adds: a fall of light across the image, a tint, blur, contrast and noise."""
+    height, width = image.shape[:2]
     if rng.random() < 0.35:
         side = int(rng.choice([3, 3, 5]))
-        picture = cv2.GaussianBlur(picture, (side, side), 0)
+        image = cv2.GaussianBlur(image, (side, side), 0)
     fall = np.linspace(-1, 1, width)[None] * rng.uniform(-0.18, 0.18)
     fall = fall + np.linspace(-1, 1, height)[:, None] * rng.uniform(-0.18, 0.18)
     gain = ((1.0 + fall) * rng.uniform(0.85, 1.22)).astype(np.float32)
     tint = rng.uniform(0.93, 1.07, 3).astype(np.float32)
     noise = rng.integers(-4, 5, (2, height, width), np.int8).sum(0, dtype=np.float32)
     noise = noise * np.float32(rng.uniform(0.0, 1.6)) + np.float32(rng.uniform(-12, 18))
-    result = np.empty_like(picture)
+    result = np.empty_like(image)
     for channel in range(3):
-        result[..., channel] = np.clip(picture[..., channel] * (gain * tint[channel]) + noise, 0, 255)
+        result[..., channel] = np.clip(image[..., channel] * (gain * tint[channel]) + noise, 0, 255)
     return result

@@ -1,24 +1,24 @@
-"""A contact sheet: many pictures at once, with or without what is annotated in them."""
+"""A contact sheet: many images at once, with or without what is annotated in them."""
 
 import cv2
 import numpy as np
 import simplejpeg
 
 from stages.synthetic.coco import HIDDEN, SKELETON
-from stages.synthetic.dataset import Picture
+from stages.synthetic.dataset import DrawnImage
 
 CELL_PX = 324
 LEFT, RIGHT, MIDDLE = (80, 220, 80), (60, 120, 255), (255, 220, 60)
 
 
-def make_sheet(pictures: list[Picture], columns: int, annotated: bool) -> np.ndarray:
-    """One picture uint8 [rows * CELL_PX, columns * CELL_PX, 3] BGR of all `pictures`."""
-    rows = -(-len(pictures) // columns)
+def make_sheet(drawn_images: list[DrawnImage], columns: int, annotated: bool) -> np.ndarray:
+    """One image uint8 [rows * CELL_PX, columns * CELL_PX, 3] BGR of all `drawn_images`."""
+    rows = -(-len(drawn_images) // columns)
     sheet = np.full((rows * CELL_PX, columns * CELL_PX, 3), 255, np.uint8)
-    for k, picture in enumerate(pictures):
-        image = simplejpeg.decode_jpeg(picture.jpeg, "BGR")
+    for k, drawn in enumerate(drawn_images):
+        image = simplejpeg.decode_jpeg(drawn.jpeg, "BGR")
         if annotated:
-            for annotation in picture.annotations:
+            for annotation in drawn.annotations:
                 _mark(image, annotation)
         y, x = k // columns * CELL_PX, k % columns * CELL_PX
         sheet[y : y + image.shape[0], x : x + image.shape[1]] = image

@@ -1,4 +1,4 @@
-"""A list of solids in figure space and its projection into the picture."""
+"""A list of solids in figure space and its projection into the image."""
 
 from dataclasses import dataclass
 
@@ -15,10 +15,10 @@ UPRIGHT = np.eye(3)
 
 @dataclass(frozen=True)
 class View:
-    """How figure space meets the picture.
+    """How figure space meets the image.
 
     Attributes:
-        yaw_deg: turn about the vertical; 0 faces the camera, 90 looks to the picture's right.
+        yaw_deg: turn about the vertical; 0 faces the camera, 90 looks to the image's right.
         pitch_deg: how far the camera looks down.
         scale_px: pixels of the buffers per body height.
         at_px: (x, y) of the ground point in the buffers.

@@ -14,11 +14,11 @@ def changed(before, after):
     return (before != after).any(axis=2)
 
 
-def test_the_picture_itself_stays_as_it_was():
-    picture = GREY.copy()
-    drawing.draw_people(picture, figure(80, 30, 140)[None])
-    drawing.draw_maps(picture, np.ones((25, 20, 19)), np.ones((25, 20, 38)), (200, 160))
-    np.testing.assert_array_equal(picture, GREY)
+def test_the_image_itself_stays_as_it_was():
+    image = GREY.copy()
+    drawing.draw_people(image, figure(80, 30, 140)[None])
+    drawing.draw_maps(image, np.ones((25, 20, 19)), np.ones((25, 20, 38)), (200, 160))
+    np.testing.assert_array_equal(image, GREY)
 
 
 def test_nobody_changes_nothing():
@@ -88,7 +88,7 @@ def test_fields_are_coloured_by_direction_and_length():
     assert colours[5].max() == pytest.approx(colours[0].max() / 2, abs=2)
 
 
-def test_maps_lie_over_the_picture_where_they_belong():
+def test_maps_lie_over_the_image_where_they_belong():
     heatmaps, pafs = np.zeros((26, 20, 19), np.float32), np.zeros((26, 20, 38), np.float32)
     heatmaps[12, 5, 3] = 1  # covers pixels 40..47, 96..103
     pafs[4, 15, 6:8] = 1, 0

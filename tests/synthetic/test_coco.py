@@ -35,8 +35,8 @@ def _draw(yaw=0.0, at=(200.0, 440.0), scale=400.0, wall=None, pose=None):
     depth, index = np.full(shape, -1e30, np.float32), np.full(shape, -1, np.int32)
     rows, parts, owners = _gather(items)
     render.draw(rows, np.array(table), NOISE, LIGHT, np.zeros((*shape, 3), np.uint8), depth, index)
-    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    return Drawn(picture, np.append(owners, -1)[index], np.append(parts, -1)[index], depth, items)
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    return Drawn(image, np.append(owners, -1)[index], np.append(parts, -1)[index], depth, items)
 
 
 def _seen(drawn):

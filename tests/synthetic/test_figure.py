@@ -48,7 +48,7 @@ def test_elbows_and_knees_bend_their_own_way():
         assert bent[f"{side}_ankle"][2] < straight[f"{side}_ankle"][2] - 0.05
 
 
-def test_left_of_a_person_who_faces_the_camera_is_on_the_right_of_the_picture():
+def test_left_of_a_person_who_faces_the_camera_is_on_the_right_of_the_image():
     size = draw_proportions(np.random.default_rng(0))
     points = keypoints(articulate(Pose(), size), size)
     front = View(0, 0, 100, (0, 0), 0, 0.1).project(points)[:, 0]
@@ -58,7 +58,7 @@ def test_left_of_a_person_who_faces_the_camera_is_on_the_right_of_the_picture():
             assert front[k] > 0 > back[k]
 
 
-def test_looking_to_the_right_of_the_picture_is_yaw_90():
+def test_looking_to_the_right_of_the_image_is_yaw_90():
     size = draw_proportions(np.random.default_rng(0))
     points = keypoints(articulate(Pose(), size), size)
     x = View(90, 0, 100, (0, 0), 0, 0.1).project(points)[:, 0]

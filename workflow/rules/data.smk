@@ -1,4 +1,4 @@
-# From pictures to training samples.
+# From images to training samples.
 
 
 rule sample:

@@ -1,6 +1,6 @@
-"""A picture's bytes by file name, from a zip archive or a folder, without unpacking anything.
+"""An image's bytes by file name, from a zip archive or a folder, without unpacking anything.
 
-An archive's directory is read once; after that every picture is one read at its offset. Reads do not share a file
+An archive's directory is read once; after that every image is one read at its offset. Reads do not share a file
 position, so any number of threads may read at once.
 """
 
@@ -33,7 +33,7 @@ class _Entry:
 
 
 class Archive:
-    """Pictures of a zip archive, looked up by base name whatever folder of the archive they are in."""
+    """Images of a zip archive, looked up by base name whatever folder of the archive they are in."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -74,17 +74,17 @@ class Archive:
             self._file = -1
 
     def names(self) -> list[str]:
-        """Base names of all pictures, sorted."""
+        """Base names of all images, sorted."""
         return sorted(self._entries)
 
     def size(self, file_name: str) -> int:
-        """Bytes of a picture as the directory declares them, without reading it."""
+        """Bytes of an image as the directory declares them, without reading it."""
         return self._find(file_name).bytes
 
     def read(self, file_name: str) -> bytes:
-        """The bytes of a picture; InputError names one that is missing, encrypted, damaged or of another size."""
+        """The bytes of an image; InputError names one that is missing, encrypted, damaged or of another size."""
         entry = self._find(file_name)
-        where = f"{self.path}: picture {file_name}"
+        where = f"{self.path}: image {file_name}"
         head = os.pread(self._file, _LOCAL_HEADER_BYTES + _EXTRA_GUESS_BYTES + entry.stored_bytes, entry.offset)
         if head[:4] != _LOCAL_HEADER or len(head) < _LOCAL_HEADER_BYTES:
             raise InputError(f"{where}: damaged archive, no entry at its place; fetch the archive again")
@@ -99,12 +99,12 @@ class Archive:
 
     def _find(self, file_name: str) -> _Entry:
         name = PurePosixPath(file_name).name
-        where = f"{self.path}: picture {file_name}"
+        where = f"{self.path}: image {file_name}"
         entry = self._entries.get(name)
         if entry is None:
             raise InputError(f"{where}: not in the archive, which holds {len(self._entries)} files")
         if name in self._ambiguous:
-            raise InputError(f"{where}: the archive holds several files of this name; every picture needs its own")
+            raise InputError(f"{where}: the archive holds several files of this name; every image needs its own")
         if entry.encrypted:
             raise InputError(f"{where}: encrypted; expected an archive without a password")
         return entry
@@ -130,7 +130,7 @@ def _unpacked(stored: bytes, entry: _Entry, where: str) -> bytes:
 
 
 class Folder:
-    """Pictures in a plain folder, by file name, or by base name where the annotations add a folder of their own."""
+    """Images in a plain folder, by file name, or by base name where the annotations add a folder of their own."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -149,11 +149,11 @@ class Folder:
         return sorted(entry.name for entry in os.scandir(self.path) if entry.is_file())
 
     def size(self, file_name: str) -> int:
-        """Bytes of a picture, without reading it."""
+        """Bytes of an image, without reading it."""
         return os.stat(self._find(file_name)).st_size
 
     def read(self, file_name: str) -> bytes:
-        """The bytes of a picture; InputError names one that is missing."""
+        """The bytes of an image; InputError names one that is missing."""
         with open(self._find(file_name), "rb") as file:
             return file.read()
 
@@ -161,13 +161,13 @@ class Folder:
         for name in (file_name, PurePosixPath(file_name).name):
             if (path := self.path / name).is_file():
                 return path
-        raise InputError(f"{self.path}: picture {file_name}: no such file in this folder")
+        raise InputError(f"{self.path}: image {file_name}: no such file in this folder")
 
 
-Pictures = Archive | Folder
+ImageArchive = Archive | Folder
 
 
-def open_pictures(path: Path | str) -> Pictures:
+def open_images(path: Path | str) -> ImageArchive:
     """Open a zip archive, a folder, or a `.folder` file that holds the path of either.
 
     Raises:
@@ -183,11 +183,11 @@ def open_pictures(path: Path | str) -> Pictures:
         return Folder(path)
     if path.is_file():
         return Archive(path)
-    raise InputError(f"{path}: no such archive or folder of pictures")
+    raise InputError(f"{path}: no such archive or folder of images")
 
 
-def find_pictures(archives: Path | str, source: str) -> Path:
-    """Path of the pictures of a source ("train", "val") among the archives that download left."""
+def find_images(archives: Path | str, source: str) -> Path:
+    """Path of the images of a source ("train", "val") among the archives that download left."""
     archives = Path(archives)
     for candidate in (archives / f"{source}.zip", archives / f"{source}.folder", archives / source):
         if candidate.exists():
@@ -196,11 +196,11 @@ def find_pictures(archives: Path | str, source: str) -> Path:
 
 
 def decode_bgr(data: bytes, name: str) -> np.ndarray:
-    """Decode an encoded picture to uint8 [H, W, 3], BGR; grey and CMYK become BGR. EXIF orientation is ignored, because
+    """Decode an encoded image to uint8 [H, W, 3], BGR; grey and CMYK become BGR. EXIF orientation is ignored, because
     annotations refer to the pixels as they are stored.
 
     Raises:
-        InputError: no picture, or a damaged one; `name` says which.
+        InputError: no image, or a damaged one; `name` says which.
     """
     if data[:2] == b"\xff\xd8":
         try:
@@ -212,15 +212,15 @@ def decode_bgr(data: bytes, name: str) -> np.ndarray:
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
-        raise InputError(f"{name}: not a picture that can be decoded (JPEG or PNG expected, {len(data)} bytes found)")
+        raise InputError(f"{name}: not an image that can be decoded (JPEG or PNG expected, {len(data)} bytes found)")
     return image
 
 
 def size_hw(data: bytes, name: str) -> tuple[int, int]:
-    """(height, width) in pixels of an encoded picture. Of a JPEG only the header is read, and its end is looked for.
+    """(height, width) in pixels of an encoded image. Of a JPEG only the header is read, and its end is looked for.
 
     Raises:
-        InputError: no picture, or a JPEG that is cut off.
+        InputError: no image, or a JPEG that is cut off.
     """
     if data[:2] != b"\xff\xd8":
         return decode_bgr(data, name).shape[:2]

@@ -1,6 +1,6 @@
 """Maps to people: peaks of the heatmaps, joined along the part affinity fields (arXiv:1611.08050, sections 2.3, 2.4).
 
-Works at the resolution of the maps: no map is enlarged to the size of the picture. Where the reference (FACTS 5,
+Works at the resolution of the maps: no map is enlarged to the size of the image. Where the reference (FACTS 5,
 `reference_decoder.py`) is left on purpose:
 
 - peaks have sub-pixel places, and the half pixel of the stride is accounted for (FACTS 9.11);
@@ -12,10 +12,10 @@ Works at the resolution of the maps: no map is enlarged to the size of the pictu
 - parts of one person that a hidden joint keeps apart are joined (`decoder_pieces.py`);
 - with `complete`, keypoints that were not found are placed by a guess (`decoder_completion.py`).
 
-Values were chosen by these reasons and compared on maps of a real network for 36 pictures at heights 288, 368, 456 and
+Values were chosen by these reasons and compared on maps of a real network for 36 images at heights 288, 368, 456 and
 544, mirrored too. Mean AP of the eight: rule `root` 0.357, `sum` 0.355, `mean` 0.355; with the reference's thresholds
-0.333; the neighbours of any value lie within 0.005. The optimum is broad, but AP on these pictures flatters a little.
-`benchmarks/decoder.py` prints intervals. On 150 training pictures of the sample (light network, four scales, missing
+0.333; the neighbours of any value lie within 0.005. The optimum is broad, but AP on these images flatters a little.
+`benchmarks/decoder.py` prints intervals. On 150 training images of the sample (light network, four scales, missing
 keypoints guessed): `root` 0.531, `sum` 0.530, `mean` 0.523. Where missing keypoints are guessed, higher thresholds are
 better: a weak peak is no longer the only way to a keypoint. There 0.1, smoothing 0.5 cells and limb threshold 0.04 give
 0.559, and those are the sample preset's.
@@ -62,7 +62,7 @@ def decode(
     join_pieces: bool = True,
     complete: bool = False,
 ) -> People:
-    """Find the people in one picture's maps.
+    """Find the people in one image's maps.
 
     Args:
         heatmaps: float32 [h, w, parts + 1], about 0..1, background last; NaN and infinite values count as 0.
@@ -123,7 +123,7 @@ def _checked_maps(heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton) ->
 
 def _check_settings(mode: str, stride: int, limb_samples: int, score_rule: str) -> None:
     if mode not in ("exact", "fast"):
-        hint = "; parity needs the size of the picture: reference_decoder.decode_full" if mode == "parity" else ""
+        hint = "; parity needs the size of the image: reference_decoder.decode_full" if mode == "parity" else ""
         raise InputError(f"mode: expected exact or fast, found {mode!r}{hint}")
     if score_rule not in SCORE_RULES:
         raise InputError(f"score_rule: expected one of {', '.join(SCORE_RULES)}, found {score_rule!r}")

@@ -4,10 +4,10 @@ import numpy as np
 
 from stages.openpose.compiled import jit
 
-# Two limits on how far the other end of a limb is looked for. A limb longer than this share of the picture's longer
-# side belongs to nobody whose other limbs are in the picture.
+# Two limits on how far the other end of a limb is looked for. A limb longer than this share of the image's longer
+# side belongs to nobody whose other limbs are in the image.
 LONGEST_SHARE = 0.75
-# Among N evenly spread ends, the circle that holds this many: a limb does not skip more ends that are nearer. A picture
+# Among N evenly spread ends, the circle that holds this many: a limb does not skip more ends that are nearer. An image
 # of 60 people may still have somebody taller than itself, one of 200 somebody 0.7 times as tall. Keeps growth linear.
 NEAREST = 32
 # Ends that a start remembers, best first: matching needs the next best where better ones are taken. More accepted ends

@@ -9,7 +9,7 @@ GUESS_SCORE = 0.05  # a keypoint whose score is above 0 but not above this was n
 
 @dataclass(frozen=True)
 class People:
-    """The people found in one picture.
+    """The people found in one image.
 
     Attributes:
         keypoints: float32 [P, 17, 3], annotation (COCO) order: x, y in pixels, pixel centres at integers; third column

@@ -1,7 +1,7 @@
 """What bodies usually look like: the mean and covariance of the places of all parts, as a table.
 
 `pose_prior.csv` was fitted to the people of the bundled sample's training part (`python -m benchmarks.pose_prior`); no
-validation picture and no picture of anybody else was used. It served real people too (see decoder_completion.py).
+validation image and no image of anybody else was used. It served real people too (see decoder_completion.py).
 Places are in the person's own frame: moved and scaled so that its found parts have the mean and spread of the same
 parts of the mean body. Bodies are not turned upright: lying people are rare, and heads are mostly above feet.
 """

@@ -1,4 +1,4 @@
-"""What kind of errors stand behind an AP: keypoint errors by kind, OKS, size, crowding, the worst pictures.
+"""What kind of errors stand behind an AP: keypoint errors by kind, OKS, size, crowding, the worst images.
 
 Kinds of keypoint errors after Ronchi & Perona 2017 (arXiv:1707.05388, section 3), by ks = exp(-d^2 / (2 s^2 k^2)) of a
 found keypoint against a labelled one, with s^2 the person's area and k twice the OKS sigma:
@@ -27,7 +27,7 @@ from stages.openpose.evaluation.scoring import Matches, precision_at_recall
 KINDS = ("good", "jitter", "inversion", "swap", "miss", "absent")
 GOOD_KS, NEAR_KS, MATCH_OKS = 0.85, 0.5, 0.1
 DETECTIONS_PER_IMAGE = 20  # as COCO's AP
-CROWDING = ((1, 1), (2, 3), (4, 8), (9, None))  # people to be found in a picture
+CROWDING = ((1, 1), (2, 3), (4, 8), (9, None))  # people to be found in an image
 CURVE_OKS = (0.5, 0.75)
 SIGMAS = np.array(skeleton.COCO.oks_sigmas)
 MIRRORED = np.array(skeleton.COCO.mirrored_keypoints)
@@ -35,7 +35,7 @@ MIRRORED = np.array(skeleton.COCO.mirrored_keypoints)
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture: the people labelled in it and what was found.
+    """One image: the people labelled in it and what was found.
 
     Attributes:
         image_id: COCO id.
@@ -161,7 +161,7 @@ def precision_recall(matches: Matches) -> dict[str, np.ndarray]:
 
 
 def crowding(matches: Matches) -> list[dict]:
-    """AP of pictures by number of people to be found; NaN where there is no such picture."""
+    """AP of images by number of people to be found; NaN where there is no such image."""
     rows = []
     for low, high in CROWDING:
         chosen = (matches.people >= low) & (matches.people <= (high or np.inf))
@@ -170,7 +170,7 @@ def crowding(matches: Matches) -> list[dict]:
         rows.append(
             {
                 "group": f"people {name}",
-                "pictures": int(chosen.sum()),
+                "images": int(chosen.sum()),
                 "people": int(matches.people[chosen].sum()),
                 "AP": float(precision.mean()),
             }

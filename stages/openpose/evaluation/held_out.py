@@ -1,4 +1,4 @@
-"""AP during training: whole held-out pictures of a packed file, one scale, people of the file as ground truth.
+"""AP during training: whole held-out images of a packed file, one scale, people of the file as ground truth.
 
 A curve to compare epochs and runs by, not the AP of the stage evaluate: a packed file holds no areas of people, which
 OKS divides by, and the decoder's defaults are used.
@@ -17,7 +17,7 @@ from stages.openpose.coco.annotations import PERSON
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.evaluation.scoring import evaluate
 from stages.openpose.inference.results import to_results
-from stages.openpose.inference.tta import View, network_inputs, scaled_size, to_picture, without_padding
+from stages.openpose.inference.tta import View, network_inputs, scaled_size, to_image, without_padding
 from stages.openpose.network.forward import Forward
 from stages.openpose.samples.packed import Packed
 from stages.openpose.skeleton import COCO
@@ -42,7 +42,7 @@ def average_precision(forward: Forward, packed: Packed, images: int) -> Callable
 
     Args:
         forward: the network, as its weights are at that time.
-        packed: file of held-out pictures, at least one.
+        packed: file of held-out images, at least one.
         images: how many of them to look at; they are spread evenly over the file.
     """
     count = min(images, len(packed.image_ids))
@@ -57,11 +57,11 @@ def average_precision(forward: Forward, packed: Packed, images: int) -> Callable
 
 
 def _results(forward: Forward, packed: Packed, row: int, settings: OneScale = OneScale()) -> list[dict]:
-    picture, view = packed.image(row), View(1.0, mirrored=False)
-    heatmaps, pafs = forward(network_inputs(picture, [view], settings)[view][None])
-    maps = without_padding(heatmaps[0], pafs[0], scaled_size(picture.shape[:2], settings.height_px))
+    image, view = packed.image(row), View(1.0, mirrored=False)
+    heatmaps, pafs = forward(network_inputs(image, [view], settings)[view][None])
+    maps = without_padding(heatmaps[0], pafs[0], scaled_size(image.shape[:2], settings.height_px))
     people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px)
-    return to_results(to_picture(people, picture.shape[:2], settings.height_px), int(packed.image_ids[row]))
+    return to_results(to_image(people, image.shape[:2], settings.height_px), int(packed.image_ids[row]))
 
 
 def packed_truth(packed: Packed, rows: list[int]) -> CocoTruth:

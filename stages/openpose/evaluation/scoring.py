@@ -1,6 +1,6 @@
-"""People -> COCO results -> AP, and how far AP would move with other pictures.
+"""People -> COCO results -> AP, and how far AP would move with other images.
 
-pycocotools computes every figure that is reported; what it matched, picture by picture, is kept as arrays, so that the
+pycocotools computes every figure that is reported; what it matched, image by image, is kept as arrays, so that the
 bootstrap needs no second evaluation. Metrics: https://cocodataset.org/#keypoints-eval (OKS 0.50:0.05:0.95, 20 people).
 """
 
@@ -45,7 +45,7 @@ class _Evaluation(COCOeval):
         self.params.imgIds = sorted(image_ids)
         self.params.catIds = [PERSON]
         self.params.kpt_oks_sigmas = np.array(skeleton.COCO.oks_sigmas)
-        self._bar = tqdm(total=len(image_ids), desc=title, unit="picture", mininterval=1.0, delay=2.0)
+        self._bar = tqdm(total=len(image_ids), desc=title, unit="image", mininterval=1.0, delay=2.0)
 
     def computeOks(self, imgId, catId):  # pycocotools chose these names
         self._bar.update()

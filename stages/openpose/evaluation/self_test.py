@@ -13,7 +13,7 @@ from stages.openpose.skeleton import COCO
 REINSTALL = "pycocotools does not work here; install the version of the lock file again (make env)"
 PARTLY_RIGHT_OKS = 0.72
 
-# Three people, one a picture; detections by falling score: one exact, one far off, one exact, one with an OKS of 0.72.
+# Three people, one an image; detections by falling score: one exact, one far off, one exact, one with an OKS of 0.72.
 # Up to the OKS threshold 0.70 the hits are 1, 0, 1, 1: precision is 1 at 34 of the 101 recalls and 3/4 at the other 67.
 # From 0.75 on they are 1, 0, 1, 0: precision is 1 at 34 recalls, 2/3 at 33, and the last third is never reached.
 LOOSE_AP, STRICT_AP = (34 + 67 * 3 / 4) / 101, (34 + 33 * 2 / 3) / 101
@@ -60,13 +60,13 @@ def self_test() -> dict[str, Any]:
 
 
 def _known_masks() -> dict[str, Any]:
-    """Two rectangles of 2 x 3 pixels on a 5 x 6 picture that share 2 pixels, and a polygon of 4 x 3 pixels."""
+    """Two rectangles of 2 x 3 pixels on a 5 x 6 image that share 2 pixels, and a polygon of 4 x 3 pixels."""
     from pycocotools import mask
 
-    pictures = np.zeros((5, 6, 2), np.uint8, order="F")
-    pictures[1:3, 1:4, 0] = 1
-    pictures[2:4, 2:5, 1] = 1
-    runs = mask.encode(pictures)
+    images = np.zeros((5, 6, 2), np.uint8, order="F")
+    images[1:3, 1:4, 0] = 1
+    images[2:4, 2:5, 1] = 1
+    runs = mask.encode(images)
     polygon = mask.frPyObjects([[1.0, 1.0, 5.0, 1.0, 5.0, 4.0, 1.0, 4.0]], 5, 6)
     return {
         "area_px": mask.area(runs).tolist(),
@@ -74,7 +74,7 @@ def _known_masks() -> dict[str, Any]:
         "common_px": int(mask.area(mask.merge(runs, intersect=True))),
         "iou": np.round(mask.iou(runs, runs, [0, 0]), 6).tolist(),
         "crowd_iou": float(mask.iou(runs[:1], runs[1:], [1])[0, 0]),
-        "decoded_equal": bool((mask.decode(runs) == pictures).all()),
+        "decoded_equal": bool((mask.decode(runs) == images).all()),
         "counts": runs[0]["counts"].decode(),
         "polygon_px": int(mask.area(polygon)[0]),
     }
@@ -106,7 +106,7 @@ def _known_ap() -> dict[str, Any]:
 
 
 def _people() -> tuple[dict, list[dict]]:
-    """A COCO data set of three people on three pictures, and four detections."""
+    """A COCO data set of three people on three images, and four detections."""
     rng = np.random.default_rng(0)
     places = rng.uniform(20, 180, (3, 17, 2)).round()
     visible = np.full((17, 1), 2.0)

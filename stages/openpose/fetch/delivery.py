@@ -41,7 +41,7 @@ class Settings(Protocol):
 
 @dataclass(frozen=True)
 class Item:
-    """An entry and where it comes from: a `local` file or folder of pictures, else `urls`."""
+    """An entry and where it comes from: a `local` file or folder of images, else `urls`."""
 
     entry: Entry
     local: Path | None = None
@@ -76,7 +76,7 @@ def plan(entries: Iterable[Entry], settings: Settings, sources: Path) -> list[It
 
 def _locate(entry: Entry, settings: Settings, have: Path | None, sources: Path) -> Item:
     if entry.folder:
-        return Item(entry, local=_pictures(entry, settings, sources))
+        return Item(entry, local=_images(entry, settings, sources))
     own = in_folder(entry, have) if have else None
     if own:
         return Item(entry, local=own)
@@ -90,10 +90,10 @@ def _locate(entry: Entry, settings: Settings, have: Path | None, sources: Path) 
     raise InputError(f"{sources}: {entry.key}: no file {found[0]}; {_advice(entry.url, settings)}")
 
 
-def _pictures(entry: Entry, settings: Settings, sources: Path) -> Path:
+def _images(entry: Entry, settings: Settings, sources: Path) -> Path:
     place = places(entry.folder, root=settings.root, mirror="", sources_folder=sources.parent)[0]
     if isinstance(place, str):
-        raise InputError(f"{sources}: {entry.key}: a folder of pictures must be local, found {place}")
+        raise InputError(f"{sources}: {entry.key}: a folder of images must be local, found {place}")
     if not place.is_dir():
         raise InputError(f"{sources}: {entry.key}: no folder {place}; {_advice(entry.folder, settings)}")
     return place
@@ -286,7 +286,7 @@ def _place_annotations(entry: Entry, path: Path, folder: Path, _: Path) -> str:
 def _place_archive(entry: Entry, path: Path, folder: Path, store: Path) -> str:
     if path.is_dir():
         (folder / f"{entry.name}.folder").write_text(f"{path.resolve()}\n")
-        return f"the pictures in {path}, where they lie"
+        return f"the images in {path}, where they lie"
     return _place_file(path, folder / f"{entry.name}.zip", store, pointer=folder / f"{entry.name}.folder")
 
 

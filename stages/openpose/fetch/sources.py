@@ -1,7 +1,7 @@
 """What a data set is made of: the entries of a sources file, and where each of them is to be found.
 
-A sources file (workflow/sources/*.yaml) has up to four groups of named entries: `archives` (zips of pictures, or a
-`folder` of pictures used where it lies), `annotations` (COCO keypoint JSON, alone or as `member` of a zip), `ids`
+A sources file (workflow/sources/*.yaml) has up to four groups of named entries: `archives` (zips of images, or a
+`folder` of images used where it lies), `annotations` (COCO keypoint JSON, alone or as `member` of a zip), `ids`
 (lists of image ids, one a line) and `weights`. Nothing here opens a connection.
 """
 
@@ -129,7 +129,7 @@ def _local(place: str) -> Path:
 def in_folder(entry: Entry, have: Path) -> Path | None:
     """The user's own copy of an entry in the folder `have`, or None.
 
-    Found are: the file under the last part of its URL, in `have` or in a folder of it (zips, annotations); pictures
+    Found are: the file under the last part of its URL, in `have` or in a folder of it (zips, annotations); images
     unpacked into a folder named like the zip (`train2014` or `images/train2014`); unpacked annotations under their
     name in the zip.
     """

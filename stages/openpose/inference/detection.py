@@ -1,7 +1,7 @@
-"""Many pictures through one network: reading, network and decoding overlap, memory stays flat.
+"""Many images through one network: reading, network and decoding overlap, memory stays flat.
 
-A pool of threads reads and decodes pictures ahead of the network and turns its maps into people behind it; the network
-itself is called from one thread. Pictures of equal padded sizes share a call. Order and results do not depend on the
+A pool of threads reads and decodes images ahead of the network and turns its maps into people behind it; the network
+itself is called from one thread. Images of equal padded sizes share a call. Order and results do not depend on the
 number of threads.
 """
 
@@ -29,7 +29,7 @@ from stages.openpose.inference.tta import (
     maps_for,
     network_inputs,
     scaled_size,
-    to_picture,
+    to_image,
     views_for,
 )
 from stages.openpose.network.forward import Forward
@@ -40,8 +40,8 @@ PARTS = ("read", "network", "average", "decode")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture to be looked at: its id, its name for `read`, and where it is known beforehand (height, width)."""
+class ImageEntry:
+    """An image to be looked at: its id, its name for `read`, and where it is known beforehand (height, width)."""
 
     image_id: int
     file_name: str
@@ -50,9 +50,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture that was read: its (height, width) in pixels and what the network gets of it, by view."""
+    """An image that was read: its (height, width) in pixels and what the network gets of it, by view."""
 
-    picture: Picture
+    image: ImageEntry
     size_hw: tuple[int, int]
     inputs: dict[View, np.ndarray]
 
@@ -76,13 +76,13 @@ class Clock:
 
 
 def plan_batches(
-    pictures: Sequence[Picture], settings: Settings, batch_size: int, *, reference: bool = False
-) -> list[list[Picture]]:
-    """Batches of at most `batch_size` pictures that have equal padded sizes at all scales, in a fixed order."""
+    images: Sequence[ImageEntry], settings: Settings, batch_size: int, *, reference: bool = False
+) -> list[list[ImageEntry]]:
+    """Batches of at most `batch_size` images that have equal padded sizes at all scales, in a fixed order."""
     scales = (*settings.scales, NATIVE) if reference else settings.scales
-    groups: dict[tuple, list[Picture]] = {}
-    for picture in sorted(pictures, key=lambda one: one.image_id):
-        groups.setdefault(input_sizes(picture.size_hw, settings, scales), []).append(picture)
+    groups: dict[tuple, list[ImageEntry]] = {}
+    for image in sorted(images, key=lambda one: one.image_id):
+        groups.setdefault(input_sizes(image.size_hw, settings, scales), []).append(image)
     return [
         groups[sizes][first : first + batch_size]
         for sizes in sorted(groups)
@@ -91,9 +91,9 @@ def plan_batches(
 
 
 def find_people(
-    batches: Sequence[Sequence[Picture]],
+    batches: Sequence[Sequence[ImageEntry]],
     *,
-    read: Callable[[Picture], np.ndarray],
+    read: Callable[[ImageEntry], np.ndarray],
     forward: Forward,
     decode: Callable[..., People],
     settings: Settings,
@@ -101,19 +101,19 @@ def find_people(
     reference: bool = False,
     threads: int = 2,
     clock: Clock | None = None,
-) -> Iterator[tuple[Picture, dict[str, People]]]:
-    """People of every picture by output, in pixels of the picture, in the order of `batches`.
+) -> Iterator[tuple[ImageEntry, dict[str, People]]]:
+    """People of every image by output, in pixels of the image, in the order of `batches`.
 
     Args:
         batches: of `plan_batches`.
-        read: uint8 [H, W, 3] BGR of a picture; called from several threads.
+        read: uint8 [H, W, 3] BGR of an image; called from several threads.
         decode: (heatmaps [h, w, 19], pafs [h, w, 38], stride=...) -> People in pixels of the network's input.
         outputs: of inference.OUTPUTS.
         reference: average and decode as the reference does (`reference_inference.py`); `decode` is not used then.
         threads: that read and decode.
 
     Raises:
-        InputError: a picture has another size than `batches` say; whatever `read` raises.
+        InputError: an image has another size than `batches` say; whatever `read` raises.
     """
     clock = clock or Clock()
     views = (reference_views if reference else views_for)(outputs, settings.scales)
@@ -129,10 +129,10 @@ def find_people(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _prepare(picture: Picture, read: Callable, views: Sequence[View], settings: Settings, clock: Clock) -> Seen:
+def _prepare(image: ImageEntry, read: Callable, views: Sequence[View], settings: Settings, clock: Clock) -> Seen:
     with clock.part("read"):
-        pixels = _checked(read(picture), picture, settings)
-        return Seen(picture, pixels.shape[:2], network_inputs(pixels, views, settings))
+        pixels = _checked(read(image), image, settings)
+        return Seen(image, pixels.shape[:2], network_inputs(pixels, views, settings))
 
 
 def _finish(
@@ -142,7 +142,7 @@ def _finish(
         averaged = maps_for(outputs, maps, seen.size_hw, settings)
     with clock.part("decode"):
         return {
-            output: to_picture(decode(one.heatmaps, one.pafs, stride=one.stride_px), seen.size_hw, settings.height_px)
+            output: to_image(decode(one.heatmaps, one.pafs, stride=one.stride_px), seen.size_hw, settings.height_px)
             for output, one in averaged.items()
         }
 
@@ -160,14 +160,14 @@ def _finish_as_reference(
 
 
 def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, network: Callable, finish: Callable):
-    """Yield (picture, finish(picture, its maps)) in order, a few batches read ahead and a few decoded behind."""
+    """Yield (image, finish(image, its maps)) in order, a few batches read ahead and a few decoded behind."""
     ahead: deque[list[Future]] = deque()
-    behind: deque[tuple[Picture, Future]] = deque()
+    behind: deque[tuple[ImageEntry, Future]] = deque()
     upcoming = iter(batches)
 
     def read_ahead() -> None:
         for batch in upcoming:
-            ahead.append([pool.submit(prepare, picture) for picture in batch])
+            ahead.append([pool.submit(prepare, image) for image in batch])
             if len(ahead) >= BATCHES_AHEAD:
                 break
 
@@ -176,16 +176,16 @@ def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, 
         batch = [future.result() for future in ahead.popleft()]
         read_ahead()
         for seen, maps in zip(batch, network(batch), strict=True):
-            behind.append((seen.picture, pool.submit(finish, seen, maps)))
+            behind.append((seen.image, pool.submit(finish, seen, maps)))
         while behind and (len(behind) > 2 * len(batch) or behind[0][1].done()):
-            picture, future = behind.popleft()
-            yield picture, future.result()
-    for picture, future in behind:
-        yield picture, future.result()
+            image, future = behind.popleft()
+            yield image, future.result()
+    for image, future in behind:
+        yield image, future.result()
 
 
 def _run(forward: Forward, views: Sequence[View], many: Sequence[Seen], *, clock: Clock) -> list[dict]:
-    """Maps (heatmaps, pafs) by view of each picture of a batch."""
+    """Maps (heatmaps, pafs) by view of each image of a batch."""
     found: list[dict] = [{} for _ in many]
     for view in views:
         batch = np.stack([seen.inputs[view] for seen in many])
@@ -196,17 +196,17 @@ def _run(forward: Forward, views: Sequence[View], many: Sequence[Seen], *, clock
     return found
 
 
-def _checked(picture: np.ndarray, expected: Picture, settings: Settings) -> np.ndarray:
-    if expected.size_hw and picture.shape[:2] != tuple(expected.size_hw):
+def _checked(image: np.ndarray, expected: ImageEntry, settings: Settings) -> np.ndarray:
+    if expected.size_hw and image.shape[:2] != tuple(expected.size_hw):
         raise InputError(
-            f"picture {expected.file_name} (image {expected.image_id}): expected height x width "
-            f"{' x '.join(map(str, expected.size_hw))} as annotated, found {' x '.join(map(str, picture.shape[:2]))}; "
-            "annotations and pictures do not belong together"
+            f"image {expected.file_name} (image {expected.image_id}): expected height x width "
+            f"{' x '.join(map(str, expected.size_hw))} as annotated, found {' x '.join(map(str, image.shape[:2]))}; "
+            "annotations and images do not belong together"
         )
-    height, width = scaled_size(picture.shape[:2], settings.height_px, max(settings.scales))
+    height, width = scaled_size(image.shape[:2], settings.height_px, max(settings.scales))
     if height * width > LARGEST_INPUT_PX:
         raise InputError(
-            f"picture {expected.file_name} of {picture.shape[0]} x {picture.shape[1]} pixels would be {height} x "
+            f"image {expected.file_name} of {image.shape[0]} x {image.shape[1]} pixels would be {height} x "
             f"{width} for the network: too long and narrow; crop it, or lower `detect.height_px` or `detect.scales`"
         )
-    return picture
+    return image

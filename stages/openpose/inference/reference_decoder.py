@@ -1,4 +1,4 @@
-"""The reference's way from maps to people (FACTS 5), on maps as large as the picture: slow, kept for parity and as the
+"""The reference's way from maps to people (FACTS 5), on maps as large as the image: slow, kept for parity and as the
 yardstick of benchmarks. The decoder proper is `decoder.py`.
 
 Written anew from the published method (arXiv:1611.08050, section 2.3 and 2.4) and the figures of FACTS 5.
@@ -31,16 +31,16 @@ def decode_full(
     stride: int = 8,
     skeleton: Skeleton = COCO,
 ) -> People:
-    """People of one network output, found on maps enlarged to the size of the original picture.
+    """People of one network output, found on maps enlarged to the size of the original image.
 
     Args:
         heatmaps: float [h, w, parts + 1], values about 0..1, one value a cell of `stride` pixels.
         pafs: float [h, w, 2 limbs], values about -1..1.
-        resized_hw: size of the picture in the network's input, without the padding at the right and at the bottom.
-        original_hw: size of the picture itself.
+        resized_hw: size of the image in the network's input, without the padding at the right and at the bottom.
+        original_hw: size of the image itself.
 
     Returns:
-        People whose x, y are whole pixels of the **original** picture (column, row of the maximum: the reference
+        People whose x, y are whole pixels of the **original** image (column, row of the maximum: the reference
         makes no sub-pixel and no half-pixel correction, FACTS 9.11).
     """
     return decode_views([(heatmaps, pafs, resized_hw, False)], original_hw, stride=stride, skeleton=skeleton)
@@ -53,7 +53,7 @@ def decode_views(
     stride: int = 8,
     skeleton: Skeleton = COCO,
 ) -> People:
-    """People of several network outputs of one picture: their maps are averaged at full size.
+    """People of several network outputs of one image: their maps are averaged at full size.
 
     Args:
         views: (heatmaps, pafs, resized_hw, mirrored) each, the first three as in `decode_full`. The input of a mirrored
@@ -73,9 +73,9 @@ def decode_views(
 def enlarge(
     maps: np.ndarray, resized_hw: tuple[int, int], original_hw: tuple[int, int], *, stride: int = 8
 ) -> np.ndarray:
-    """Enlarge maps [h, w, C] to float64 [H, W, C] of the original picture: cubic by the stride, crop, cubic again.
+    """Enlarge maps [h, w, C] to float64 [H, W, C] of the original image: cubic by the stride, crop, cubic again.
 
-    The mean of such maps over scales (and mirrored pictures) is what the reference decodes.
+    The mean of such maps over scales (and mirrored images) is what the reference decodes.
     """
     height, width = resized_hw
     full = cv2.resize(maps.astype(np.float32), None, fx=stride, fy=stride, interpolation=cv2.INTER_CUBIC)
@@ -98,7 +98,7 @@ def _peaks(heatmap: np.ndarray) -> np.ndarray:
     radius = int(4 * SMOOTHING_PX + 0.5)
     side = 2 * radius + 1
     smooth = cv2.GaussianBlur(heatmap, (side, side), SMOOTHING_PX, borderType=cv2.BORDER_REFLECT)
-    framed = np.pad(smooth, 1)  # beyond the picture the reference sees zeros
+    framed = np.pad(smooth, 1)  # beyond the image the reference sees zeros
     inner = framed[1:-1, 1:-1]
     highest = (inner >= framed[:-2, 1:-1]) & (inner >= framed[2:, 1:-1])
     highest &= (inner >= framed[1:-1, :-2]) & (inner >= framed[1:-1, 2:])
@@ -125,7 +125,7 @@ def _limbs(paf: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> list[tuple[
 
 
 def _limb_score(paf: np.ndarray, start: np.ndarray, end: np.ndarray) -> float | None:
-    """Mean of PAF [H, W, 2] along a limb, less a penalty beyond half the picture's height; None where not accepted."""
+    """Mean of PAF [H, W, 2] along a limb, less a penalty beyond half the image's height; None where not accepted."""
     length = np.linalg.norm(end - start)
     if length == 0:
         return None

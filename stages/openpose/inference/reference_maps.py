@@ -1,7 +1,7 @@
-"""The reference's inference (FACTS 5), for parity: maps averaged and decoded at the size of the picture.
+"""The reference's inference (FACTS 5), for parity: maps averaged and decoded at the size of the image.
 
-Its `single` looks at the picture at its native resolution; here that is padded to a multiple of 8, which the reference,
-whose network rounds down, does not do. Slow and large: about 140 MB for each running mean of a 640 x 480 picture.
+Its `single` looks at the image at its native resolution; here that is padded to a multiple of 8, which the reference,
+whose network rounds down, does not do. Slow and large: about 140 MB for each running mean of a 640 x 480 image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,10 +25,10 @@ def reference_views(outputs: Sequence[str], scales: Sequence[float]) -> list[Vie
 def full_size_means(
     outputs: Sequence[str], views: dict[View, Pair], original_hw: tuple[int, int], settings: Settings
 ) -> Iterator[tuple[str, Pair]]:
-    """(output, mean heatmaps [H, W, 19], mean pafs [H, W, 38]) for each of `outputs`; float64, size of the picture.
+    """(output, mean heatmaps [H, W, 19], mean pafs [H, W, 38]) for each of `outputs`; float64, size of the image.
 
     Args:
-        views: heatmaps and pafs float32 [h, w, C] of one picture by view, padding included.
+        views: heatmaps and pafs float32 [h, w, C] of one image by view, padding included.
     """
     if "single" in outputs:
         yield "single", full_size(views[View(NATIVE, False)], View(NATIVE, False), original_hw, settings.height_px)
@@ -44,7 +44,7 @@ def full_size_means(
 
 
 def full_size(maps: Pair, view: View, original_hw: tuple[int, int], height_px: int) -> Pair:
-    """One view's maps as float64 [H, W, C] of the original picture, mirrored back."""
+    """One view's maps as float64 [H, W, C] of the original image, mirrored back."""
     size_px = scaled_size(original_hw, height_px, view.scale)
     if not view.mirrored:
         return tuple(enlarge(one, size_px, original_hw) for one in maps)
@@ -55,5 +55,5 @@ def _enlarge_right(maps: np.ndarray, size_px: tuple[int, int], original_hw: tupl
     """As `enlarge`, for maps whose padding lies at the left, where mirroring back has brought it."""
     stride = NETWORK_STRIDE_PX
     large = cv2.resize(np.ascontiguousarray(maps), None, fx=stride, fy=stride, interpolation=cv2.INTER_CUBIC)
-    picture = large[: size_px[0], large.shape[1] - size_px[1] :]
-    return cv2.resize(picture, original_hw[::-1], interpolation=cv2.INTER_CUBIC).astype(np.float64)
+    image = large[: size_px[0], large.shape[1] - size_px[1] :]
+    return cv2.resize(image, original_hw[::-1], interpolation=cv2.INTER_CUBIC).astype(np.float64)

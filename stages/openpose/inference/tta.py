@@ -1,8 +1,8 @@
-"""From a picture to maps: scaling, padding, the network at several scales and mirrored, the mean of all its maps.
+"""From an image to maps: scaling, padding, the network at several scales and mirrored, the mean of all its maps.
 
-Geometry. Pixel centres lie at integers, so that the left edge of a picture is x = -0.5. Edges of a scaled picture fall
+Geometry. Pixel centres lie at integers, so that the left edge of an image is x = -0.5. Edges of a scaled image fall
 on edges of the original: x + 0.5 scales, x does not. Cell j of maps at a stride of s pixels is centred at
-s j + (s - 1) / 2 (for s = 8: 3.5). Every change of grid here goes through `_taps` and `to_picture`; nothing else in the
+s j + (s - 1) / 2 (for s = 8: 3.5). Every change of grid here goes through `_taps` and `to_image`; nothing else in the
 project corrects by half a pixel after the network.
 
 Scales follow arXiv:1611.08050, section 3 (0.5, 1, 1.5, 2 times the base height) and FACTS 5. Deliberate deviations from
@@ -23,7 +23,7 @@ from stages.openpose.skeleton import COCO, Skeleton
 
 OUTPUTS = ("single", "multi", "multi_flip")
 NETWORK_STRIDE_PX = 8
-NATIVE = 0.0  # the "scale" of a view that shows the picture at its own resolution
+NATIVE = 0.0  # the "scale" of a view that shows the image at its own resolution
 
 
 class Settings(Protocol):
@@ -38,7 +38,7 @@ class Settings(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """One way in which the network sees a picture."""
+    """One way in which the network sees an image."""
 
     scale: float
     mirrored: bool
@@ -46,7 +46,7 @@ class View:
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps of one picture: heatmaps float32 [h, w, parts + 1], pafs float32 [h, w, 2 limbs], pixels a cell."""
+    """Maps of one image: heatmaps float32 [h, w, parts + 1], pafs float32 [h, w, 2 limbs], pixels a cell."""
 
     heatmaps: np.ndarray
     pafs: np.ndarray
@@ -65,10 +65,10 @@ def views_for(outputs: Sequence[str], scales: Sequence[float]) -> list[View]:
 
 
 def scaled_size(original_hw: tuple[int, int], height_px: int, scale: float = 1.0) -> tuple[int, int]:
-    """Size in pixels of a picture scaled to `height_px * scale`, aspect kept.
+    """Size in pixels of an image scaled to `height_px * scale`, aspect kept.
 
     Both sides are rounded to the nearest whole pixel, halves upwards: the height first, then the width by the aspect of
-    the original (not of the rounded height at scale 1); at least 1. The scale NATIVE leaves the picture as it is.
+    the original (not of the rounded height at scale 1); at least 1. The scale NATIVE leaves the image as it is.
     """
     if scale == NATIVE:
         return original_hw
@@ -85,16 +85,16 @@ def padded_size(size_px: tuple[int, int], multiple: int = NETWORK_STRIDE_PX) -> 
 def input_sizes(
     original_hw: tuple[int, int], settings: Settings, scales: Sequence[float]
 ) -> tuple[tuple[int, int], ...]:
-    """Padded sizes of a picture at all scales; pictures with the same can share network calls."""
+    """Padded sizes of an image at all scales; images with the same can share network calls."""
     scaled = (scaled_size(original_hw, settings.height_px, scale) for scale in scales)
     return tuple(padded_size(size_px, settings.pad_multiple_px) for size_px in scaled)
 
 
-def network_inputs(picture: np.ndarray, views: Sequence[View], settings: Settings) -> dict[View, np.ndarray]:
-    """The picture as the network sees it, by view.
+def network_inputs(image: np.ndarray, views: Sequence[View], settings: Settings) -> dict[View, np.ndarray]:
+    """The image as the network sees it, by view.
 
     Args:
-        picture: uint8 [H, W, 3] BGR.
+        image: uint8 [H, W, 3] BGR.
 
     Returns:
         uint8 [H', W', 3] BGR, scaled (area mean when shrinking, else cubic), mirrored, padded at the right and at the
@@ -102,10 +102,10 @@ def network_inputs(picture: np.ndarray, views: Sequence[View], settings: Setting
     """
     made, scaled = {}, {}
     for view in views:
-        height, width = size_px = scaled_size(picture.shape[:2], settings.height_px, view.scale)
+        height, width = size_px = scaled_size(image.shape[:2], settings.height_px, view.scale)
         if view.scale not in scaled:
-            method = cv2.INTER_AREA if height < picture.shape[0] else cv2.INTER_CUBIC
-            scaled[view.scale] = cv2.resize(picture, (width, height), interpolation=method)
+            method = cv2.INTER_AREA if height < image.shape[0] else cv2.INTER_CUBIC
+            scaled[view.scale] = cv2.resize(image, (width, height), interpolation=method)
         shape = (*padded_size(size_px, settings.pad_multiple_px), 3)
         padded = np.full(shape, settings.pad_value, np.uint8)
         padded[:height, :width] = cv2.flip(scaled[view.scale], 1) if view.mirrored else scaled[view.scale]
@@ -114,7 +114,7 @@ def network_inputs(picture: np.ndarray, views: Sequence[View], settings: Setting
 
 
 def mirror_maps(heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton = COCO) -> tuple[np.ndarray, np.ndarray]:
-    """Maps of a mirrored picture from those of the picture (and back): columns reversed, left and right exchanged.
+    """Maps of a mirrored image from those of the image (and back): columns reversed, left and right exchanged.
 
     Args:
         heatmaps: [..., h, w, parts + 1]; the background stays where it is.
@@ -127,9 +127,9 @@ def mirror_maps(heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton = COC
 
 
 class MapMean:
-    """The running mean of one picture's maps over views, on a grid of `stride_px` pixels of the scale-1 input.
+    """The running mean of one image's maps over views, on a grid of `stride_px` pixels of the scale-1 input.
 
-    The grid covers the picture without padding. Memory: two grids, whatever the number of views.
+    The grid covers the image without padding. Memory: two grids, whatever the number of views.
     """
 
     def __init__(self, original_hw: tuple[int, int], settings: Settings, skeleton: Skeleton = COCO):
@@ -168,7 +168,7 @@ class MapMean:
 def _taps(count: int, stride_px: int, ratio: float, cells: int, origin_px: int) -> tuple[np.ndarray, np.ndarray]:
     """Where the `count` cells of the common grid lie on one axis of a view's maps: indices and weights [count, 4].
 
-    `ratio` is the size of the view's picture over that at scale 1; `origin_px` the padding before the picture.
+    `ratio` is the size of the view's image over that at scale 1; `origin_px` the padding before the image.
     Beyond the maps their border value goes on. Weights: Keys' cubic with a = -0.5, exact for quadratic functions.
     """
     edge_px = (np.arange(count) + 0.5) * stride_px * ratio + origin_px
@@ -210,7 +210,7 @@ def _add_resampled(total, maps, row_index, row_weight, column_index, column_weig
 
 
 def without_padding(heatmaps: np.ndarray, pafs: np.ndarray, size_px: tuple[int, int]) -> Maps:
-    """Maps of one view at the network's stride, cut to the cells that touch the picture of `size_px`."""
+    """Maps of one view at the network's stride, cut to the cells that touch the image of `size_px`."""
     height, width = (side // NETWORK_STRIDE_PX for side in padded_size(size_px))
     return Maps(*(np.ascontiguousarray(maps[:height, :width]) for maps in (heatmaps, pafs)), NETWORK_STRIDE_PX)
 
@@ -221,7 +221,7 @@ def maps_for(
     original_hw: tuple[int, int],
     settings: Settings,
 ) -> dict[str, Maps]:
-    """The maps that each of `outputs` decodes, from one picture's maps by view (heatmaps, pafs; padding included)."""
+    """The maps that each of `outputs` decodes, from one image's maps by view (heatmaps, pafs; padding included)."""
     made = {}
     if "single" in outputs:
         made["single"] = without_padding(*views[View(1.0, False)], scaled_size(original_hw, settings.height_px))
@@ -237,8 +237,8 @@ def maps_for(
     return made
 
 
-def to_picture(people: People, original_hw: tuple[int, int], height_px: int) -> People:
-    """People in pixels of the scale-1 input -> in pixels of the original picture; absent keypoints stay (0, 0, 0)."""
+def to_image(people: People, original_hw: tuple[int, int], height_px: int) -> People:
+    """People in pixels of the scale-1 input -> in pixels of the original image; absent keypoints stay (0, 0, 0)."""
     size_px = scaled_size(original_hw, height_px)
     ratio_xy = np.array([original_hw[1] / size_px[1], original_hw[0] / size_px[0]])
 

@@ -1,6 +1,6 @@
 """The networks: the reference's VGG19 + six CPM stages (`full`) and a light one of the same family (`light`).
 
-Both take BGR pictures [B, H, W, 3] with values 0..255 (uint8 or float; H and W multiples of 8) and give a list
+Both take BGR images [B, H, W, 3] with values 0..255 (uint8 or float; H and W multiples of 8) and give a list
 [pafs of stage 1, heatmaps of stage 1, pafs of stage 2, ...], each float32 [B, H / 8, W / 8, 38 or 19]. Sources: FACTS
 section 2; CVPR 2017 (arXiv:1611.08050) for the stages; weight standardisation after arXiv:1903.10520 and 2101.08692.
 Nothing here belongs to one Keras backend.
@@ -102,7 +102,7 @@ class UpsampleLike(layers.Layer):
         """coarse [B, h, w, C], fine [B, H, W, D], H in {2 h, 2 h - 1} -> [B, H, W, C]."""
         height, width = ops.shape(fine)[1], ops.shape(fine)[2]
         batch, channels = ops.shape(coarse)[0], coarse.shape[3]
-        if None in coarse.shape[1:3]:  # traced for pictures of any size, where resize wants numbers
+        if None in coarse.shape[1:3]:  # traced for images of any size, where resize wants numbers
             twice = ops.repeat(ops.repeat(coarse, 2, axis=1), 2, axis=2)
         else:
             twice = ops.image.resize(coarse, (2 * coarse.shape[1], 2 * coarse.shape[2]), interpolation="nearest")
@@ -131,9 +131,9 @@ def build(network: str, *, skeleton: Skeleton = COCO, precision: str = "float32"
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
-        picture = keras.Input((None, None, 3), name="picture")
-        scaled = layers.Rescaling(1 / 256, -0.5, name="scaled")(picture)
-        return keras.Model(picture, builders[network](scaled, channels), name=network)
+        image = keras.Input((None, None, 3), name="picture")
+        scaled = layers.Rescaling(1 / 256, -0.5, name="scaled")(image)
+        return keras.Model(image, builders[network](scaled, channels), name=network)
     finally:
         keras.config.set_dtype_policy(before)
 

@@ -1,4 +1,4 @@
-"""A network of ours in the formats of other runtimes, written by Keras itself: float32, pictures of any size.
+"""A network of ours in the formats of other runtimes, written by Keras itself: float32, images of any size.
 
 Each format gets a folder. Those that detect can run (keras, openvino, onnx) hold a model.yaml as forward.py reads it.
 Inputs are float32 BGR [B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, 19], then pafs [B, h, w, 38].

@@ -1,4 +1,4 @@
-"""A trained network as one plain function: pictures in, maps out. Whatever trained it and whatever runs it.
+"""A trained network as one plain function: images in, maps out. Whatever trained it and whatever runs it.
 
 A model is a folder with `model.yaml`, which says what it holds:
 
@@ -32,7 +32,7 @@ OPENVINO_DEFAULTS = {"layout": "NCHW", "colour": "BGR", "mean": 0.0, "scale": 1.
 
 
 def load_forward(model_folder: Path | str, precision: str = "float32") -> Forward:
-    """The network of a model folder as a function of pictures. InputError says what is missing or does not fit.
+    """The network of a model folder as a function of images. InputError says what is missing or does not fit.
 
     `precision` ("float32" or "mixed_bfloat16") is for Keras networks; files of other kinds have their own.
     """
@@ -91,7 +91,7 @@ def network_forward(whole: Any) -> Forward:
 
 
 def openvino_forward(file: Path, model: dict[str, Any], skeleton: Skeleton = COCO) -> Forward:
-    """An OpenVINO IR or ONNX file, compiled once for pictures of any size.
+    """An OpenVINO IR or ONNX file, compiled once for images of any size.
 
     float32 is asked for, because OpenVINO would use bfloat16 where the processor has it: other machines, other results.
     Threads: INFERENCE_NUM_THREADS or OMP_NUM_THREADS of the environment.
@@ -147,7 +147,7 @@ def _check_shapes(
     ):
         if maps.shape != (*grid, channels):
             raise InputError(
-                f"{file}: {name} of pictures {inputs[1]} x {inputs[2]}: expected [B, h, w, C] "
+                f"{file}: {name} of images {inputs[1]} x {inputs[2]}: expected [B, h, w, C] "
                 f"{(*grid, channels)}, found {maps.shape}; check `layout`, `heatmaps` and `pafs` of the model"
             )
 

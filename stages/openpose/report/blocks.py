@@ -60,8 +60,8 @@ class Charts:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """JPEGs of one picture side by side, each with what it shows, and a line below."""
+class GalleryImage:
+    """JPEGs of one image side by side, each with what it shows, and a line below."""
 
     views: Sequence[tuple[str, bytes]]
     caption: str
@@ -69,9 +69,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures one below the other."""
+    """Images one below the other."""
 
-    pictures: Sequence[Picture]
+    images: Sequence[GalleryImage]
 
 
 @dataclass(frozen=True)
@@ -137,19 +137,19 @@ table.wide td:first-child { min-width: 15em; }
 figure { margin: 0; }
 figure img { display: block; width: 100%; height: auto; }
 figcaption { font-size: 13.5px; color: var(--soft); margin-top: 5px; }
-.picture { margin: 0 0 26px; }
+.image { margin: 0 0 26px; }
 .views { display: grid; gap: 8px; }
 .views span { display: block; font-size: 13px; color: var(--soft); margin-bottom: 3px; }
 .views img { width: auto; max-width: 100%; border-radius: 3px; background: var(--wash); }
 details { margin: 14px 0; } summary { cursor: pointer; color: var(--accent); }
 pre { background: var(--wash); padding: 14px 16px; border-radius: 4px; overflow-x: auto; font-size: 13px;
   line-height: 1.45; }
-@media print { main { max-width: none; padding: 0; } nav { display: none; } h2, .picture { break-inside: avoid; } }
+@media print { main { max-width: none; padding: 0; } nav { display: none; } h2, .image { break-inside: avoid; } }
 """
 
 
 def to_html(page: Page) -> str:
-    """One HTML file that needs nothing else: styles, drawings and pictures are inside."""
+    """One HTML file that needs nothing else: styles, drawings and images are inside."""
     named = [block for block in page.blocks if isinstance(block, Section) and block.name]
     links = "\n".join(f'<a href="#{_anchor(block)}">{_text(block.name)}</a>' for block in named)
     body = "\n".join(_HTML[type(block)](block) for block in page.blocks)
@@ -228,16 +228,16 @@ def _html_charts(block: Charts) -> str:
 
 def _html_gallery(block: Gallery) -> str:
     made = ""
-    for picture in block.pictures:
+    for image in block.images:
         views = "".join(
             f"<div><span>{_text(what)}</span>"
             f'<img src="{_uri(jpeg, "image/jpeg")}" alt="{_text(what)}" loading="lazy"></div>'
-            for what, jpeg in picture.views
+            for what, jpeg in image.views
         )
-        grid = f"grid-template-columns:repeat({len(picture.views)},minmax(0,1fr))"
+        grid = f"grid-template-columns:repeat({len(image.views)},minmax(0,1fr))"
         made += (
-            f'<figure class="picture"><div class="views" style="{grid}">{views}</div>'
-            f"<figcaption>{_text(picture.caption)}</figcaption></figure>\n"
+            f'<figure class="image"><div class="views" style="{grid}">{views}</div>'
+            f"<figcaption>{_text(image.caption)}</figcaption></figure>\n"
         )
     return made
 
@@ -258,7 +258,7 @@ _HTML = {
 
 
 def to_markdown(page: Page) -> str:
-    """The same report in Markdown; charts are linked as figures/<name>.svg, pictures stand in the HTML file only."""
+    """The same report in Markdown; charts are linked as figures/<name>.svg, images stand in the HTML file only."""
     parts = [f"# {page.title}", page.lead, *(_MARKDOWN[type(block)](block) for block in page.blocks)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -283,6 +283,6 @@ _MARKDOWN = {
     Figures: lambda block: "\n".join(f"- {what}: **{value}** {remark}".rstrip() for value, what, remark in block.items),
     Table: _markdown_table,
     Charts: lambda block: "\n\n".join(f"![{one.caption}](figures/{one.name}.svg)" for one in block.charts),
-    Gallery: lambda block: f"{len(block.pictures)} pictures: see index.html." if block.pictures else "",
+    Gallery: lambda block: f"{len(block.images)} images: see index.html." if block.images else "",
     Folded: lambda block: f"```\n{block.text.rstrip()}\n```",
 }

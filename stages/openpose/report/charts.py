@@ -50,14 +50,14 @@ def _drawing(name: str, caption: str, size: tuple[float, float] = (5.6, 3.4)) ->
 
 
 def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
-    """Loss of training and of the held-out pictures, the held-out loss of the last stage by kind, and held-out AP."""
+    """Loss of training and of the held-out images, the held-out loss of the last stage by kind, and held-out AP."""
     if not log:
         return []
     epochs = numbers(log, "epoch")
     mark = "o" if len(log) < 30 else None
     charts: list[Chart] = []
     groups = {
-        "loss": ("Loss, sum over all outputs, by epoch", {"loss": "training", "val_loss": "held-out pictures"}),
+        "loss": ("Loss, sum over all outputs, by epoch", {"loss": "training", "val_loss": "held-out images"}),
         "val_loss": (
             "Held-out loss of the last stage, by epoch",
             {"val_paf": "part affinity fields", "val_heat": "heatmaps"},
@@ -136,13 +136,13 @@ def keypoint_chart(one: Evaluation) -> list[Chart]:
 
 
 def group_chart(one: Evaluation) -> list[Chart]:
-    """AP by size of people and by number of people in the picture."""
+    """AP by size of people and by number of people in the image."""
     table = one.tables.get("groups")
     if not table:
         return []
     groups = list(dict.fromkeys(line["group"] for line in table))
     height = 0.8 / max(len(one.inferences), 1)
-    caption = f"AP by size of people and by people in the picture, model {one.model}, {one.split}"
+    caption = f"AP by size of people and by people in the image, model {one.model}, {one.split}"
     with _drawing(f"groups-{one.model}-{one.split}", caption, (5.6, 4.3)) as (axes, done):
         for row, name in enumerate(one.inferences):
             value = {line["group"]: line["AP"] for line in table if line["inference"] == name}

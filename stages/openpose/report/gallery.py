@@ -1,4 +1,4 @@
-"""Pictures with the people who were labelled beside the people who were found."""
+"""Images with the people who were labelled beside the people who were found."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 
 from stages.openpose.coco.annotations import Images, People
-from stages.openpose.coco.image_files import Pictures, decode_bgr
+from stages.openpose.coco.image_files import ImageArchive, decode_bgr
 from stages.openpose.drawing import draw_people, parts_of
 from stages.openpose.errors import InputError
-from stages.openpose.report.blocks import Picture
+from stages.openpose.report.blocks import GalleryImage
 
 FRAME_HW_PX = (460, 520)
 LARGEST_SCALE = 3.0
@@ -60,36 +60,36 @@ def show(
     people: People,
     rows: Sequence[int],
     found: dict[str, dict[int, np.ndarray]],
-    pictures: Pictures,
-) -> list[Picture]:
-    """The pictures of `rows`: labelled people, then those that each model found.
+    archive: ImageArchive,
+) -> list[GalleryImage]:
+    """The archive of `rows`: labelled people, then those that each model found.
 
     Args:
         found: keypoints float64 [P, 17, 3] by model and image id.
 
-    Pictures that cannot be read are left out.
+    Images that cannot be read are left out.
     """
     shown = []
     for row in rows:
         name, image_id = images.file_names[row], int(images.ids[row])
         try:
-            picture = decode_bgr(pictures.read(name), name)
+            image = decode_bgr(archive.read(name), name)
         except InputError:
             continue
         labelled = people.keypoints[people.image == row]
-        views = [(f"labelled: {len(labelled)}", draw(picture, labelled))]
+        views = [(f"labelled: {len(labelled)}", draw(image, labelled))]
         for model, by_image in found.items():
             if image_id in by_image:
-                views.append((f"found by {model}: {len(by_image[image_id])}", draw(picture, by_image[image_id])))
-        shown.append(Picture(views, name))
+                views.append((f"found by {model}: {len(by_image[image_id])}", draw(image, by_image[image_id])))
+        shown.append(GalleryImage(views, name))
     return shown
 
 
-def draw(picture: np.ndarray, keypoints: np.ndarray) -> bytes:
-    """JPEG of a uint8 BGR [H, W, 3] picture, scaled to FRAME_HW_PX, with the skeletons of `keypoints` [P, 17, 3]."""
-    scale = min(LARGEST_SCALE, *(most / side for most, side in zip(FRAME_HW_PX, picture.shape[:2], strict=True)))
-    size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
-    canvas = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+def draw(image: np.ndarray, keypoints: np.ndarray) -> bytes:
+    """JPEG of a uint8 BGR [H, W, 3] image, scaled to FRAME_HW_PX, with the skeletons of `keypoints` [P, 17, 3]."""
+    scale = min(LARGEST_SCALE, *(most / side for most, side in zip(FRAME_HW_PX, image.shape[:2], strict=True)))
+    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+    canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     placed = keypoints.astype(np.float64)
     placed[..., :2] = (placed[..., :2] + 0.5) * scale - 0.5
     canvas = draw_people(canvas, parts_of(placed))

@@ -21,7 +21,7 @@ LIBRARIES = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "p
 @dataclass(frozen=True)
 class Evaluation:
     """Metrics of one model on one split, the tables beside them by name (`pr`, `oks`, `keypoints`, ...), and what was
-    matched picture by picture, where it was kept."""
+    matched image by image, where it was kept."""
 
     model: str
     split: str

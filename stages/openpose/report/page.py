@@ -1,4 +1,4 @@
-"""What the report says: measured beside published AP, the audit, all figures, curves, pictures, and the run's facts."""
+"""What the report says: measured beside published AP, the audit, all figures, curves, images, and the run's facts."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -14,8 +14,8 @@ from stages.openpose.report.blocks import (
     Figures,
     Folded,
     Gallery,
+    GalleryImage,
     Page,
-    Picture,
     Section,
     Table,
     Text,
@@ -35,7 +35,7 @@ def build(
     evaluations: Sequence[Evaluation],
     log: list[dict[str, str]],
     runs: Sequence[Run],
-    gallery: dict[str, list[Picture]],
+    gallery: dict[str, list[GalleryImage]],
     facts: Sequence[tuple[str, str]],
     params_text: str,
     bootstrap: tuple[int, int] = (0, 0),
@@ -43,7 +43,7 @@ def build(
     """Put the report together.
 
     Args:
-        gallery: pictures by heading.
+        gallery: images by heading.
         facts: (what, value) about data and program.
         bootstrap: samples and seed of the intervals of paired differences.
     """
@@ -52,8 +52,8 @@ def build(
     blocks += [Section("All figures", "Figures"), all_figures(evaluations)]
     blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
     blocks += curves(evaluations, log)
-    for title, pictures in gallery.items():
-        blocks += [Section(title, title.split(",")[0].split(":")[0]), Gallery(pictures)]
+    for title, images in gallery.items():
+        blocks += [Section(title, title.split(",")[0].split(":")[0]), Gallery(images)]
     blocks += [Section("Run", "Run"), *run_facts(runs, facts)]
     if params_text:
         blocks.append(Folded("params.yaml", params_text))
@@ -62,17 +62,17 @@ def build(
 
 
 def verdict(evaluations: Sequence[Evaluation]) -> Text:
-    """Whether any evaluated picture was trained on."""
+    """Whether any evaluated image was trained on."""
     if not evaluations:
         return Text("Nothing has been evaluated yet.", "unknown")
     leaks = {f"{one.model} on {one.split}": one.metrics.get("leaked_images") for one in evaluations}
-    dirty = [f"{name}: {count} of its pictures" for name, count in leaks.items() if count]
+    dirty = [f"{name}: {count} of its images" for name, count in leaks.items() if count]
     unknown = [name for name, count in leaks.items() if count is None]
     if dirty:
-        return Text(f"Contaminated: the model was trained or chosen on evaluated pictures ({'; '.join(dirty)}).", "bad")
+        return Text(f"Contaminated: the model was trained or chosen on evaluated images ({'; '.join(dirty)}).", "bad")
     if unknown:
         return Text(f"What these models were trained on is not known here: {', '.join(unknown)}.", "unknown")
-    return Text("Clean: no evaluated picture is among those that the model was trained or chosen on.", "good")
+    return Text("Clean: no evaluated image is among those that the model was trained or chosen on.", "good")
 
 
 def headline(evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> list[Block]:
@@ -82,9 +82,7 @@ def headline(evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> list[Blo
         figures = one.metrics.get(HEADLINE)
         if one.model == published.THIS_RUN and figures:
             span = interval(figures)
-            remark = (
-                f"95 % interval {span.replace(',', ' to')}" if span else f"{one.metrics.get('images', '?')} pictures"
-            )
+            remark = f"95 % interval {span.replace(',', ' to')}" if span else f"{one.metrics.get('images', '?')} images"
             items.append(
                 (percent(figures.get("AP")), f"AP on {NAME_OF_SPLIT.get(one.split, one.split)}, {HEADLINE}", remark)
             )
@@ -111,7 +109,7 @@ def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
         head=["", "Val-1k published", "Val-1k measured", "val published", "val measured", "protocol", "leaked"],
         rows=rows,
         caption=f"AP in per cent. Measured: {HEADLINE} (the scales of detect.scales averaged, no mirroring), with the "
-        "95 % interval. Leaked: evaluated pictures that the model was trained or chosen on (Val-1k / val where they "
+        "95 % interval. Leaked: evaluated images that the model was trained or chosen on (Val-1k / val where they "
         "differ).",
         numeric=(1, 2, 3, 4, 6),
         strong=[len(published.ROWS) + index for index, model in enumerate(ours) if model == published.THIS_RUN],
@@ -179,15 +177,15 @@ def all_figures(evaluations: Sequence[Evaluation]) -> Table:
     return Table(
         head=["model", "split", "inference", "AP [95 %]", *METRICS[1:], "gain over single"],
         rows=rows,
-        caption="single: one scale; multi: several scales averaged; multi_flip: mirrored pictures too. Intervals: "
-        "bootstrap over pictures; gains on the same draws.",
+        caption="single: one scale; multi: several scales averaged; multi_flip: mirrored images too. Intervals: "
+        "bootstrap over images; gains on the same draws.",
         numeric=range(3, 10),
         strong=strong,
     )
 
 
 def differences(evaluations: Sequence[Evaluation], samples: int, seed: int) -> list[Block]:
-    """AP of each pair of models on the same pictures, one minus the other, with its interval."""
+    """AP of each pair of models on the same images, one minus the other, with its interval."""
     rows = []
     kept = [one for one in evaluations if one.matches is not None]
     for ours, theirs in combinations(kept, 2):
@@ -200,13 +198,13 @@ def differences(evaluations: Sequence[Evaluation], samples: int, seed: int) -> l
     if not rows:
         return []
     caption = (
-        f"Paired differences: {HEADLINE} AP of the first model minus that of the second, on the same draws of pictures."
+        f"Paired differences: {HEADLINE} AP of the first model minus that of the second, on the same draws of images."
     )
     return [Table(["split", "model", "against", "difference", "95 %"], rows, caption, numeric=(3, 4))]
 
 
 def audit(evaluations: Sequence[Evaluation]) -> Table:
-    """Which evaluated pictures were trained on."""
+    """Which evaluated images were trained on."""
     word = {True: "contaminated", False: "clean", None: "not known"}
     rows = [
         [
@@ -222,9 +220,9 @@ def audit(evaluations: Sequence[Evaluation]) -> Table:
         for one in evaluations
     ]
     return Table(
-        head=["model", "split", "pictures", "people", "protocol", "trained on", "pictures leaked", "verdict"],
+        head=["model", "split", "images", "people", "protocol", "trained on", "images leaked", "verdict"],
         rows=rows,
-        caption="Leak audit: evaluated pictures that are in the packed files which the model was trained or chosen on.",
+        caption="Leak audit: evaluated images that are in the packed files which the model was trained or chosen on.",
         numeric=(2, 3, 6),
     )
 

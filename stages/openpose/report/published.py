@@ -27,8 +27,8 @@ ROWS = (
         model="reference",
         notes=(
             "Val-1k 58.9 until commit 78b6ffa of the reference, 58.2 from 02ca6b5 on.",
-            "The reference trains on train2014 and on val2014 except the first 2,645 pictures in dictionary order. Its "
-            "figure on all of val2014 is measured on pictures it was trained on (37,859 of 40,504), and so, probably, "
+            "The reference trains on train2014 and on val2014 except the first 2,645 images in dictionary order. Its "
+            "figure on all of val2014 is measured on images it was trained on (37,859 of 40,504), and so, probably, "
             "is most of its Val-1k.",
         ),
     ),

@@ -2,7 +2,7 @@
 
 Coordinates: pixel centres at integers, (x, y), as in COCO's annotations and in cv2.warpAffine. Cell i of the label grid
 covers pixels stride * i .. stride * i + stride - 1 of the crop, in rows as in columns; its centre is therefore pixel
-stride * i + (stride - 1) / 2. Pixel i of a picture decoded at 1 / f covers pixels f * i .. f * i + f - 1 of the full
+stride * i + (stride - 1) / 2. Pixel i of an image decoded at 1 / f covers pixels f * i .. f * i + f - 1 of the full
 one; its centre is pixel f * i + (f - 1) / 2.
 
 Source: FACTS section 4, with the deviations of FACTS 9.2 and 9.8 that the section `augment` of params.yaml names.
@@ -30,7 +30,7 @@ class Draw:
 
     Attributes:
         scale: factor on top of the one that brings the main person to its target height.
-        rotation_deg: positive turns the picture counter-clockwise as seen on a screen.
+        rotation_deg: positive turns the image counter-clockwise as seen on a screen.
         shift_px: (x, y), see `augment.shift_in`.
         flip: mirror left and right.
     """
@@ -122,9 +122,9 @@ def warp_image(
 
     Args:
         image: uint8 [H, W, 3], any colour order.
-        matrix: [2, 3], from pixels of the full picture to the crop.
+        matrix: [2, 3], from pixels of the full image to the crop.
         augment: the section `augment`; `interpolation` is linear or cubic (the reference's).
-        reduced_by: f, when `image` was decoded at 1 / f of the full picture.
+        reduced_by: f, when `image` was decoded at 1 / f of the full image.
         out: uint8 [S, S, 3], contiguous, to write into.
 
     Returns:

@@ -2,7 +2,7 @@
 
 Order of an epoch: the images pass in a random order, and each sample of an image is set back by a random number of
 images, independent and uniform in [0, `shuffle_images`). So the samples of an image, which show the same pixels, are
-spread over a window of that many images, for which the decoded picture is kept: one decode serves them all. Two samples
+spread over a window of that many images, for which the decoded image is kept: one decode serves them all. Two samples
 of an image are `shuffle_images` / 3 images apart on average. With `shuffle_images` at or above the number of images the
 order is a uniformly random permutation of all samples.
 
@@ -62,9 +62,9 @@ def usable_threads() -> int:
 class _Batches(keras.utils.PyDataset):
     """Batches of a packed file in a given order; `[i]` gives batch i and has the threads begin with those after it.
 
-    An item is (pictures, (targets, mask)): uint8 [B, S, S, 3] BGR; float32 [B, s, s, 57]; float32 [B, s, s, 1], the
+    An item is (images, (targets, mask)): uint8 [B, S, S, 3] BGR; float32 [B, s, s, 57]; float32 [B, s, s, 1], the
     share of each cell that may be learned from, 0..1; S = `crop_px`, s = S / stride. With `labels.made_on: device` it
-    is (pictures, (parts, mask)) with float32 [B, P, 18, 3], crop pixels, padded with visibility 2 to the most people of
+    is (images, (parts, mask)) with float32 [B, P, 18, 3], crop pixels, padded with visibility 2 to the most people of
     any image of the file (see device_targets.py). The last batch of an epoch may be smaller.
 
     Keras must not shuffle the batches again: fit(..., shuffle=False). OpenCV's own threads are switched off for the
@@ -148,12 +148,12 @@ class _Batches(keras.utils.PyDataset):
         positions = range(min(first, len(order)), min(first + size, len(order)))
         count, side = len(positions), self.augment.crop_px
         cells = side // self.labels.stride_px
-        pictures = np.empty((count, side, side, 3), np.uint8)
+        images = np.empty((count, side, side, 3), np.uint8)
         mask = np.empty((count, cells, cells, 1), np.float32)
         people, skipped = [], []
         for row, position in enumerate(positions):
-            people.append(self._write(epoch, order, position, pictures[row], mask[row, ..., 0], skipped))
-        return (pictures, (self._labels(people, cells), mask)), skipped
+            people.append(self._write(epoch, order, position, images[row], mask[row, ..., 0], skipped))
+        return (images, (self._labels(people, cells), mask)), skipped
 
     def _labels(self, people: list[np.ndarray], cells: int) -> np.ndarray:
         if self.labels.made_on == "device":
@@ -167,12 +167,12 @@ class _Batches(keras.utils.PyDataset):
         return targets
 
     def _write(
-        self, epoch: int, order: np.ndarray, position: int, picture: np.ndarray, mask: np.ndarray, skipped: list[int]
+        self, epoch: int, order: np.ndarray, position: int, image: np.ndarray, mask: np.ndarray, skipped: list[int]
     ) -> np.ndarray:
         """Make the sample at a position of the order, or the next one whose record is whole; returns its people."""
         for sample in itertools.chain(order[position:], order[:position]):
             try:
-                return self._samples.write(epoch, int(sample), picture, mask)
+                return self._samples.write(epoch, int(sample), image, mask)
             except InputError as problem:
                 if self.corrupt_records != "skip":
                     raise InputError(f"{problem}; or set `train.corrupt_records` to skip") from None
@@ -196,7 +196,7 @@ class TrainingBatches(_Batches):
         seed: of order and augmentation.
         epoch: from 0.
         shuffle_images: images over which the samples of one image are spread.
-        keep_images: decoded pictures to keep for samples to come; None for `shuffle_images`, fewer cost time only.
+        keep_images: decoded images to keep for samples to come; None for `shuffle_images`, fewer cost time only.
         corrupt_records: "fail", or "skip": a sample of a damaged image is replaced by the next whole one of the epoch;
             `skipped` then holds how often, by image id, among the batches handed out so far.
         threads: None for `usable_threads`.
@@ -253,7 +253,7 @@ class TrainingBatches(_Batches):
 
 class ValidationBatches(_Batches):
     """All samples of a packed file in their stored order, main person in the middle, nothing random: the same set of
-    the same pictures each time.
+    the same images each time.
 
     Args: as of `TrainingBatches`.
     """

@@ -80,11 +80,11 @@ class Packed:
             self._file = -1
 
     def jpeg(self, image: int) -> bytes:
-        """The encoded picture of image number `image`."""
+        """The encoded image of image number `image`."""
         return self._record("jpeg/bytes", image, 1)
 
     def image(self, image: int) -> np.ndarray:
-        """The picture, uint8 [H, W, 3], BGR; InputError names the image if its record is damaged."""
+        """The image, uint8 [H, W, 3], BGR; InputError names the image if its record is damaged."""
         return image_files.decode_bgr(self.jpeg(image), f"{self.path}: image {self.image_ids[image]}")
 
     def mask_rle(self, image: int) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.openpose.coco import annotations, image_files
 from stages.openpose.coco.annotations import Images, People
-from stages.openpose.coco.image_files import Pictures
+from stages.openpose.coco.image_files import ImageArchive
 from stages.openpose.coco.splits import SOURCES
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
@@ -22,7 +22,7 @@ from stages.openpose.samples.packed import FORMAT, VERSION
 
 @dataclass(frozen=True)
 class Source:
-    """One set of annotated pictures, and what to take of it.
+    """One set of annotated images, and what to take of it.
 
     Attributes:
         name: "train" or "val".
@@ -34,7 +34,7 @@ class Source:
     people: People
     samples: np.ndarray
     masks: Masks
-    pictures: Pictures
+    archive: ImageArchive
 
 
 def write(
@@ -48,7 +48,7 @@ def write(
         images, samples, people, bytes of JPEG and of masks.
 
     Raises:
-        InputError: names the image whose picture is missing, cut off, or of another size than annotated; or the disk
+        InputError: names the image whose image is missing, cut off, or of another size than annotated; or the disk
             is too full.
     """
     chosen = [(source, int(row)) for source in sources for row in np.unique(source.people.image[source.samples])]
@@ -62,7 +62,7 @@ def write(
         room = file.create_dataset("jpeg/bytes", shape=(size,), dtype=np.uint8, track_times=False, fill_time="never")
         at = 0
         for source, row in progress(chosen):
-            data = _checked_picture(source, row)
+            data = _checked_image(source, row)
             room[at : at + len(data)] = np.frombuffer(data, np.uint8)
             at += len(data)
     counts = {"images": "images/id", "samples": "samples/image", "people": "people/id", "mask_bytes": "mask/bytes"}
@@ -79,27 +79,27 @@ def _check_room(path: Path, needed: int) -> None:
         )
 
 
-def _checked_picture(source: Source, row: int) -> bytes:
+def _checked_image(source: Source, row: int) -> bytes:
     images = source.images
     name = f"image {images.ids[row]} ({images.file_names[row]})"
     try:
-        data = source.pictures.read(images.file_names[row])
-        found = image_files.size_hw(data, f"{source.pictures.path}")
+        data = source.archive.read(images.file_names[row])
+        found = image_files.size_hw(data, f"{source.archive.path}")
     except InputError as problem:
         raise InputError(f"{name}: {problem}") from None
     expected = tuple(images.sizes[row].tolist())
     if found != expected:
         raise InputError(
-            f"{name}: {images.path} says {expected[1]} x {expected[0]} pixels (width x height), the picture in "
-            f"{source.pictures.path} has {found[1]} x {found[0]}; the annotations belong to another picture"
+            f"{name}: {images.path} says {expected[1]} x {expected[0]} pixels (width x height), the image in "
+            f"{source.archive.path} has {found[1]} x {found[0]}; the annotations belong to another image"
         )
     return data
 
 
 def _columns(sources: list[Source], chosen: list[tuple[Source, int]]) -> dict[str, np.ndarray]:
-    """All datasets but the pictures themselves."""
+    """All datasets but the images themselves."""
     rles = [source.masks.find(source.images.ids[row]) for source, row in chosen]
-    picture_bytes = [source.pictures.size(source.images.file_names[row]) for source, row in chosen]
+    image_bytes = [source.archive.size(source.images.file_names[row]) for source, row in chosen]
     tables = [_people_columns(source) for source in sources]
     people = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     first = np.cumsum([0, *(len(table["people/count"]) for table in tables)])
@@ -111,7 +111,7 @@ def _columns(sources: list[Source], chosen: list[tuple[Source, int]]) -> dict[st
         "mask/bytes": np.frombuffer(b"".join(rles), np.uint8),
         "mask/offset": _offsets([len(rle) for rle in rles]),
         "people/offset": _offsets(people.pop("people/count")),
-        "jpeg/offset": _offsets(picture_bytes),
+        "jpeg/offset": _offsets(image_bytes),
         **people,
         "samples/image": image.astype(np.int32),
     }

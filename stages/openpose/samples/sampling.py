@@ -1,4 +1,4 @@
-"""From a packed file to single samples: decode the picture once for all its samples, draw, warp.
+"""From a packed file to single samples: decode the image once for all its samples, draw, warp.
 
 What a sample looks like depends on (seed, epoch, sample) only, not on threads, order or what was decoded before.
 """
@@ -27,7 +27,7 @@ class DecodedImage:
     """All that the samples of one image share.
 
     Attributes:
-        picture: uint8 [ceil(H / f), ceil(W / f), 3], BGR, f = `reduced_by`.
+        pixels: uint8 [ceil(H / f), ceil(W / f), 3], BGR, f = `reduced_by`.
         reduced_by: 1, 2, 4 or 8.
         mask: uint8 [H, W], 255 = supervised; None when the whole image is.
         hw: (H, W).
@@ -35,7 +35,7 @@ class DecodedImage:
         affines: the map of each sample of the image, by sample number.
     """
 
-    picture: np.ndarray
+    pixels: np.ndarray
     reduced_by: int
     mask: np.ndarray | None
     hw: tuple[int, int]
@@ -51,7 +51,7 @@ class Samples:
         stride_px: side of a cell of the mask.
         augment: the section `augment`.
         seed: of the random maps; None for the plain map of the main person, the same in every epoch.
-        keep: images whose picture is kept at once for samples still to come; a smaller number costs time only.
+        keep: images whose image is kept at once for samples still to come; a smaller number costs time only.
     """
 
     def __init__(self, packed: Packed, *, stride_px: int, augment: Any, seed: int | None, keep: int):
@@ -68,8 +68,8 @@ class Samples:
     def decode(self, epoch: int, image: int) -> DecodedImage:
         """Read and decode an image for all its samples of an epoch, none of which needs it larger.
 
-        With linear interpolation a picture that all samples shrink at least twice is decoded at 1/2, 1/4 or 1/8 size:
-        12, 18 or 24 % faster on COCO's pictures, and the mean of the pixels instead of a few of them. To decode only
+        With linear interpolation a pixels that all samples shrink at least twice is decoded at 1/2, 1/4 or 1/8 size:
+        12, 18 or 24 % faster on COCO's images, and the mean of the pixels instead of a few of them. To decode only
         the region that the samples show would save 7 % of that, less than it costs.
 
         Raises:
@@ -78,9 +78,9 @@ class Samples:
         affines = {sample: self.affine(epoch, sample) for sample in range(*self._first[image : image + 2])}
         largest = max(map(affine_scale, affines.values()))
         allowed = [f for f in _REDUCTIONS if self.augment.interpolation == "linear" and largest * f <= 1]
-        picture, reduced_by = self._picture(image, next(iter(allowed), 1))
+        pixels, reduced_by = self._pixels(image, next(iter(allowed), 1))
         return DecodedImage(
-            picture=picture,
+            pixels=pixels,
             reduced_by=reduced_by,
             mask=self.packed.mask_miss(image),
             hw=tuple(self.packed.sizes[image].tolist()),
@@ -88,26 +88,26 @@ class Samples:
             affines=affines,
         )
 
-    def _picture(self, image: int, reduced_by: int) -> tuple[np.ndarray, int]:
+    def _pixels(self, image: int, reduced_by: int) -> tuple[np.ndarray, int]:
         hw = tuple(self.packed.sizes[image].tolist())
-        picture = _decode_jpeg(self.packed.jpeg(image), hw, reduced_by, self._memory)
-        if picture is not None:
-            return picture, reduced_by
-        picture = self.packed.image(image)
-        if picture.shape[:2] != hw:
+        pixels = _decode_jpeg(self.packed.jpeg(image), hw, reduced_by, self._memory)
+        if pixels is not None:
+            return pixels, reduced_by
+        pixels = self.packed.image(image)
+        if pixels.shape[:2] != hw:
             raise InputError(
                 f"{self.packed.path}: image {self.packed.image_ids[image]}: expected {hw[1]} x {hw[0]} pixels, the "
-                f"picture has {picture.shape[1]} x {picture.shape[0]}; run the stage pack again"
+                f"image has {pixels.shape[1]} x {pixels.shape[0]}; run the stage pack again"
             )
-        return picture, 1
+        return pixels, 1
 
-    def write(self, epoch: int, sample: int, picture_out: np.ndarray, mask_out: np.ndarray) -> np.ndarray:
+    def write(self, epoch: int, sample: int, crop_out: np.ndarray, mask_out: np.ndarray) -> np.ndarray:
         """Make one sample.
 
         Args:
             epoch: from 0.
             sample: number of the sample in the packed file.
-            picture_out: uint8 [S, S, 3] to write the crop into, BGR.
+            crop_out: uint8 [S, S, 3] to write the crop into, BGR.
             mask_out: float32 [S / stride, S / stride] to write the supervised share of cells into.
 
         Returns:
@@ -121,7 +121,7 @@ class Samples:
         uses = self._first[image + 1] - self._first[image]
         decoded = self._kept.take((epoch, image), uses, lambda: self.decode(epoch, image))
         matrix = decoded.affines[sample]
-        warp_image(decoded.picture, matrix, self.augment, reduced_by=decoded.reduced_by, out=picture_out)
+        warp_image(decoded.pixels, matrix, self.augment, reduced_by=decoded.reduced_by, out=crop_out)
         mask_out[...] = warp_mask(decoded.mask, decoded.hw, matrix, self.augment, self.stride_px)
         main = int(self.packed.sample_person[sample])
         order = [main, *range(main), *range(main + 1, len(decoded.parts))]
@@ -135,17 +135,17 @@ def _decode_jpeg(data: bytes, hw: tuple[int, int], reduced_by: int, memory: "_Me
         header = simplejpeg.decode_jpeg_header(data)
         if header[:2] != hw or header[2] in ("CMYK", "YCCK"):
             return None
-        picture = memory.array((height, width, 3))
+        pixels = memory.array((height, width, 3))
         made = simplejpeg.decode_jpeg(
-            data, "BGR", min_height=height, min_width=width, min_factor=reduced_by, buffer=picture.reshape(-1)
+            data, "BGR", min_height=height, min_width=width, min_factor=reduced_by, buffer=pixels.reshape(-1)
         )
     except ValueError:
         return None
-    return picture if made.shape == picture.shape else None
+    return pixels if made.shape == pixels.shape else None
 
 
 class _Memory:
-    """Memory for pictures, used again when a picture is gone: the pages of new memory cost time at their first touch.
+    """Memory for images, used again when an image is gone: the pages of new memory cost time at their first touch.
 
     Only for arrays of which no view outlives them.
     """

@@ -18,7 +18,7 @@ UNSUPERVISED_BGR = (60, 60, 255)
 
 
 def contact_sheet(packed: Packed, settings: Any, *, count: int = 12, columns: int = 2) -> np.ndarray:
-    """Augmented samples of a packed file, drawn by chance from the seed of the training, on one picture.
+    """Augmented samples of a packed file, drawn by chance from the seed of the training, on one image.
 
     Args:
         packed: the open file; InputError where it holds no sample.
@@ -44,12 +44,12 @@ def contact_sheet(packed: Packed, settings: Any, *, count: int = 12, columns: in
 def _tile(packed: Packed, samples: Samples, sample: int, labels: Any, augment: Any) -> np.ndarray:
     side = augment.crop_px
     cells = side // labels.stride_px
-    picture, mask = np.empty((side, side, 3), np.uint8), np.empty((cells, cells), np.float32)
-    parts = samples.write(0, sample, picture, mask)
+    image, mask = np.empty((side, side, 3), np.uint8), np.empty((cells, cells), np.float32)
+    parts = samples.write(0, sample, image, mask)
     targets = make_targets(parts, (cells, cells), labels)
     pafs, heatmaps = np.split(targets, [COCO.paf_channels], axis=2)
-    tile = draw_maps(picture, heatmaps, pafs, (side, side))
-    tile[:, :side] = _with_people_and_mask(picture, parts, mask)
+    tile = draw_maps(image, heatmaps, pafs, (side, side))
+    tile[:, :side] = _with_people_and_mask(image, parts, mask)
     name = str(packed.image_ids[packed.sample_image[sample]])
     (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_PLAIN, 1.0, 1)
     cv2.rectangle(tile, (0, side - height - below - 4), (width + 6, side), (0, 0, 0), cv2.FILLED)
@@ -57,9 +57,9 @@ def _tile(packed: Packed, samples: Samples, sample: int, labels: Any, augment: A
     return cv2.copyMakeBorder(tile, GAP_PX, 0, GAP_PX, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
 
 
-def _with_people_and_mask(picture: np.ndarray, parts: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _with_people_and_mask(image: np.ndarray, parts: np.ndarray, mask: np.ndarray) -> np.ndarray:
     shown = parts.copy()
     shown[..., 2] = parts[..., 2] != ABSENT
-    drawn = draw_people(picture, shown)
-    lost = 1 - cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
+    drawn = draw_people(image, shown)
+    lost = 1 - cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
     return (drawn * (1 - 0.45 * lost) + 0.45 * lost * np.array(UNSUPERVISED_BGR)).round().astype(np.uint8)

@@ -1,4 +1,4 @@
-"""TensorBoard events of a training run: the numbers of the log and pictures of predicted maps. Needs no TensorFlow."""
+"""TensorBoard events of a training run: the numbers of the log and images of predicted maps. Needs no TensorFlow."""
 
 import time
 from pathlib import Path
@@ -22,10 +22,10 @@ class Events:
         """Add one point to each curve."""
         self._add(step, [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
 
-    def picture(self, step: int, tag: str, picture: np.ndarray) -> None:
-        """Add a picture, uint8 [H, W, 3] BGR."""
-        png = cv2.imencode(".png", picture)[1].tobytes()
-        image = Summary.Image(height=picture.shape[0], width=picture.shape[1], colorspace=3, encoded_image_string=png)
+    def image(self, step: int, tag: str, pixels: np.ndarray) -> None:
+        """Add an image, uint8 [H, W, 3] BGR."""
+        png = cv2.imencode(".png", pixels)[1].tobytes()
+        image = Summary.Image(height=pixels.shape[0], width=pixels.shape[1], colorspace=3, encoded_image_string=png)
         self._add(step, [Summary.Value(tag=tag, image=image)])
 
     def close(self) -> None:
@@ -37,11 +37,11 @@ class Events:
         self._writer.flush()
 
 
-def maps_picture(picture: np.ndarray, pafs: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """Side by side: the picture, the highest part heatmap laid over it, the longest PAF vector laid over it.
+def maps_image(image: np.ndarray, pafs: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
+    """Side by side: the image, the highest part heatmap laid over it, the longest PAF vector laid over it.
 
     Args:
-        picture: uint8 [H, W, 3] BGR.
+        image: uint8 [H, W, 3] BGR.
         pafs: float32 [h, w, 2 limbs].
         heatmaps: float32 [h, w, parts + 1], the background last.
 
@@ -50,11 +50,11 @@ def maps_picture(picture: np.ndarray, pafs: np.ndarray, heatmaps: np.ndarray) ->
     """
     vectors = pafs.reshape(*pafs.shape[:2], -1, 2)
     over = [heatmaps[..., :-1].max(axis=-1), np.linalg.norm(vectors, axis=-1).max(axis=-1)]
-    return np.concatenate([picture, *(_overlay(picture, values) for values in over)], axis=1)
+    return np.concatenate([image, *(_overlay(image, values) for values in over)], axis=1)
 
 
-def _overlay(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _overlay(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     grey = (np.clip(values, 0, 1) * 255).astype(np.uint8)
-    size = (picture.shape[1], picture.shape[0])
+    size = (image.shape[1], image.shape[0])
     coloured = cv2.applyColorMap(cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLORMAP_VIRIDIS)
-    return cv2.addWeighted(picture, 1 - MAPS_OPACITY, coloured, MAPS_OPACITY, 0)
+    return cv2.addWeighted(image, 1 - MAPS_OPACITY, coloured, MAPS_OPACITY, 0)

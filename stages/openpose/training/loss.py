@@ -41,7 +41,7 @@ class LastValue(keras.metrics.Metric):
 class TrainingModel(keras.Model):
     """A network with its loss.
 
-    Batches are (pictures, (targets float32 [B, h, w, 57], mask float32 [B, h, w, 1])); targets hold PAFs first. With
+    Batches are (images, (targets float32 [B, h, w, 57], mask float32 [B, h, w, 1])); targets hold PAFs first. With
     `targets_of` batches hold something else in place of targets (keypoints), and targets_of(that, (h, w)) makes them.
     With `parts` > 1 a batch (of a multiple of it) goes through the network in that many slices, independently: on a CPU
     they run side by side, each operation on one thread, faster than one operation on many threads and with the same
@@ -57,13 +57,13 @@ class TrainingModel(keras.Model):
         stages = range(1, len(network.outputs) // 2 + 1)
         self.losses_by_output = [LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS]
 
-    def call(self, pictures, training=None) -> list[list]:
+    def call(self, images, training=None) -> list[list]:
         """Outputs of the network for each slice of the batch."""
         with kernels_held(self.network):
-            return [self.network(some, training=training) for some in ops.split(pictures, self.parts)]
+            return [self.network(some, training=training) for some in ops.split(images, self.parts)]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Sum of the masked L2 losses of all outputs, divided by the batch size (topped-up pictures count)."""
+        """Sum of the masked L2 losses of all outputs, divided by the batch size (topped-up images count)."""
         (targets, mask), channels = y, self.network.outputs[0].shape[-1]
         if self.targets_of:
             targets = self.targets_of(targets, mask.shape[1:3])

@@ -48,7 +48,7 @@ class Progress:
 class RestOfEpoch(keras.utils.PyDataset):
     """Batches of an epoch from number `start` on, all of `batch_size`; on each of several `hosts` its part of them.
 
-    A smaller one is topped up with pictures whose mask is zero: no part of a batch is ever empty, every sample of an
+    A smaller one is topped up with images whose mask is zero: no part of a batch is ever empty, every sample of an
     epoch weighs the same, and compiled steps see one shape. `failure` keeps what a batch raised (backends wrap it
     beyond recognition), `sizes` the true size of each batch handed out on all hosts, `wait_seconds` how long batches
     were waited for (ahead of training: an upper bound of what training waited).
@@ -69,24 +69,24 @@ class RestOfEpoch(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple:
         began = time.perf_counter()
         try:
-            pictures, labels = self.batches[self.start + index]
+            images, labels = self.batches[self.start + index]
         except Exception as problem:
             self.failure = problem
             raise
         self.wait_seconds += time.perf_counter() - began
         self.sizes[self.start + index] = len(self.batches.image_ids(self.start + index))
-        return top_up(pictures, *labels, self.batch_size // self.hosts)
+        return top_up(images, *labels, self.batch_size // self.hosts)
 
 
-def top_up(pictures: np.ndarray, targets: np.ndarray, mask: np.ndarray, batch_size: int) -> tuple:
-    """A batch of `batch_size`: what is missing are copies of the first picture, or black, with a mask of zeros."""
-    missing = batch_size - len(pictures)
+def top_up(images: np.ndarray, targets: np.ndarray, mask: np.ndarray, batch_size: int) -> tuple:
+    """A batch of `batch_size`: what is missing are copies of the first image, or black, with a mask of zeros."""
+    missing = batch_size - len(images)
     if not missing:
-        return pictures, (targets, mask)
-    black = [np.zeros((missing, *x.shape[1:]), x.dtype) for x in (pictures, targets, mask)]
-    first = [np.repeat(x[:1], missing, axis=0) for x in (pictures, targets)] if len(pictures) else black
-    pictures, targets = (np.concatenate([x, more]) for x, more in zip((pictures, targets), first, strict=False))
-    return pictures, (targets, np.concatenate([mask, black[2]]))
+        return images, (targets, mask)
+    black = [np.zeros((missing, *x.shape[1:]), x.dtype) for x in (images, targets, mask)]
+    first = [np.repeat(x[:1], missing, axis=0) for x in (images, targets)] if len(images) else black
+    images, targets = (np.concatenate([x, more]) for x, more in zip((images, targets), first, strict=False))
+    return images, (targets, np.concatenate([mask, black[2]]))
 
 
 class TrainingRun:

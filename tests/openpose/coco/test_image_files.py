@@ -25,8 +25,8 @@ def central_entry(path, offset, value):
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("folder", ["", "train2014/"])
-def test_archive_gives_every_picture_by_name(tmp_path, method, folder):
-    with image_files.open_pictures(write_zip(tmp_path / "train.zip", FILES, folder, method)) as archive:
+def test_archive_gives_every_image_by_name(tmp_path, method, folder):
+    with image_files.open_images(write_zip(tmp_path / "train.zip", FILES, folder, method)) as archive:
         assert archive.names() == sorted(FILES)
         assert {name: archive.read(name) for name in FILES} == FILES
         assert {name: archive.size(name) for name in FILES} == {name: len(data) for name, data in FILES.items()}
@@ -38,14 +38,14 @@ def test_entries_with_long_extra_fields_are_read_whole(tmp_path):
     info = zipfile.ZipInfo("train/" + "x" * 900 + ".jpg")
     info.extra = struct.pack("<HH", 0x9999, 2000) + bytes(2000)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(info, b"picture" * 300)
-    with image_files.open_pictures(path) as archive:
-        assert archive.read("x" * 900 + ".jpg") == b"picture" * 300
+        archive.writestr(info, b"image" * 300)
+    with image_files.open_images(path) as archive:
+        assert archive.read("x" * 900 + ".jpg") == b"image" * 300
 
 
 def test_many_threads_read_the_same_archive(tmp_path):
     with (
-        image_files.open_pictures(write_zip(tmp_path / "a.zip", FILES, method=zipfile.ZIP_DEFLATED)) as archive,
+        image_files.open_images(write_zip(tmp_path / "a.zip", FILES, method=zipfile.ZIP_DEFLATED)) as archive,
         ThreadPoolExecutor(8) as pool,
     ):
         names = sorted(FILES) * 20
@@ -58,11 +58,11 @@ def test_folder_and_pointer_to_a_folder_read_alike(tmp_path):
     (folder / "a.jpg").write_bytes(b"abc")
     (tmp_path / "train.folder").write_text(f"{folder}\n")
     for source in (folder, tmp_path / "train.folder"):
-        with image_files.open_pictures(source) as opened:
+        with image_files.open_images(source) as opened:
             assert opened.names() == ["a.jpg"]
             assert opened.read("a.jpg") == opened.read("train2014/a.jpg") == b"abc"
             assert opened.size("a.jpg") == 3
-            with pytest.raises(InputError, match=r"images: picture b\.jpg"):
+            with pytest.raises(InputError, match=r"images: image b\.jpg"):
                 opened.read("b.jpg")
 
 
@@ -70,23 +70,23 @@ def test_file_names_with_folders_find_the_file_in_that_folder(tmp_path):
     for part in ("one", "two"):
         (tmp_path / part).mkdir()
         (tmp_path / part / "a.jpg").write_bytes(part.encode())
-    with image_files.open_pictures(tmp_path) as opened:
+    with image_files.open_images(tmp_path) as opened:
         assert opened.read("two/a.jpg") == b"two"
 
 
-def test_missing_picture_is_named(tmp_path):
+def test_missing_image_is_named(tmp_path):
     with (
-        image_files.open_pictures(write_zip(tmp_path / "a.zip", FILES)) as archive,
-        pytest.raises(InputError, match=r"a\.zip: picture 7\.jpg: not in the archive, which holds 40 files"),
+        image_files.open_images(write_zip(tmp_path / "a.zip", FILES)) as archive,
+        pytest.raises(InputError, match=r"a\.zip: image 7\.jpg: not in the archive, which holds 40 files"),
     ):
         archive.read("7.jpg")
 
 
 def test_two_entries_of_one_name_are_named_when_read(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"one/a.jpg": b"1", "two/a.jpg": b"2", "b.jpg": b"3"})
-    with image_files.open_pictures(path) as archive:
+    with image_files.open_images(path) as archive:
         assert archive.read("b.jpg") == b"3"
-        with pytest.raises(InputError, match=r"picture a\.jpg: the archive holds several"):
+        with pytest.raises(InputError, match=r"image a\.jpg: the archive holds several"):
             archive.read("a.jpg")
 
 
@@ -105,8 +105,8 @@ def test_forged_and_damaged_entries_are_named(tmp_path, method, damage, message)
     name = "000000000000.jpg"
     path = damage(write_zip(tmp_path / "a.zip", {name: os.urandom(500) * 2}, method=method))
     with (
-        image_files.open_pictures(path) as archive,
-        pytest.raises(InputError, match=rf"a\.zip: picture {name}: .*{message}"),
+        image_files.open_images(path) as archive,
+        pytest.raises(InputError, match=rf"a\.zip: image {name}: .*{message}"),
     ):
         archive.read(name)
 
@@ -114,7 +114,7 @@ def test_forged_and_damaged_entries_are_named(tmp_path, method, damage, message)
 def test_a_bomb_is_not_inflated_beyond_its_declared_size(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"a.jpg": bytes(50_000_000)}, method=zipfile.ZIP_DEFLATED)
     central_entry(path, 24, 1000)
-    with image_files.open_pictures(path) as archive, pytest.raises(InputError, match="larger than the 1000"):
+    with image_files.open_images(path) as archive, pytest.raises(InputError, match="larger than the 1000"):
         archive.read("a.jpg")
 
 
@@ -124,7 +124,7 @@ def test_deflated_garbage_is_named(tmp_path):
     start = 30 + len("train2014/a.jpg")
     data[start] ^= 0xFF
     path.write_bytes(data)
-    with image_files.open_pictures(path) as archive, pytest.raises(InputError, match=r"picture a\.jpg: "):
+    with image_files.open_images(path) as archive, pytest.raises(InputError, match=r"image a\.jpg: "):
         archive.read("a.jpg")
 
 
@@ -132,18 +132,18 @@ def test_deflated_garbage_is_named(tmp_path):
 def test_what_is_no_archive_is_an_error(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.zip: not a whole zip archive"):
-        image_files.open_pictures(tmp_path / "a.zip")
+        image_files.open_images(tmp_path / "a.zip")
 
 
 def test_missing_archives_and_folders_are_errors(tmp_path):
     with pytest.raises(InputError, match="no such archive"):
-        image_files.open_pictures(tmp_path / "none.zip")
+        image_files.open_images(tmp_path / "none.zip")
     (tmp_path / "train.folder").write_text(str(tmp_path / "gone"))
     with pytest.raises(InputError, match="gone, which does not exist"):
-        image_files.open_pictures(tmp_path / "train.folder")
+        image_files.open_images(tmp_path / "train.folder")
     with pytest.raises(InputError, match=r"neither val\.zip nor val\.folder"):
-        image_files.find_pictures(tmp_path, "val")
-    assert image_files.find_pictures(tmp_path, "train") == tmp_path / "train.folder"
+        image_files.find_images(tmp_path, "val")
+    assert image_files.find_images(tmp_path, "train") == tmp_path / "train.folder"
 
 
 def test_decoding_gives_bgr_like_opencv(shared):
@@ -173,7 +173,7 @@ def test_exif_orientation_is_ignored():
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8", b"\xff\xd8\xff\xe0garbage", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_picture_is_named(data):
+def test_what_is_no_image_is_named(data):
     for read in (image_files.decode_bgr, image_files.size_hw):
         with pytest.raises(InputError, match=r"thing\.jpg"):
             read(data, "thing.jpg")
@@ -204,5 +204,5 @@ def test_a_pointer_may_name_an_archive(tmp_path):
     with zipfile.ZipFile(tmp_path / "own.zip", "w") as archive:
         archive.writestr("some/where/1.jpg", b"bytes")
     (tmp_path / "train.folder").write_text(f"{tmp_path / 'own.zip'}\n")
-    with image_files.open_pictures(tmp_path / "train.folder") as opened:
+    with image_files.open_images(tmp_path / "train.folder") as opened:
         assert opened.read("1.jpg") == b"bytes"

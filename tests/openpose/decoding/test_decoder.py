@@ -19,7 +19,7 @@ from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.evaluation import scoring
 from stages.openpose.inference.results import to_results
-from stages.openpose.inference.tta import mirror_maps, scaled_size, to_picture
+from stages.openpose.inference.tta import mirror_maps, scaled_size, to_image
 from stages.openpose.skeleton import COCO
 from stages.synthetic.dataset import write_sample
 
@@ -277,7 +277,7 @@ def test_threads_give_what_one_thread_gives():
     assert all(_same(a, decode(*pair)) for a, pair in zip(parallel, many, strict=True))
 
 
-# --- real pictures
+# --- real images
 
 
 @pytest.mark.parametrize(("mode", "least"), [("exact", 0.345), ("fast", 0.333)])
@@ -286,7 +286,7 @@ def test_ap_on_maps_of_a_real_network(shared, mode, least):
     for path in sorted((shared / "real-maps").glob("*.npz")):
         with np.load(path) as file:
             people = decode(file["heat"], file["paf"], mode=mode)
-            results += to_results(to_picture(people, tuple(file["original"]), HEIGHT_PX), int(path.stem))
+            results += to_results(to_image(people, tuple(file["original"]), HEIGHT_PX), int(path.stem))
         ids.append(int(path.stem))
     truth = scoring.read_truth(shared / "coco-mini" / "annotations" / "person_keypoints.json")
     metrics, _ = scoring.evaluate(truth, results, ids)
@@ -316,7 +316,7 @@ def _painted_again(document: dict, folder: Path, **settings) -> float:
             parts = network_parts(np.array(people))
             parts[..., :2] = (parts[..., :2] + 0.5) * [size[1] / hw[1], size[0] / hw[0]] - 0.5
             found = decode(*maps(parts, (size[0] // 8, -(-size[1] // 8))), **settings)
-            results += to_results(to_picture(found, hw, HEIGHT_PX), image["id"])
+            results += to_results(to_image(found, hw, HEIGHT_PX), image["id"])
     (folder / "truth.json").write_text(json.dumps(document))
     truth = scoring.read_truth(folder / "truth.json")
     return scoring.evaluate(truth, results, [image["id"] for image in document["images"]])[0]["AP"]
@@ -336,7 +336,7 @@ def _without_pieces(document: dict) -> dict:
 
 @pytest.fixture(params=["drawn", "real"])
 def annotated(request, tmp_path) -> dict:
-    """A COCO document: of the drawn sample, or of real pictures."""
+    """A COCO document: of the drawn sample, or of real images."""
     if request.param == "real":
         path = request.getfixturevalue("shared") / "coco-mini" / "annotations" / "person_keypoints.json"
         return json.loads(path.read_text())

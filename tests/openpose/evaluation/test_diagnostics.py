@@ -25,7 +25,7 @@ def result(points, image_id=1, score=1.0):
 
 @pytest.fixture
 def truth(tmp_path):
-    """Two figures side by side in picture 1, one in picture 2, nobody in picture 3."""
+    """Two figures side by side in image 1, one in image 2, nobody in image 3."""
     figures = [(1, figure(60, 30, 150)), (1, figure(170, 30, 150)), (2, figure(100, 40, 140))]
     annotations = [annotation(row + 1, image_id, one) for row, (image_id, one) in enumerate(figures)]
     images = [tiny_coco.image(image_id, (240, 240)) for image_id in (1, 2, 3)]
@@ -33,7 +33,7 @@ def truth(tmp_path):
 
 
 def kinds_of(truth, changed, keypoint):
-    """Kind of one keypoint of the left figure of picture 1, found at `changed`; everyone else is found exactly."""
+    """Kind of one keypoint of the left figure of image 1, found at `changed`; everyone else is found exactly."""
     points = coco_points(figure(60, 30, 150))
     points[keypoint] = changed
     results = [result(points), result(coco_points(figure(170, 30, 150)), score=0.9)]
@@ -136,7 +136,7 @@ def test_curves_belong_to_their_thresholds(truth):
     assert curves["precision_50"][34] == 0
 
 
-def test_the_picture_with_most_lost_oks_is_the_worst(truth):
+def test_the_image_with_most_lost_oks_is_the_worst(truth):
     ranked = diagnostics.worst(diagnostics.scenes(truth, [result(coco_points(figure(60, 30, 150)))], [1, 2, 3]))
     assert [(scene.image_id, round(loss, 6)) for scene, loss in ranked] == [(1, 1.0), (2, 1.0)]
 

@@ -1,4 +1,4 @@
-"""AP of pictures of a packed file, with their people as ground truth."""
+"""AP of images of a packed file, with their people as ground truth."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from stages.openpose.coco.annotations import network_parts
 from stages.openpose.evaluation.held_out import average_precision, coco_keypoints, packed_truth
-from tests.oracle import Oracle, figure, picture
+from tests.oracle import Oracle, figure, numbered_image
 
 SIZES = {1: (240, 320), 2: (200, 150), 3: (240, 320)}
 PEOPLE = {
@@ -26,7 +26,7 @@ def packed(people=PEOPLE, masks=None):
     return SimpleNamespace(
         image_ids=np.array(numbers),
         sizes=np.array([SIZES[number] for number in numbers]),
-        image=lambda row: picture(numbers[row], SIZES[numbers[row]]),
+        image=lambda row: numbered_image(numbers[row], SIZES[numbers[row]]),
         parts=lambda row: people[numbers[row]].astype(np.float32),
         mask_miss=lambda row: (masks or {}).get(numbers[row]),
     )
@@ -59,12 +59,12 @@ def test_who_is_found_in_a_region_not_to_learn_from_counts_neither_way():
     assert masked > 0.95 > plain
 
 
-def test_pictures_are_spread_over_the_file_and_stay_the_same():
+def test_images_are_spread_over_the_file_and_stay_the_same():
     forward = oracle()
     measure = average_precision(forward, packed(), images=2)
     assert measure() == measure()
     widths = [shape[2] for shape in forward.shapes]
-    assert widths == [512, 512] * 2  # pictures 1 and 3, padded to multiples of 64
+    assert widths == [512, 512] * 2  # images 1 and 3, padded to multiples of 64
 
 
 def test_weights_of_the_moment_are_measured():

@@ -24,7 +24,7 @@ def people_of(parts, scores=None):
 
 @pytest.fixture
 def labelled(tmp_path):
-    """Annotations of four pictures (two figures, one, one with a crowd, nobody) and the figures by image."""
+    """Annotations of four images (two figures, one, one with a crowd, nobody) and the figures by image."""
     figures = {1: [figure(60, 30, 120), figure(150, 40, 90)], 2: [figure(80, 20, 140)], 3: [figure(90, 50, 100)]}
     annotations = [
         annotation(10 * image_id + row, image_id, one)
@@ -40,7 +40,7 @@ def labelled(tmp_path):
 
 
 def shaken(figures, sizes_px, rng):
-    """COCO results: every figure with noise of its own size, and a false one in each picture."""
+    """COCO results: every figure with noise of its own size, and a false one in each image."""
     results = []
     for image_id, many in figures.items():
         parts = [one + np.append(rng.normal(scale=rng.choice(sizes_px), size=2), 0) for one in many]

@@ -36,7 +36,7 @@ def test_painted_people_come_back_within_the_pixel_grid():
     assert (distance < 4).all()
 
 
-def test_people_lie_in_pixels_of_the_original_picture():
+def test_people_lie_in_pixels_of_the_original_image():
     parts, heatmaps, pafs, hw = _painted()
     people = decode_full(heatmaps, pafs, (hw[0] - 8, hw[1] - 8), ((hw[0] - 8) * 2, (hw[1] - 8) * 2))
     distance = np.linalg.norm(people.parts[:, None, :, :2] / 2 - parts[None, ..., :2], axis=3).max(axis=2).min(axis=0)

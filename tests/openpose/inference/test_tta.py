@@ -9,11 +9,11 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.inference import tta
-from stages.openpose.inference.detection import Picture, find_people, plan_batches
+from stages.openpose.inference.detection import ImageEntry, find_people, plan_batches
 from stages.openpose.inference.reference_maps import full_size
 from stages.openpose.inference.tta import View
 from stages.openpose.skeleton import COCO
-from tests.oracle import Oracle, figure, picture
+from tests.oracle import Oracle, figure, numbered_image
 
 SETTINGS = SimpleNamespace(
     height_px=184, scales=(0.5, 1.0, 1.5, 2.0), pad_value=128, pad_multiple_px=8, average_stride_px=2
@@ -21,14 +21,14 @@ SETTINGS = SimpleNamespace(
 
 
 def found_by(people, sizes, reference=False, **changes):
-    """People by output of pictures whose network is the oracle; also the oracle."""
+    """People by output of images whose network is the oracle; also the oracle."""
     chosen = SimpleNamespace(**(vars(SETTINGS) | changes))
     oracle = Oracle(people, sizes, chosen.height_px)
-    pictures = [Picture(number, str(number), hw) for number, hw in sizes.items()]
-    batches = plan_batches(pictures, chosen, 2, reference=reference)
+    images = [ImageEntry(number, str(number), hw) for number, hw in sizes.items()]
+    batches = plan_batches(images, chosen, 2, reference=reference)
     run = find_people(
         batches,
-        read=lambda one: picture(one.image_id, one.size_hw),
+        read=lambda one: numbered_image(one.image_id, one.size_hw),
         forward=oracle,
         decode=decode,
         settings=chosen,
@@ -78,7 +78,7 @@ def test_the_references_way_finds_people_to_a_pixel_at_any_size(output):
 def test_the_references_mirrored_maps_lie_on_its_plain_ones():
     parts, size = {1: figure(90, 40, 110)[None]}, {1: (184, 203)}
     oracle, views = Oracle(parts, size, 184), [View(1.5, False), View(1.5, True)]
-    inputs = tta.network_inputs(picture(1, size[1]), views, SETTINGS)
+    inputs = tta.network_inputs(numbered_image(1, size[1]), views, SETTINGS)
     plain, mirrored = (
         full_size(tuple(one[0] for one in oracle(pixels[None])), view, size[1], 184) for view, pixels in inputs.items()
     )
@@ -117,8 +117,8 @@ def test_mirrored_maps_point_the_other_way_on_the_other_side():
     mirrored=st.booleans(),
     stride=st.sampled_from([2, 4, 8]),
 )
-def test_a_plane_over_the_picture_is_the_same_plane_on_the_grid(height, width, scale, mirrored, stride):
-    """Maps that are a linear function of the place in the picture stay that function, at every scale and mirrored."""
+def test_a_plane_over_the_image_is_the_same_plane_on_the_grid(height, width, scale, mirrored, stride):
+    """Maps that are a linear function of the place in the image stay that function, at every scale and mirrored."""
     chosen = SimpleNamespace(**(vars(SETTINGS) | {"average_stride_px": stride}))
     size = tta.scaled_size((height, width), chosen.height_px, scale)
     cells = [side // 8 for side in tta.padded_size(size)]
@@ -181,7 +181,7 @@ def test_one_pass_serves_all_outputs():
     assert sorted(shape[1] for shape in oracle.shapes) == sorted(2 * [96, 184, 280, 368])
 
 
-def test_pictures_of_equal_padded_sizes_share_calls():
+def test_images_of_equal_padded_sizes_share_calls():
     sizes = dict.fromkeys(range(1, 6), (184, 184)) | {6: (184, 260)}
     people = {number: figure(90, 40, 110)[None] for number in sizes}
     found, oracle = found_by(people, sizes)
@@ -206,12 +206,12 @@ def test_more_padding_means_fewer_sizes_and_the_same_people():
 def test_thread_count_changes_neither_order_nor_people():
     sizes = {number: (184, 184 + 8 * (number % 3)) for number in range(1, 9)}
     people = {number: figure(70 + 4 * number, 40, 110)[None] for number in sizes}
-    batches = plan_batches([Picture(number, str(number), hw) for number, hw in sizes.items()], SETTINGS, 2)
+    batches = plan_batches([ImageEntry(number, str(number), hw) for number, hw in sizes.items()], SETTINGS, 2)
     runs = [
         list(
             find_people(
                 batches,
-                read=lambda one: picture(one.image_id, one.size_hw),
+                read=lambda one: numbered_image(one.image_id, one.size_hw),
                 forward=Oracle(people, sizes, 184),
                 decode=decode,
                 settings=SETTINGS,
@@ -226,8 +226,8 @@ def test_thread_count_changes_neither_order_nor_people():
         np.testing.assert_array_equal(one["multi"].parts, other["multi"].parts)
 
 
-def test_a_picture_of_another_size_is_named():
-    batches = plan_batches([Picture(5, "five.jpg", (100, 100))], SETTINGS, 1)
+def test_a_image_of_another_size_is_named():
+    batches = plan_batches([ImageEntry(5, "five.jpg", (100, 100))], SETTINGS, 1)
     run = find_people(
         batches, read=lambda _: np.zeros((100, 90, 3), np.uint8), forward=None, decode=decode, settings=SETTINGS
     )
@@ -235,8 +235,8 @@ def test_a_picture_of_another_size_is_named():
         list(run)
 
 
-def test_a_picture_that_would_fill_the_memory_is_named():
-    batches = plan_batches([Picture(5, "strip.jpg", (2, 4000))], SETTINGS, 1)
+def test_a_image_that_would_fill_the_memory_is_named():
+    batches = plan_batches([ImageEntry(5, "strip.jpg", (2, 4000))], SETTINGS, 1)
     run = find_people(
         batches, read=lambda _: np.zeros((2, 4000, 3), np.uint8), forward=None, decode=decode, settings=SETTINGS
     )
@@ -249,9 +249,9 @@ def test_scales_without_one_are_refused():
         tta.views_for(("single",), [0.5, 2.0])
 
 
-def test_absent_keypoints_stay_at_zero_in_the_picture():
+def test_absent_keypoints_stay_at_zero_in_the_image():
     points = np.zeros((1, 17, 3), np.float32)
     points[0, 3] = 10, 20, 0.5
-    people = tta.to_picture(People(points, np.zeros((1, 18, 3), np.float32), np.ones(1)), (736, 368), 368)
+    people = tta.to_image(People(points, np.zeros((1, 18, 3), np.float32), np.ones(1)), (736, 368), 368)
     np.testing.assert_allclose(people.keypoints[0, 3], [20.5, 40.5, 0.5])
     assert not people.keypoints[0, :3].any()

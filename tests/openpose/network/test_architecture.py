@@ -25,7 +25,7 @@ def light() -> keras.Model:
     return build("light")
 
 
-def picture(height: int, width: int, batch: int = 1, seed: int = 0) -> np.ndarray:
+def image(height: int, width: int, batch: int = 1, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
 
 
@@ -76,29 +76,29 @@ def test_light_network_is_light(light):
 
 
 @pytest.mark.parametrize("size", [(184, 184), (64, 96), (72, 136)])
-def test_light_maps_are_an_eighth_of_the_picture(light, size):
-    outputs = light(picture(*size))
+def test_light_maps_are_an_eighth_of_the_image(light, size):
+    outputs = light(image(*size))
     cells = (1, size[0] // STRIDE_PX, size[1] // STRIDE_PX)
     assert [tuple(maps.shape) for maps in outputs] == [(*cells, 38), (*cells, 19)] * 2
     assert COCO.paf_channels == 38
     assert COCO.heatmap_channels == 19
 
 
-def test_uint8_and_float_pictures_give_equal_maps(light):
-    bytes_ = picture(64, 64)
+def test_uint8_and_float_images_give_equal_maps(light):
+    bytes_ = image(64, 64)
     for a, b in zip(light(bytes_), light(bytes_.astype(np.float32)), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_maps_of_a_picture_do_not_depend_on_its_batch(light):
-    batch = picture(64, 64, batch=3)
+def test_maps_of_a_image_do_not_depend_on_its_batch(light):
+    batch = image(64, 64, batch=3)
     for together, alone in zip(light(batch), light(batch[1:2]), strict=True):
         np.testing.assert_allclose(together[1:2], alone, atol=1e-5)
 
 
-def test_shifting_the_picture_by_16_pixels_shifts_inner_light_maps_by_2_cells(light):
+def test_shifting_the_image_by_16_pixels_shifts_inner_light_maps_by_2_cells(light):
     # Fails when strided layers are aligned differently at even and odd sizes.
-    wide = picture(400, 416)
+    wide = image(400, 416)
     whole, shifted = light(wide)[0], light(wide[:, 16:, 16:])[0]
     np.testing.assert_allclose(whole[0, 23:28, 23:28], shifted[0, 21:26, 21:26], atol=1e-4)
 
@@ -106,16 +106,16 @@ def test_shifting_the_picture_by_16_pixels_shifts_inner_light_maps_by_2_cells(li
 def test_bfloat16_network_gives_float32_maps_near_those_of_float32(light):
     lower = build("light", precision="mixed_bfloat16")
     lower.set_weights(light.get_weights())
-    for a, b in zip(lower(picture(64, 64)), light(picture(64, 64)), strict=True):
+    for a, b in zip(lower(image(64, 64)), light(image(64, 64)), strict=True):
         assert np.asarray(a).dtype == np.float32
         assert np.abs(a - b).max() < 0.05 * np.abs(b).max() + 0.01
 
 
 def test_scaling_a_standardised_kernel_changes_no_map(light):
-    before = np.asarray(light(picture(64, 64))[-1])
+    before = np.asarray(light(image(64, 64))[-1])
     layer = light.get_layer("fine_1")
     layer.kernel.assign(layer.kernel * 3.0)
-    np.testing.assert_allclose(light(picture(64, 64))[-1], before, atol=2e-3)
+    np.testing.assert_allclose(light(image(64, 64))[-1], before, atol=2e-3)
 
 
 def test_building_leaves_the_global_precision_alone():
@@ -137,7 +137,7 @@ def test_unknown_network_is_refused_by_name():
         build("huge")
 
 
-def test_one_network_runs_on_pictures_of_one_size_after_another():
+def test_one_network_runs_on_images_of_one_size_after_another():
     model = build("light")
     maps = keras.Model(model.inputs, list(inference_outputs(model)))
     for height, width in ((32, 48), (48, 40), (40, 40)):
@@ -153,7 +153,7 @@ def test_frozen_layers_keep_their_weights_and_the_others_learn():
     model.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
     before = {layer.name: layer.get_weights() for layer in network.layers if layer.weights}
     targets, mask = np.ones((1, 4, 4, 57), np.float32), np.ones((1, 4, 4, 1), np.float32)
-    model.train_on_batch(picture(32, 32), (targets, mask))
+    model.train_on_batch(image(32, 32), (targets, mask))
     kept = [
         name
         for name, arrays in before.items()

@@ -78,7 +78,7 @@ def model(tmp_path, weights):
     return load
 
 
-def pictures(count=2, height=24, width=40):
+def images(count=2, height=24, width=40):
     return np.random.default_rng(1).integers(0, 256, (count, height, width, 3), np.uint8)
 
 
@@ -88,10 +88,10 @@ def cells(batch):
     return batch.reshape(b, h // 8, 8, w // 8, 8, 3).mean(axis=(2, 4))
 
 
-def test_an_onnx_file_runs_on_pictures_of_any_size(model, weights):
+def test_an_onnx_file_runs_on_images_of_any_size(model, weights):
     run = model()
     for size in ((24, 40), (64, 64), (8, 16)):
-        batch = pictures(2, *size)
+        batch = images(2, *size)
         heatmaps, pafs = run(batch)
         np.testing.assert_allclose(heatmaps, cells(batch) @ weights[0].T, rtol=1e-4, atol=1e-3)
         np.testing.assert_allclose(pafs, cells(batch) @ weights[1].T, rtol=1e-4, atol=1e-3)
@@ -99,14 +99,14 @@ def test_an_onnx_file_runs_on_pictures_of_any_size(model, weights):
 
 
 def test_colour_order_mean_and_scale_are_those_of_the_settings(model, weights):
-    batch = pictures()
+    batch = images()
     heatmaps, _ = model(colour="RGB", mean=[10, 20, 30], scale=[1, 2, 4])(batch)
     seen = (cells(batch)[..., ::-1] - (10, 20, 30)) / (1, 2, 4)
     np.testing.assert_allclose(heatmaps, seen @ weights[0].T, rtol=1e-4, atol=1e-3)
 
 
 def test_channels_are_put_into_our_order(model, weights):
-    batch = pictures()
+    batch = images()
     parts = ["background", *reversed(COCO.parts)]
     limbs = [LIMBS[1][::-1], *LIMBS[2:], LIMBS[0]]  # the first of theirs is our second, turned round
     heatmaps, pafs = model(heatmap_channels=parts, paf_channels=limbs)(batch)
@@ -118,16 +118,16 @@ def test_channels_are_put_into_our_order(model, weights):
     np.testing.assert_allclose(pafs[..., 4:6], theirs[1][..., 2:4], rtol=1e-4, atol=1e-3)
 
 
-def test_a_picture_gives_the_same_alone_and_in_a_batch(model):
-    run, batch = model(), pictures(3)
+def test_a_image_gives_the_same_alone_and_in_a_batch(model):
+    run, batch = model(), images(3)
     np.testing.assert_array_equal(run(batch)[0][1], run(batch[1:2])[0][0])
 
 
 def test_settings_that_do_not_fit_the_file_are_named(model):
     with pytest.raises(InputError, match=r"no output `maps` \(setting `heatmaps`\); it has heat, paf"):
         model(heatmaps="maps")
-    with pytest.raises(InputError, match="heatmaps of pictures 24 x 40"):
-        model(heatmaps="paf", pafs="heat")(pictures())
+    with pytest.raises(InputError, match="heatmaps of images 24 x 40"):
+        model(heatmaps="paf", pafs="heat")(images())
     with pytest.raises(InputError, match="heatmap_channels"):
         model(heatmap_channels=["nose"])
     with pytest.raises(InputError, match="paf_channels"):
@@ -177,7 +177,7 @@ def test_a_keras_network_gives_its_last_stage(tmp_path):
     network = build("light")
     network.save_weights(tmp_path / "weights.weights.h5")
     (tmp_path / "model.yaml").write_text("{kind: keras, network: light, stride_px: 8}")
-    batch = pictures(1, 40, 48)
+    batch = images(1, 40, 48)
     heatmaps, pafs = forward.load_forward(tmp_path)(batch)
     assert heatmaps.shape == (1, 5, 6, HEATMAPS)
     want_pafs, want_heatmaps = (
@@ -199,8 +199,8 @@ def test_the_real_network_gives_the_golden_maps(shared, tmp_path):
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(described))
     golden = np.load(shared / "real-maps/000000000790.npz")
     height, width = golden["resized"]
-    picture = cv2.imread(str(shared / "coco-mini/images/000000000790.jpg"))
-    scaled = cv2.resize(picture, (int(width), int(height)), interpolation=cv2.INTER_CUBIC)
+    image = cv2.imread(str(shared / "coco-mini/images/000000000790.jpg"))
+    scaled = cv2.resize(image, (int(width), int(height)), interpolation=cv2.INTER_CUBIC)
     padded = cv2.copyMakeBorder(scaled, 0, -height % 8, 0, -width % 8, cv2.BORDER_CONSTANT, value=(128,) * 3)
     heatmaps, pafs = forward.load_forward(tmp_path)(padded[None])
     assert np.abs(heatmaps[0] - golden["heat"]).max() < 0.12  # 8-bit arithmetic differs between processors
@@ -213,7 +213,7 @@ def test_bfloat16_gives_nearly_the_maps_of_float32(tmp_path):
 
     network = build("light")
     network.save_weights(tmp_path / "light.weights.h5")
-    batch = pictures(2, 64, 96)
+    batch = images(2, 64, 96)
     exact, quick = (
         forward.keras_forward(tmp_path / "light.weights.h5", "light", precision)(batch)
         for precision in ("float32", "mixed_bfloat16")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.real_pictures import pack_mini
+from benchmarks.real_images import pack_mini
 from stages.openpose.coco.annotations import Images, People
 from stages.openpose.errors import InputError
 from stages.openpose.samples import packing, sampling
@@ -36,7 +36,7 @@ DAMAGED = 3  # image
 
 @dataclass(frozen=True)
 class Drawn:
-    """Pictures made up from their names."""
+    """Images made up from their names."""
 
     sizes: dict[str, tuple[int, int]]
     damaged: str = ""
@@ -57,7 +57,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class BrightSpot:
-    """One dark picture with a bright spot."""
+    """One dark image with a bright spot."""
 
     x: float
     y: float
@@ -86,7 +86,7 @@ def write_packed(path: Path, people_of: list[int], sizes: list[tuple[int, int]],
     return write_source(path, sizes, names, people, Drawn(dict(zip(names, sizes.tolist(), strict=True)), damaged))
 
 
-def write_source(path: Path, sizes: np.ndarray, names: list[str], people: People, pictures) -> Path:
+def write_source(path: Path, sizes: np.ndarray, names: list[str], people: People, images) -> Path:
     count = len(names)
     source = packing.Source(
         name="train",
@@ -94,7 +94,7 @@ def write_source(path: Path, sizes: np.ndarray, names: list[str], people: People
         people=people,
         samples=np.arange(len(people)),
         masks=Masks(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.uint8)),
-        pictures=pictures,
+        archive=images,
     )
     packing.write(path, [source], {})
     return path
@@ -118,8 +118,8 @@ def training(path: Path, **changes) -> TrainingBatches:
 
 
 def flat(batch: tuple) -> bytes:
-    pictures, (targets, mask) = batch
-    return pictures.tobytes() + targets.tobytes() + mask.tobytes()
+    images, (targets, mask) = batch
+    return images.tobytes() + targets.tobytes() + mask.tobytes()
 
 
 @given(
@@ -170,9 +170,9 @@ def test_a_large_window_is_a_full_shuffle():
 def test_batches_have_the_stated_shapes_types_and_ranges(file):
     batches = training(file)
     items = [batches[i] for i in range(len(batches))]
-    assert [len(pictures) for pictures, _ in items] == [4, 4, 4, 4, 3]
-    pictures, (targets, mask) = items[0]
-    assert (pictures.shape, pictures.dtype) == ((4, 96, 96, 3), np.uint8)
+    assert [len(images) for images, _ in items] == [4, 4, 4, 4, 3]
+    images, (targets, mask) = items[0]
+    assert (images.shape, images.dtype) == ((4, 96, 96, 3), np.uint8)
     assert (targets.shape, targets.dtype) == ((4, 12, 12, 57), np.float32)
     assert (mask.shape, mask.dtype) == ((4, 12, 12, 1), np.float32)
     assert 0 <= mask.min() < mask.max() == 1
@@ -201,13 +201,13 @@ def test_window_and_cache_change_the_order_but_no_sample(file):
     """Each sample of an epoch looks the same wherever the order puts it."""
 
     def by_sample(batches: TrainingBatches) -> dict[int, bytes]:
-        pictures = np.concatenate([batches[i][0] for i in range(len(batches))])
-        return {int(sample): pictures[place].tobytes() for place, sample in enumerate(batches.order)}
+        images = np.concatenate([batches[i][0] for i in range(len(batches))])
+        return {int(sample): images[place].tobytes() for place, sample in enumerate(batches.order)}
 
     assert by_sample(training(file, shuffle_images=1)) == by_sample(training(file, shuffle_images=100))
 
 
-def test_each_picture_is_decoded_once_an_epoch(file, monkeypatch):
+def test_each_image_is_decoded_once_an_epoch(file, monkeypatch):
     decoded = Counter()
     decode = sampling.Samples.decode
     monkeypatch.setattr(sampling.Samples, "decode", lambda self, e, i: (decoded.update([i]), decode(self, e, i))[1])
@@ -267,16 +267,16 @@ def test_validation_is_the_same_each_time_and_on_any_number_of_threads(file):
 def test_device_batches_hold_the_keypoints_that_give_the_host_labels(file):
     host, device = training(file), training(file, labels=replace(LABELS, made_on="device"))
     for i in range(len(host)):
-        (pictures, (targets, mask)), (same, (parts, same_mask)) = host[i], device[i]
-        assert (parts.shape, parts.dtype) == ((len(pictures), 5, 18, 3), np.float32)
-        np.testing.assert_array_equal(pictures, same)
+        (images, (targets, mask)), (same, (parts, same_mask)) = host[i], device[i]
+        assert (parts.shape, parts.dtype) == ((len(images), 5, 18, 3), np.float32)
+        np.testing.assert_array_equal(images, same)
         np.testing.assert_array_equal(mask, same_mask)
         off = np.abs(np.asarray(device_targets(parts, (12, 12), LABELS)) - targets) > 1e-4
-        assert off.sum() <= 2 * len(pictures)
+        assert off.sum() <= 2 * len(images)
 
 
-def test_reduced_decode_shows_the_same_picture(file):
-    """A picture decoded at half size or less is the same crop, up to the detail that the crop cannot show."""
+def test_reduced_decode_shows_the_same_image(file):
+    """An image decoded at half size or less is the same crop, up to the detail that the crop cannot show."""
     large = replace(AUGMENT, crop_px=48, rotation_deg=0.0)
     batches = training(file, augment=large)
     source = batches._samples
@@ -286,7 +286,7 @@ def test_reduced_decode_shows_the_same_picture(file):
         full = batches.packed.image(image)
         blurred = cv2.blur(full, (decoded.reduced_by,) * 2)
         for matrix in decoded.affines.values():
-            ours = sampling.warp_image(decoded.picture, matrix, large, reduced_by=decoded.reduced_by)
+            ours = sampling.warp_image(decoded.pixels, matrix, large, reduced_by=decoded.reduced_by)
             expected = sampling.warp_image(blurred, matrix, large)
             assert np.abs(ours.astype(int) - expected).mean() < 6
 
@@ -303,7 +303,7 @@ def middle(weights: np.ndarray, step: float, offset: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("section", [AUGMENT, replace(AUGMENT, interpolation="cubic"), replace(AUGMENT, crop_px=48)])
-def test_heatmap_stands_where_the_picture_shows_its_keypoint(tmp_path, section):
+def test_heatmap_stands_where_the_image_shows_its_keypoint(tmp_path, section):
     """From the packed file to the batch, flips and reduced decoding included, to half a pixel."""
     keypoints = np.zeros((1, 17, 3), np.float32)
     keypoints[0, 9] = 91, 120, 2  # left wrist
@@ -314,17 +314,17 @@ def test_heatmap_stands_where_the_picture_shows_its_keypoint(tmp_path, section):
     wrists = {"left": 38 + 7, "right": 38 + 4}
     seen = set()
     for epoch in range(12):
-        (picture,), (targets, _) = batches.go_to(epoch)[0]
+        (image,), (targets, _) = batches.go_to(epoch)[0]
         side = "left" if targets[0, ..., wrists["left"]].any() else "right"
         seen.add(side)
         heat = targets[0, ..., wrists[side]]
-        spot = np.maximum(picture[..., 0].astype(float) - 160, 0)
+        spot = np.maximum(image[..., 0].astype(float) - 160, 0)
         np.testing.assert_allclose(middle(heat, 4, 1.5), middle(spot, 1, 0), atol=0.5)
     assert seen == {"left", "right"}
 
 
 def test_samples_of_real_images_equal_the_reference(shared, tmp_path, monkeypatch):
-    """From COCO's files through the packed file to picture, labels and mask, with the maps that the reference drew."""
+    """From COCO's files through the packed file to image, labels and mask, with the maps that the reference drew."""
     path = pack_mini(tmp_path, mini=shared / "coco-mini")
     section = replace(AUGMENT, crop_px=368, interpolation="cubic", outside_supervised=True, mask_shrink="cubic")
     made_as = replace(LABELS, paf_overlap="last", paf_grid="corner", beyond_frame="keep")
@@ -342,11 +342,11 @@ def test_samples_of_real_images_equal_the_reference(shared, tmp_path, monkeypatc
     monkeypatch.setattr(sampling.Samples, "affine", lambda self, epoch, sample: maps.get(sample, np.eye(2, 3)))
     batches.order = np.array(numbers)
     for i in range(24):
-        (picture,), (targets, mask) = batches[i]
+        (image,), (targets, mask) = batches[i]
         np.testing.assert_allclose(targets[0].transpose(2, 0, 1), golden["labels"][i], rtol=0, atol=1e-5)
         np.testing.assert_allclose(mask[0, ..., 0], golden["mask"][i], rtol=0, atol=1e-6)
         if i < len(warps):
-            np.testing.assert_array_equal(picture, warps[i])
+            np.testing.assert_array_equal(image, warps[i])
 
 
 def test_damaged_record_is_named_by_image_id(damaged_file):
@@ -375,8 +375,8 @@ def test_narrow_tiny_and_crowded_images_become_samples(tmp_path):
     path = write_packed(tmp_path / "train.h5", [1, 1, 1, 50], [(1, 1), (1, 400), (400, 1), (100, 100)])
     for section in (AUGMENT, replace(AUGMENT, interpolation="cubic", mask_shrink="cubic", outside_supervised=True)):
         batches = training(path, augment=section, batch_size=60)
-        pictures, (targets, mask) = batches[0]
-        assert len(pictures) == 53
+        images, (targets, mask) = batches[0]
+        assert len(images) == 53
         assert np.isfinite(targets).all()
         assert 0 <= mask.min() <= mask.max() <= 1
 

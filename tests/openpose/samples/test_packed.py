@@ -31,7 +31,7 @@ def source(data, name="train", only=None):
         samples = samples[np.isin(images.ids[people.image[samples]], only)]
     crowd_masks.write_masks(data / "masks" / f"{name}-0.h5", images.path, 0, 1)
     masks = crowd_masks.read_masks(data / "masks", name, images.sha256)
-    archive = image_files.open_pictures(image_files.find_pictures(data / "archives", name))
+    archive = image_files.open_images(image_files.find_images(data / "archives", name))
     return packing.Source(name, images, people, samples, masks, archive)
 
 
@@ -83,13 +83,13 @@ def test_all_labelled_people_of_an_image_are_there_not_only_the_samples(file):
 
 
 def test_every_sample_is_the_person_around_its_centre(file):
-    for row, (picture, who) in enumerate(zip(file.sample_image, file.sample_person, strict=True)):
-        parts = file.parts(picture)[who]
+    for row, (number, who) in enumerate(zip(file.sample_image, file.sample_person, strict=True)):
+        parts = file.parts(number)[who]
         labelled = parts[parts[:, 2] < annotations.ABSENT, :2]
         assert np.abs(labelled - file.centres[row]).max() <= 0.5 * 368 * file.scales[row]
 
 
-def test_pictures_come_back_byte_for_byte(file):
+def test_images_come_back_byte_for_byte(file):
     for row, image_id in enumerate(file.image_ids):
         assert file.jpeg(row) == jpeg(HW, image_id)
         assert file.image(row).shape == (*HW, 3)
@@ -188,10 +188,10 @@ def test_a_missing_packed_file_is_an_error(tmp_path):
         (None, "not in the archive"),
         (jpeg((HW[1], HW[0])), "says 120 x 90 pixels .* has 90 x 120"),
         (jpeg(HW)[:-40], "cut off"),
-        (b"hello", "not a picture"),
+        (b"hello", "not an image"),
     ],
 )
-def test_bad_pictures_are_named_and_nothing_is_written(data, replacement, message):
+def test_bad_images_are_named_and_nothing_is_written(data, replacement, message):
     files = {f"{i:012d}.jpg": jpeg(HW, i) for i in (11, 12, 14)}
     if replacement is None:
         del files["000000000012.jpg"]
@@ -212,8 +212,8 @@ def test_a_disk_too_full_is_said_before_anything_is_written(data, monkeypatch):
     assert not (data / "new.h5").exists()
 
 
-class LargePictures:
-    """60 pictures of a megabyte each, never more than one of them in memory."""
+class LargeImages:
+    """60 images of a megabyte each, never more than one of them in memory."""
 
     path = "large"
     tail = 1_000_000
@@ -225,9 +225,9 @@ class LargePictures:
         return jpeg(HW) + bytes(self.tail)
 
 
-def test_memory_does_not_grow_with_the_number_of_pictures(data):
+def test_memory_does_not_grow_with_the_number_of_images(data):
     write_dataset(data, [image(i, HW) for i in range(60)], [person(i, i, (5, 5, 60, 70)) for i in range(60)])
-    large = dataclasses.replace(source(data), pictures=LargePictures())
+    large = dataclasses.replace(source(data), images=LargeImages())
     tracemalloc.start()
     packing.write(data / "large.h5", [large], {})
     peak = tracemalloc.get_traced_memory()[1]
@@ -236,7 +236,7 @@ def test_memory_does_not_grow_with_the_number_of_pictures(data):
     assert peak < 8_000_000
 
 
-def test_a_folder_of_pictures_packs_to_the_same_bytes_as_an_archive(data):
+def test_a_folder_of_images_packs_to_the_same_bytes_as_an_archive(data):
     packing.write(data / "zip.h5", [source(data)], {})
     folder = data / "images"
     shutil.unpack_archive(data / "archives" / "train.zip", folder)

@@ -18,7 +18,7 @@ HW = (300, 300)
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Packed files by number of samples: grey pictures, a nose in the middle, the left part not to be learned from."""
+    """Packed files by number of samples: grey images, a nose in the middle, the left part not to be learned from."""
     made = {}
     for count in (0, 1, 3):
         folder = tmp_path_factory.mktemp("sheet")
@@ -31,7 +31,7 @@ def files(tmp_path_factory):
         crowd_masks.write_masks(folder / "train-0.h5", path, 0, 1)
         images = annotations.read_images(path)
         masks = crowd_masks.read_masks(folder, "train", images.sha256)
-        with image_files.open_pictures(archive) as opened:
+        with image_files.open_images(archive) as opened:
             people = annotations.read_people(path, images)
             source = packing.Source("train", images, people, np.arange(count), masks, opened)
             packing.write(folder / "train.h5", [source], {})
@@ -49,9 +49,9 @@ def drawn(files):
 
 
 def test_sheet_shows_crop_heatmaps_and_fields_of_each_sample_side_by_side(drawn):
-    picture = drawn(samples=3)
-    assert picture.shape == (2 * (SIDE + sheet.GAP_PX), 2 * (3 * SIDE + sheet.GAP_PX), 3)
-    assert picture.dtype == np.uint8
+    image = drawn(samples=3)
+    assert image.shape == (2 * (SIDE + sheet.GAP_PX), 2 * (3 * SIDE + sheet.GAP_PX), 3)
+    assert image.dtype == np.uint8
 
 
 def test_cells_not_learned_from_are_red_and_the_others_are_not(drawn):

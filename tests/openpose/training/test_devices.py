@@ -81,10 +81,10 @@ def test_parts_of_hosts_make_up_the_batch(tmp_path):
     parts = [TrainingBatches(path, **options, part=(i, 2)) for i in range(2)]
     sizes = []
     for index in range(len(whole)):
-        pictures, (targets, mask) = whole[index]
+        images, (targets, mask) = whole[index]
         read = [part[index] for part in parts]
         sizes.append([len(one[0]) for one in read])
-        np.testing.assert_array_equal(np.concatenate([one[0] for one in read]), pictures)
+        np.testing.assert_array_equal(np.concatenate([one[0] for one in read]), images)
         np.testing.assert_array_equal(np.concatenate([one[1][0] for one in read]), targets)
         np.testing.assert_array_equal(np.concatenate([one[1][1] for one in read]), mask)
     assert sizes == [[2, 2], [2, 0]]

@@ -37,7 +37,7 @@ def settings(**changes) -> SimpleNamespace:
 
 
 class Blobs(keras.utils.PyDataset):
-    """Noise pictures whose maps are a fixed linear function of them; item i of epoch e depends on (e, i) only."""
+    """Noise images whose maps are a fixed linear function of them; item i of epoch e depends on (e, i) only."""
 
     def __init__(self, epoch: int = 0, count: int = 4, size: int = 4, before_item=lambda i: None) -> None:
         super().__init__()
@@ -52,23 +52,23 @@ class Blobs(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple:
         self.before_item(index)
         rng = np.random.default_rng([self.epoch, index])
-        pictures = rng.integers(0, 256, (self.size, 16, 16, 3), dtype=np.uint8)
-        means = pictures.reshape(self.size, 2, 8, 2, 8, 3).mean((2, 4)) / 256
+        images = rng.integers(0, 256, (self.size, 16, 16, 3), dtype=np.uint8)
+        means = images.reshape(self.size, 2, 8, 2, 8, 3).mean((2, 4)) / 256
         targets = (means @ np.linspace(-1, 1, 3 * 57).reshape(3, 57)).astype(np.float32)
-        return pictures, (targets, np.ones((self.size, 2, 2, 1), np.float32))
+        return images, (targets, np.ones((self.size, 2, 2, 1), np.float32))
 
 
 def small_network(seed: int = 1) -> keras.Model:
     """Two stages like the real ones, small enough to compile in a blink."""
     keras.utils.set_random_seed(seed)
-    picture = keras.Input((None, None, 3))
-    x = keras.layers.Rescaling(1 / 256, -0.5)(picture)
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Rescaling(1 / 256, -0.5)(image)
     x = keras.layers.Conv2D(8, 8, strides=8, activation="relu", name="features")(x)
     outputs = []
     for stage in (1, 2):
         joined = keras.layers.Concatenate()([x, *outputs[-2:]]) if outputs else x
         outputs = outputs + [keras.layers.Conv2D(n, 1, name=f"stage{stage}_{n}")(joined) for n in (38, 19)]
-    return keras.Model(picture, outputs, name="small")
+    return keras.Model(image, outputs, name="small")
 
 
 def run_of(folder=None, batches=Blobs, validation=None, compiled=False, devices=ONE_DEVICE, **changes) -> TrainingRun:
@@ -123,9 +123,9 @@ def test_loss_is_the_sum_of_all_outputs_over_the_batch_size(parts):
     network = small_network()
     model = TrainingModel(network, parts)
     model.compile(optimizer="sgd")
-    pictures, (targets, mask) = Blobs()[0]
-    logs = model.test_on_batch(pictures, (targets, mask), return_dict=True)
-    outputs = [np.array(maps) for maps in network(pictures)]
+    images, (targets, mask) = Blobs()[0]
+    logs = model.test_on_batch(images, (targets, mask), return_dict=True)
+    outputs = [np.array(maps) for maps in network(images)]
     wanted = [targets[..., :38], targets[..., 38:]] * 2
     expected = [0.5 * ((a - b) ** 2).sum() / 4 for a, b in zip(outputs, wanted, strict=True)]
     assert list(model.columns) == ["stage1_paf", "stage1_heat", "stage2_paf", "stage2_heat"]
@@ -134,7 +134,7 @@ def test_loss_is_the_sum_of_all_outputs_over_the_batch_size(parts):
 
 
 def test_masked_cells_give_no_gradient():
-    pictures, (targets, mask) = Blobs()[0]
+    images, (targets, mask) = Blobs()[0]
     trained = []
     for noise in (0.0, 100.0):
         masked = mask.copy()
@@ -142,7 +142,7 @@ def test_masked_cells_give_no_gradient():
         changed = targets + noise * (1 - masked)
         model = TrainingModel(small_network())
         model.compile(optimizer="sgd")
-        model.train_on_batch(pictures, (changed, masked))
+        model.train_on_batch(images, (changed, masked))
         trained.append(model.get_weights())
     assert_equal(*trained)
 
@@ -279,20 +279,20 @@ def test_smaller_last_batch_weighs_as_its_samples_do():
             return super().image_ids(index)[: 1 if index == self.count - 1 else self.size]
 
         def __getitem__(self, index: int) -> tuple:
-            pictures, (targets, mask) = super().__getitem__(index)
+            images, (targets, mask) = super().__getitem__(index)
             size = 1 if index == self.count - 1 else self.size
-            return pictures[:size], (targets[:size], mask[:size])
+            return images[:size], (targets[:size], mask[:size])
 
     run = run_of(batches=Ragged, validation=Ragged(99, 2), epochs=1, learning_rate=1e-9)
     row = run.train().rows[0]
     assert row["samples"] == 3 * 4 + 1
     for prefix, ragged in (("", Ragged()), ("val_", Ragged(99, 2))):
         batches = [ragged[i] for i in range(len(ragged))]
-        pictures = np.concatenate([pictures for pictures, _ in batches])
+        images = np.concatenate([images for images, _ in batches])
         heat = np.concatenate([targets[..., 38:] for _, (targets, _) in batches])
-        difference = np.array(run.model.network(pictures)[-1]) - heat
+        difference = np.array(run.model.network(images)[-1]) - heat
         name = f"{prefix}heat" if prefix else "stage2_heat"
-        assert row[name] == pytest.approx(0.5 * (difference**2).sum() / len(pictures), rel=1e-4)
+        assert row[name] == pytest.approx(0.5 * (difference**2).sum() / len(images), rel=1e-4)
 
 
 def test_parts_that_do_not_divide_the_batch_are_refused():
@@ -316,9 +316,9 @@ def test_validation_loss_is_that_of_the_averaged_weights():
     run = run_of(epochs=1)
     row = run.train().rows[-1]
     batches = [Blobs(99, 2)[i] for i in range(2)]
-    pictures = np.concatenate([pictures for pictures, _ in batches])
+    images = np.concatenate([images for images, _ in batches])
     heat = np.concatenate([targets[..., 38:] for _, (targets, _) in batches])
-    difference = np.array(run.model.network(pictures)[-1]) - heat
+    difference = np.array(run.model.network(images)[-1]) - heat
     assert row["val_heat"] == pytest.approx(0.5 * (difference**2).sum() / 8, rel=1e-4)
 
 
@@ -407,8 +407,8 @@ def test_killed_run_ends_as_an_unbroken_one_when_started_again(tmp_path):
 def test_loss_that_is_not_finite_names_step_rate_and_images(tmp_path):
     class Poisoned(Blobs):
         def __getitem__(self, index: int) -> tuple:
-            pictures, (targets, mask) = super().__getitem__(index)
-            return pictures, (targets * (math.nan if (self.epoch, index) == (1, 2) else 1), mask)
+            images, (targets, mask) = super().__getitem__(index)
+            return images, (targets * (math.nan if (self.epoch, index) == (1, 2) else 1), mask)
 
     message = r"loss is nan in epoch 2, step 3, learning rate 0.00\d+; images of the batch: 1020, 1021, 1022, 1023"
     with pytest.raises(InputError, match=message):
@@ -420,9 +420,9 @@ def test_loss_that_is_not_finite_names_step_rate_and_images(tmp_path):
 
 def test_input_error_of_a_batch_comes_out_as_itself():
     def damaged(index: int) -> None:
-        raise InputError("picture 123.jpg is damaged")
+        raise InputError("image 123.jpg is damaged")
 
-    with pytest.raises(InputError, match=r"^picture 123\.jpg is damaged$"):
+    with pytest.raises(InputError, match=r"^image 123\.jpg is damaged$"):
         run_of(batches=lambda epoch: Blobs(epoch, before_item=damaged if epoch else lambda i: None)).train()
 
 
@@ -444,9 +444,9 @@ def test_training_stops_early_when_validation_gets_no_better():
         calls = 0
 
         def __getitem__(self, index: int) -> tuple:
-            pictures, (targets, mask) = super().__getitem__(index)
+            images, (targets, mask) = super().__getitem__(index)
             Worse.calls += 1
-            return pictures, (targets + Worse.calls, mask)
+            return images, (targets + Worse.calls, mask)
 
     rows = run_of(validation=Worse(99, 1), epochs=9, early_stop_epochs=2).train().rows
     assert len(rows) == 3

@@ -1,4 +1,4 @@
-"""The real pictures of ../shared/coco-mini, and the frame of benchmarks that compare two ways on data sets at hand."""
+"""The real images of ../shared/coco-mini, and the frame of benchmarks that compare two ways on data sets at hand."""
 
 import argparse
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Row = tuple[str, float, float, str]
 
 
 def compare_all(description: str, compare: Callable[[str, Path, Path, int], list[Row]]) -> None:
-    """Command line: print the rows of `compare`(name, annotations, pictures, rounds) for every data set at hand."""
+    """Command line: print the rows of `compare`(name, annotations, images, rounds) for every data set at hand."""
     arguments = argparse.ArgumentParser(description=description)
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini")
@@ -31,7 +31,7 @@ def compare_all(description: str, compare: Callable[[str, Path, Path, int], list
 
 
 def pack_mini(folder: Path, copies: int = 1, mini: Path = MINI) -> Path:
-    """Pack the real pictures, all of them `copies` times, into `folder`/train.h5."""
+    """Pack the real images, all of them `copies` times, into `folder`/train.h5."""
     if not mini.exists():
         raise SystemExit("../shared/coco-mini is absent; name a packed file with --packed")
     path = mini / PEOPLE
@@ -44,7 +44,7 @@ def pack_mini(folder: Path, copies: int = 1, mini: Path = MINI) -> Path:
         people=people,
         samples=annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024),
         masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
-        pictures=image_files.open_pictures(mini / "images"),
+        archive=image_files.open_images(mini / "images"),
     )
     packing.write(folder / "train.h5", [source] * copies, {})
     return folder / "train.h5"
