@@ -1,9 +1,10 @@
-"""Annotation files and archives of COCO 2014's counts and shapes, drawn by chance: for measuring, not for learning.
+"""Annotation files and archives of COCO 2014's counts and shapes, drawn by chance: for measuring,
+not for learning.
 
-Counts: 82,783 train and 40,504 val images, 45,174 and 21,634 of them with people; 185,316 and 88,153 people; crowd
-regions in 6 % of the images with people; about 117,576 training samples by the reference's rule (FACTS 3). An
-annotation takes about 1 kB, as those of COCO do. All images of a size are one JPEG, which
-the archive's directory lists under many names.
+Counts: 82,783 train and 40,504 val images, 45,174 and 21,634 of them with people; 185,316 and
+88,153 people; crowd regions in 6 % of the images with people; about 117,576 training samples by the
+reference's rule (docs/sources.md 3). An annotation takes about 1 kB, as those of COCO do. All
+images of a size are one JPEG, which the archive's directory lists under many names.
 """
 
 import json
@@ -28,11 +29,15 @@ CATEGORIES = '[{"supercategory": "person", "id": 1, "name": "person"}]'
 
 
 def write_data(folder: Path, fraction: float, seed: int = 1) -> None:
-    """Write `folder`/annotations/{train,val}.json and `folder`/archives/{train,val}.zip, a `fraction` of COCO."""
+    """Write `folder`/annotations/{train,val}.json and `folder`/archives/{train,val}.zip, a
+    `fraction` of COCO.
+    """
     for number, source in enumerate(IMAGES):
         rng = np.random.default_rng((seed, number))
         count = round(IMAGES[source] * fraction)
-        ids = rng.choice(581929, count, replace=False) * 2 + number  # no id in both sets, as in COCO
+        ids = (
+            rng.choice(581929, count, replace=False) * 2 + number
+        )  # no id in both sets, as in COCO
         sizes = np.array(SIZES)[rng.choice(len(SIZES), count, p=(0.5, 0.2, 0.2, 0.1))]
         names = [f"COCO_{source}2014_{image_id:012d}.jpg" for image_id in ids]
         (folder / "annotations").mkdir(parents=True, exist_ok=True)
@@ -47,23 +52,31 @@ def write_data(folder: Path, fraction: float, seed: int = 1) -> None:
 
 def _image(image_id: int, size: np.ndarray, name: str) -> str:
     return (
-        f'{{"license": 3, "url": "http://farm9.example.org/8186/{image_id}_z.jpg", "file_name": "{name}", '
-        f'"height": {size[0]}, "width": {size[1]}, "date_captured": "2013-11-15 02:41:42", "id": {image_id}}}'
+        f'{{"license": 3, "url": "http://farm9.example.org/8186/{image_id}_z.jpg", '
+        f'"file_name": "{name}", '
+        f'"height": {size[0]}, "width": {size[1]}, "date_captured": "2013-11-15 02:41:42", "id": '
+        f"{image_id}}}"
     )
 
 
 def _people(
     rng: np.random.Generator, source: str, fraction: float, ids: np.ndarray, sizes: np.ndarray
 ) -> Iterator[str]:
-    """The annotations as JSON: people of all images in random order, then the crowds, as in COCO's files."""
+    """The annotations as JSON: people of all images in random order, then the crowds, as in COCO's
+    files.
+    """
     peopled = rng.permutation(len(ids))[: round(IMAGES_WITH_PEOPLE[source] * fraction)]
     total = round(PEOPLE[source] * fraction)
     crowd_images = peopled[rng.random(len(peopled)) < CROWD_SHARE]
-    others = rng.choice(peopled, total - len(peopled) - len(crowd_images), p=_uneven(rng, len(peopled)))
+    others = rng.choice(
+        peopled, total - len(peopled) - len(crowd_images), p=_uneven(rng, len(peopled))
+    )
     outline = _outlines()
     separator = ""
     for number, row in enumerate(rng.permutation(np.concatenate([peopled, others]))):
-        yield separator + _person(rng, 10_000 + number, ids[row], sizes[row], outline[number % len(outline)])
+        yield separator + _person(
+            rng, 10_000 + number, ids[row], sizes[row], outline[number % len(outline)]
+        )
         separator = ", "
     regions = {size: _crowd_counts(size) for size in SIZES}
     for row in crowd_images:
@@ -84,7 +97,9 @@ def _outlines() -> list[np.ndarray]:
     return list(0.5 + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1))
 
 
-def _person(rng: np.random.Generator, number: int, image_id: int, size: np.ndarray, outline: np.ndarray) -> str:
+def _person(
+    rng: np.random.Generator, number: int, image_id: int, size: np.ndarray, outline: np.ndarray
+) -> str:
     height, width = size
     labelled = rng.random() < LABELLED_SHARE
     large = rng.random() < (LARGE_SHARE if labelled else 0.15)
@@ -98,9 +113,11 @@ def _person(rng: np.random.Generator, number: int, image_id: int, size: np.ndarr
     polygon = ", ".join(f"{value:.2f}" for value in (box[:2] + outline * box[2:]).ravel().tolist())
     area = max(box[2] * box[3] * 0.7, 1100 if large else 0)
     return (
-        f'{{"segmentation": [[{polygon}]], "num_keypoints": {found}, "area": {area:.4f}, "iscrowd": 0, '
+        f'{{"segmentation": [[{polygon}]], "num_keypoints": {found}, '
+        f'"area": {area:.4f}, "iscrowd": 0, '
         f'"keypoints": {points.ravel().tolist()}, "image_id": {image_id}, '
-        f'"bbox": [{box[0]:.2f}, {box[1]:.2f}, {box[2]:.2f}, {box[3]:.2f}], "category_id": 1, "id": {number}}}'
+        f'"bbox": [{box[0]:.2f}, {box[1]:.2f}, {box[2]:.2f}, {box[3]:.2f}], "category_id": 1, '
+        f'"id": {number}}}'
     )
 
 
@@ -121,9 +138,12 @@ def _crowd(image_id: int, size: np.ndarray, regions: dict[tuple[int, int], list[
     height, width = map(int, size)
     counts = regions[height, width]
     return (
-        f'{{"segmentation": {{"counts": {counts}, "size": [{height}, {width}]}}, "num_keypoints": 0, '
-        f'"area": {sum(counts[1::2])}, "iscrowd": 1, "keypoints": {[0] * 51}, "image_id": {image_id}, '
-        f'"bbox": [{width // 4}, {height * 0.2:.1f}, {width // 4}, {height * 0.45:.1f}], "category_id": 1, '
+        f'{{"segmentation": {{"counts": {counts}, "size": [{height}, {width}]}}, '
+        f'"num_keypoints": 0, '
+        f'"area": {sum(counts[1::2])}, "iscrowd": 1, "keypoints": {[0] * 51}, "image_id": '
+        f"{image_id}, "
+        f'"bbox": [{width // 4}, {height * 0.2:.1f}, {width // 4}, {height * 0.45:.1f}], '
+        f'"category_id": 1, '
         f'"id": 900100{image_id:06d}}}'
     )
 
@@ -135,8 +155,12 @@ def write_archive(path: Path, names: list[str], sizes: np.ndarray) -> None:
         stored = {}
         for height, width in sorted(set(map(tuple, sizes.tolist()))):
             rows, columns = np.mgrid[:height, :width]
-            image = np.stack([rows // 3 % 256, columns // 3 % 256, (rows + columns) // 5 % 256], axis=2)
-            data = cv2.imencode(".jpg", image.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
+            image = np.stack(
+                [rows // 3 % 256, columns // 3 % 256, (rows + columns) // 5 % 256], axis=2
+            )
+            data = cv2.imencode(".jpg", image.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 60])[
+                1
+            ].tobytes()
             archive.writestr(f"{height}x{width}.jpg", data)
             stored[height, width] = archive.filelist[-1]
         for name, size in zip(names, sizes.tolist(), strict=True):
@@ -148,17 +172,22 @@ def write_archive(path: Path, names: list[str], sizes: np.ndarray) -> None:
 
 
 def write_detections(annotations: Path, folder: Path, seed: int = 2) -> int:
-    """Write `folder`/{single,multi,multi_flip,images}.json as stage detect would, of made-up people; how many a file.
+    """Write `folder`/{single,multi,multi_flip,images}.json as stage detect would, of made-up
+    people; how many a file.
 
-    Four of five labelled people are found, their keypoints off by amounts around the OKS sigmas, every seventh missing;
-    to each image comes on average half a person who is not there.
+    Four of five labelled people are found, their keypoints off by amounts around the OKS sigmas,
+    every seventh missing; to each image comes on average half a person who is not there.
     """
     labelled = json.loads(annotations.read_bytes())
     ids = [image["id"] for image in labelled["images"]]
     folder.mkdir(parents=True, exist_ok=True)
     for number, inference in enumerate(OUTPUTS):
         rng = np.random.default_rng((seed, number))
-        found = [_found(rng, one) for one in labelled["annotations"] if one["num_keypoints"] and rng.random() < 0.8]
+        found = [
+            _found(rng, one)
+            for one in labelled["annotations"]
+            if one["num_keypoints"] and rng.random() < 0.8
+        ]
         for row, at in rng.integers(0, (len(found), len(ids)), (len(ids) // 2, 2)).tolist():
             found.append(_moved(rng, found[row]) | {"image_id": ids[at]})
         (folder / f"{inference}.json").write_text(json.dumps(found))
@@ -175,7 +204,12 @@ def _found(rng: np.random.Generator, person: dict) -> dict:
     xyv = np.where(seen[:, None], np.column_stack([points[:, :2].round(2), np.full(17, 2)]), 0)
     score = round(float(rng.beta(4, 3)), 5)
     scores = np.where(seen, rng.random(17).round(4), 0).tolist()
-    result = {"image_id": person["image_id"], "category_id": 1, "keypoints": xyv.ravel().tolist(), "score": score}
+    result = {
+        "image_id": person["image_id"],
+        "category_id": 1,
+        "keypoints": xyv.ravel().tolist(),
+        "score": score,
+    }
     return result | {"keypoint_scores": scores}
 
 

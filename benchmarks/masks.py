@@ -1,4 +1,5 @@
-"""Crowd masks: images a second, the reference's way (images opened, two PNGs an image) against run-length arithmetic.
+"""Crowd masks: images a second, the reference's way (images opened, two PNGs an image) against
+run-length arithmetic.
 
 python -m benchmarks.masks
 """
@@ -24,8 +25,12 @@ def main() -> None:
     compare_all(__doc__, compare)
 
 
-def compare(name: str, path: Path, image_source: Path, rounds: int) -> list[tuple[str, float, float, str]]:
-    """Rows for all images and for those with people (loop alone), and for the whole stage with reading and writing."""
+def compare(
+    name: str, path: Path, image_source: Path, rounds: int
+) -> list[tuple[str, float, float, str]]:
+    """Rows for all images and for those with people (loop alone), and for the whole stage with
+    reading and writing.
+    """
     coco = quiet_coco(path)
     everybody = sorted(coco.imgs)
     peopled = [image_id for image_id in everybody if coco.getAnnIds(imgIds=image_id)]
@@ -51,7 +56,12 @@ def compare(name: str, path: Path, image_source: Path, rounds: int) -> list[tupl
         "stage": ("annotations to file", len(everybody)),
     }
     return [
-        (f"{name}: {what} ({n} images)", n / seconds[f"reference, {key}"], n / seconds[f"ours, {key}"], "images/s")
+        (
+            f"{name}: {what} ({n} images)",
+            n / seconds[f"reference, {key}"],
+            n / seconds[f"ours, {key}"],
+            "images/s",
+        )
         for key, (what, n) in kinds.items()
     ]
 
@@ -62,7 +72,9 @@ def quiet_coco(path: Path) -> COCO:
 
 
 def reference(coco: COCO, image_ids: list[int], images, target: Path) -> None:
-    """The reference's method (FACTS 4): every image decoded for its shape, every mask unpacked, two PNGs written."""
+    """The reference's method (docs/sources.md 4): every image decoded for its shape, every mask
+    unpacked, two PNGs written.
+    """
     for image_id in image_ids:
         data = np.frombuffer(images.read(coco.imgs[image_id]["file_name"]), np.uint8)
         shape = cv2.imdecode(data, cv2.IMREAD_COLOR).shape[:2]

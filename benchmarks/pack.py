@@ -1,4 +1,5 @@
-"""Packing: samples a second and bytes a sample, the reference's way against JPEG bytes once an image.
+"""Packing: samples a second and bytes a sample, the reference's way against JPEG bytes once an
+image.
 
 python -m benchmarks.pack
 """
@@ -23,11 +24,17 @@ def main() -> None:
     compare_all(__doc__, compare)
 
 
-def compare(name: str, path: Path, image_source: Path, rounds: int) -> list[tuple[str, float, float, str]]:
-    """Rows for speed and size; annotations are in memory and the masks are made before, on both sides."""
+def compare(
+    name: str, path: Path, image_source: Path, rounds: int
+) -> list[tuple[str, float, float, str]]:
+    """Rows for speed and size; annotations are in memory and the masks are made before, on both
+    sides.
+    """
     images = annotations.read_images(path)
     people = annotations.read_people(path, images)
-    samples = annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024)
+    samples = annotations.main_persons(
+        people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024
+    )
     with tempfile.TemporaryDirectory() as folder, open_images(image_source) as archive:
         target = Path(folder)
         crowd_masks.write_masks(target / "train-0.h5", path, 0, 1)
@@ -46,7 +53,12 @@ def compare(name: str, path: Path, image_source: Path, rounds: int) -> list[tupl
     n = len(samples)
     return [
         (f"{name}: pack ({n} samples)", n / seconds["reference"], n / seconds["ours"], "samples/s"),
-        (f"{name}: packed file", size["reference"] / n / 1e3, size["ours"] / n / 1e3, "kB a sample"),
+        (
+            f"{name}: packed file",
+            size["reference"] / n / 1e3,
+            size["ours"] / n / 1e3,
+            "kB a sample",
+        ),
     ]
 
 
@@ -60,7 +72,9 @@ def write_pngs(source: packing.Source, target: Path) -> None:
 
 
 def reference(source: packing.Source, target: Path, path: Path) -> None:
-    """The reference's method (FACTS 4, 8): for every sample its decoded image, a channel of numbers and two masks."""
+    """The reference's method (docs/sources.md 4, 8): for every sample its decoded image, a channel
+    of numbers and two masks.
+    """
     images, people = source.images, source.people
     with h5py.File(path, "w") as file:
         group = file.create_group("datum")
@@ -68,14 +82,25 @@ def reference(source: packing.Source, target: Path, path: Path) -> None:
             row = people.image[main]
             data = np.frombuffer(source.archive.read(images.file_names[row]), np.uint8)
             image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-            masks = [cv2.imread(str(target / f"{kind}_{images.ids[row]}.png"), 0) for kind in ("miss", "all")]
+            masks = [
+                cv2.imread(str(target / f"{kind}_{images.ids[row]}.png"), 0)
+                for kind in ("miss", "all")
+            ]
             numbers = np.zeros((*image.shape[:2], 1), np.uint8)
             here = np.flatnonzero(people.image == row)
             text = people.keypoints[here].astype("<f4").tobytes()[: image.shape[1]]
             numbers[0, : len(text), 0] = np.frombuffer(text, np.uint8)
-            layers = np.concatenate([image, numbers, masks[0][..., None], masks[1][..., None]], axis=2)
-            written = group.create_dataset(f"{number:07d}", data=layers.transpose(2, 0, 1), chunks=None)
-            facts = {"joints": people.keypoints[here].tolist(), "boxes": people.boxes[here].tolist(), "main": int(main)}
+            layers = np.concatenate(
+                [image, numbers, masks[0][..., None], masks[1][..., None]], axis=2
+            )
+            written = group.create_dataset(
+                f"{number:07d}", data=layers.transpose(2, 0, 1), chunks=None
+            )
+            facts = {
+                "joints": people.keypoints[here].tolist(),
+                "boxes": people.boxes[here].tolist(),
+                "main": int(main),
+            }
             written.attrs["meta"] = json.dumps(facts)
 
 

@@ -1,8 +1,10 @@
 """Fit the pose prior anew to the people of a packed training file, and write its table.
 
-python -m benchmarks.pose_prior --packed data/sample/packed/train.h5 --output stages/openpose/decoding/pose_prior.csv
+python -m benchmarks.pose_prior --packed data/sample/packed/train.h5 --output
+stages/openpose/decoding/pose_prior.csv
 
-Each person counts twice, as it is and mirrored. People with fewer than eight known parts are left out.
+Each person counts twice, as it is and mirrored. People with fewer than eight known parts are left
+out.
 """
 
 import argparse
@@ -20,7 +22,9 @@ LEAST_PARTS = 8
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--packed", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -33,7 +37,9 @@ def main() -> None:
 def people(packed_path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Places [N, K, 2] and whether they are known [N, K], of all people and their mirror images."""
     with open_packed(packed_path) as packed:
-        parts = np.concatenate([packed.parts(image) for image in range(len(packed.image_ids))]).astype(np.float64)
+        parts = np.concatenate(
+            [packed.parts(image) for image in range(len(packed.image_ids))]
+        ).astype(np.float64)
     found = parts[..., 2] != ABSENT
     enough = found.sum(axis=1) >= LEAST_PARTS
     places, found = parts[enough, :, :2], found[enough]

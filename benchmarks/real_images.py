@@ -1,4 +1,6 @@
-"""The real images of ../shared/coco-mini, and the frame of benchmarks that compare two ways on data sets at hand."""
+"""The real images of ../shared/coco-mini, and the frame of benchmarks that compare two ways on data
+sets at hand.
+"""
 
 import argparse
 from collections.abc import Callable
@@ -16,15 +18,23 @@ Row = tuple[str, float, float, str]
 
 
 def compare_all(description: str, compare: Callable[[str, Path, Path, int], list[Row]]) -> None:
-    """Command line: print the rows of `compare`(name, annotations, images, rounds) for every data set at hand."""
+    """Command line: print the rows of `compare`(name, annotations, images, rounds) for every data
+    set at hand.
+    """
     arguments = argparse.ArgumentParser(description=description)
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini")
+    arguments.add_argument(
+        "--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini"
+    )
     chosen = arguments.parse_args()
     cv2.setNumThreads(1)
     places = [
         ("coco-mini", MINI / PEOPLE, MINI / "images"),
-        (f"{chosen.data.name} val", chosen.data / "annotations" / "val.json", chosen.data / "archives" / "val.zip"),
+        (
+            f"{chosen.data.name} val",
+            chosen.data / "annotations" / "val.json",
+            chosen.data / "archives" / "val.zip",
+        ),
     ]
     found = [place for place in places if place[1].exists() and place[2].exists()]
     print_table([row for place in found for row in compare(*place, chosen.rounds)])
@@ -42,7 +52,9 @@ def pack_mini(folder: Path, copies: int = 1, mini: Path = MINI) -> Path:
         name="train",
         images=images,
         people=people,
-        samples=annotations.main_persons(people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024),
+        samples=annotations.main_persons(
+            people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024
+        ),
         masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
         archive=image_files.open_images(mini / "images"),
     )

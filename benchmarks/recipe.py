@@ -1,10 +1,14 @@
-"""Train the network for a few epochs with changed settings, and judge it on images of the training part.
+"""Train the network for a few epochs with changed settings, and judge it on images of the training
+part.
 
-python -m benchmarks.recipe --data data/sample --epochs 6 augment.rotation_deg=8 augment.scale_max=1.6
+python -m benchmarks.recipe --data data/sample --epochs 6 augment.rotation_deg=8
+augment.scale_max=1.6
 
-The search behind the sample preset (docs/recipe.md); validation images are not looked at. Images of the training
-part serve: after so few epochs of augmented crops nothing is learned by heart, losses of held-out and of trained crops
-differ by less than one percent. Prints a JSON line: settings, processor milliseconds a sample, losses, AP.
+The search behind the sample preset (docs/recipe.md); validation images are not looked at. Images of
+the training
+part serve: after so few epochs of augmented crops nothing is learned by heart, losses of held-out
+and of trained crops differ by less than one percent. Prints a JSON line: settings, processor
+milliseconds a sample, losses, AP.
 """
 
 import argparse
@@ -24,8 +28,12 @@ from stages.train import write_model
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of a data set that was packed")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of a data set that was packed"
+    )
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--images", type=int, default=150, help="training images to judge on")
     parser.add_argument("changes", nargs="*", metavar="section.key=value")
@@ -33,15 +41,25 @@ def main() -> None:
     changes = [f"train.epochs={arguments.epochs}", *arguments.changes]
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "params.yaml"
-        written.write_text(params.with_changes(Path("params.yaml").read_text(encoding="utf-8"), changes))
+        written.write_text(
+            params.with_changes(Path("params.yaml").read_text(encoding="utf-8"), changes)
+        )
         settings = params.load(written)
         use_backend(settings.train.backend, one_thread_ops=settings.train.batch_parts > 1)
         trained = train(arguments.data, settings, Path(folder) / "model")
-        print(json.dumps({"changes": arguments.changes} | trained | judge(arguments, settings, Path(folder) / "model")))
+        print(
+            json.dumps(
+                {"changes": arguments.changes}
+                | trained
+                | judge(arguments, settings, Path(folder) / "model")
+            )
+        )
 
 
 def train(data: Path, settings: params.Params, model: Path) -> dict:
-    """Train and write the model; losses of the held-out crops and processor milliseconds a sample."""
+    """Train and write the model; losses of the held-out crops and processor milliseconds a
+    sample.
+    """
     import keras
 
     from stages.openpose.network.architecture import build
@@ -50,7 +68,11 @@ def train(data: Path, settings: params.Params, model: Path) -> dict:
 
     keras.utils.set_random_seed(settings.train.seed)
     network = build(settings.train.network, precision=settings.train.precision)
-    shared = {"batch_size": settings.train.batch_size, "labels": settings.labels, "augment": settings.augment}
+    shared = {
+        "batch_size": settings.train.batch_size,
+        "labels": settings.labels,
+        "augment": settings.augment,
+    }
     drawn = {"seed": settings.train.seed, "shuffle_images": settings.train.shuffle_images}
     run = TrainingRun(
         network,
@@ -79,7 +101,10 @@ def judge(arguments: argparse.Namespace, settings: params.Params, model: Path) -
     annotations = arguments.data / "annotations/train.json"
     images, results = read_images(annotations), {"single": [], "multi": []}
     rows = np.arange(min(arguments.images, len(images)))
-    wanted = [ImageEntry(int(images.ids[i]), images.file_names[i], tuple(images.sizes[i].tolist())) for i in rows]
+    wanted = [
+        ImageEntry(int(images.ids[i]), images.file_names[i], tuple(images.sizes[i].tolist()))
+        for i in rows
+    ]
     with open_images(arguments.data / "archives/train.zip") as archive:
         for image, by_output in find_people(
             plan_batches(wanted, settings.detect, settings.detect.batch_size),
@@ -92,7 +117,10 @@ def judge(arguments: argparse.Namespace, settings: params.Params, model: Path) -
             for output, people in by_output.items():
                 results[output] += to_results(people, image.image_id)
     truth, ids = scoring.read_truth(annotations), [image.image_id for image in wanted]
-    return {output: round(scoring.evaluate(truth, some, ids)[0]["AP"], 3) for output, some in results.items()}
+    return {
+        output: round(scoring.evaluate(truth, some, ids)[0]["AP"], 3)
+        for output, some in results.items()
+    }
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Masks, samples, packing, evaluation on annotations of COCO 2014's counts: seconds, memory, bytes and their growth.
+"""Masks, samples, packing, evaluation on annotations of COCO 2014's counts: seconds, memory, bytes
+and their growth.
 
 python -m benchmarks.scale --fractions 16 4 1
 
-Every step runs in a process of its own, one after another; the table says what the clock showed beside the processor.
-Full size needs about 2.5 GB of disk for some minutes. What is evaluated is made up (coco_shape.py), a shard for each
-kind of inference as stage detect writes it.
+Every step runs in a process of its own, one after another; the table says what the clock showed
+beside the processor. Full size needs about 2.5 GB of disk for some minutes. What is evaluated is
+made up (coco_shape.py), a shard for each kind of inference as stage detect writes it.
 """
 
 import argparse
@@ -17,7 +18,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-COCO_MEAN_BYTES = (13510573713 + 6645013297) / (82783 + 40504)  # of the images in both archives, FACTS 7
+COCO_MEAN_BYTES = (13510573713 + 6645013297) / (
+    82783 + 40504
+)  # of the images in both archives, docs/sources.md 7
 
 
 class Step(NamedTuple):
@@ -28,8 +31,8 @@ class Step(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What a step took: seconds of processor and clock, peak memory (start of the interpreter included), bytes written,
-    its last line."""
+    """What a step took: seconds of processor and clock, peak memory (start of the interpreter
+    included), bytes written, its last line."""
 
     seconds: float
     clock_seconds: float
@@ -41,10 +44,16 @@ class Cost(NamedTuple):
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument(
-        "--fractions", type=int, nargs="+", default=[16, 4, 1], help="sizes to run: 16 = 1/16 of COCO"
+        "--fractions",
+        type=int,
+        nargs="+",
+        default=[16, 4, 1],
+        help="sizes to run: 16 = 1/16 of COCO",
     )
     arguments.add_argument("--folder", type=Path, help="where the temporary files go")
-    arguments.add_argument("--step", nargs=3, metavar=("STEP", "DATA", "DIVISOR"), help=argparse.SUPPRESS)
+    arguments.add_argument(
+        "--step", nargs=3, metavar=("STEP", "DATA", "DIVISOR"), help=argparse.SUPPRESS
+    )
     chosen = arguments.parse_args()
     if chosen.step:
         run_step(chosen.step[0], Path(chosen.step[1]), int(chosen.step[2]))
@@ -55,13 +64,19 @@ def main() -> None:
             for name, step in steps(Path(folder), divisor).items():
                 cost = in_own_process(step)
                 costs.setdefault(name, []).append(cost)
-                print(f"1/{divisor}: {name}: {cost.clock_seconds:.1f} s, {cost.said}", file=sys.stderr, flush=True)
+                print(
+                    f"1/{divisor}: {name}: {cost.clock_seconds:.1f} s, {cost.said}",
+                    file=sys.stderr,
+                    flush=True,
+                )
             print(f"1/{divisor}: {size_on_disk(Path(folder))}", file=sys.stderr, flush=True)
     print_costs(chosen.fractions, costs)
 
 
 def print_costs(fractions: list[int], costs: dict[str, list[Cost]]) -> None:
-    """A Markdown table: a row a step, the sizes in the order given; growth is last CPU seconds over first."""
+    """A Markdown table: a row a step, the sizes in the order given; growth is last CPU seconds over
+    first.
+    """
     growth = f"{fractions[0] / fractions[-1]:g}"
     columns = ("CPU s", "clock s", f"growth (size: {growth})", "peak MB", "MB written")
     print(f"| step | {' | '.join(columns)} |")
@@ -71,7 +86,10 @@ def print_costs(fractions: list[int], costs: dict[str, list[Cost]]) -> None:
         clock = " / ".join(f"{cost.clock_seconds:.1f}" for cost in row)
         peaks = " / ".join(f"{cost.peak_mb:.0f}" for cost in row)
         written = " / ".join(f"{cost.bytes / 1e6:.1f}" for cost in row)
-        print(f"| {name} | {seconds} | {clock} | {row[-1].seconds / row[0].seconds:.1f} | {peaks} | {written} |")
+        print(
+            f"| {name} | {seconds} | {clock} | {row[-1].seconds / row[0].seconds:.1f} | {peaks} | "
+            f"{written} |"
+        )
 
 
 def steps(data: Path, divisor: int) -> dict[str, Step]:
@@ -87,12 +105,23 @@ def steps(data: Path, divisor: int) -> dict[str, Step]:
     commands["samples"] = (_own("samples", data, divisor), data / "nothing")
     for split in ("train", "val"):
         written = data / "packed" / f"{split}.h5"
-        commands[f"pack {split}"] = (["stages.pack", *where, "--split", split, "--output", written], written)
+        commands[f"pack {split}"] = (
+            ["stages.pack", *where, "--split", split, "--output", written],
+            written,
+        )
     written = data / "evaluate"
-    files = ["--detections", data / "found", "--output", written / "val.json", "--plots", written / "val"]
+    files = [
+        "--detections",
+        data / "found",
+        "--output",
+        written / "val.json",
+        "--plots",
+        written / "val",
+    ]
     commands["evaluate"] = (["stages.evaluate", *where, "--split", "val", *files], written)
     return {
-        name: Step([sys.executable, "-m", *map(str, command)], output) for name, (command, output) in commands.items()
+        name: Step([sys.executable, "-m", *map(str, command)], output)
+        for name, (command, output) in commands.items()
     }
 
 
@@ -113,7 +142,13 @@ def in_own_process(step: Step) -> Cost:
             raise SystemExit(f"failed: {' '.join(step.command)}\n{errors.read()}")
     said = (output.strip().splitlines() or [""])[-1]
     clock_seconds = time.perf_counter() - started
-    return Cost(usage.ru_utime + usage.ru_stime, clock_seconds, usage.ru_maxrss / 1024, bytes_of(step.output), said)
+    return Cost(
+        usage.ru_utime + usage.ru_stime,
+        clock_seconds,
+        usage.ru_maxrss / 1024,
+        bytes_of(step.output),
+        said,
+    )
 
 
 def bytes_of(path: Path) -> int:
@@ -143,8 +178,8 @@ def run_step(step: str, data: Path, divisor: int) -> None:
 
 
 def write_params(path: Path, divisor: int) -> None:
-    """The sample's settings with the protocol of the reference, its held-out images divided like all else, and the
-    bootstrap of COCO's presets."""
+    """The sample's settings with the protocol of the reference, its held-out images divided like
+    all else, and the bootstrap of COCO's presets."""
     from stages.params import PRESETS, read_yaml
 
     values = read_yaml(PRESETS / "sample.yaml")
@@ -158,17 +193,23 @@ def write_params(path: Path, divisor: int) -> None:
 
 
 def size_on_disk(data: Path) -> str:
-    """Bytes of masks and packed files, and what the latter would weigh with images of COCO's mean size."""
+    """Bytes of masks and packed files, and what the latter would weigh with images of COCO's mean
+    size.
+    """
     import h5py
 
-    sizes = {kind: sum(path.stat().st_size for path in data.glob(f"{kind}/*")) for kind in ("masks", "packed")}
+    sizes = {
+        kind: sum(path.stat().st_size for path in data.glob(f"{kind}/*"))
+        for kind in ("masks", "packed")
+    }
     images, jpeg_bytes = 0, 0
     for path in data.glob("packed/*.h5"):
         with h5py.File(path) as file:
             images += len(file["images/id"])
             jpeg_bytes += len(file["jpeg/bytes"])
     with_coco = sizes["packed"] - jpeg_bytes + images * COCO_MEAN_BYTES
-    return f"masks {sizes['masks']:,} bytes; packed {images:,} images, {with_coco / 1e9:.2f} GB at COCO's mean size"
+    masks = f"masks {sizes['masks']:,} bytes"
+    return f"{masks}; packed {images:,} images, {with_coco / 1e9:.2f} GB at COCO's mean size"
 
 
 if __name__ == "__main__":

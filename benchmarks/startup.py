@@ -1,11 +1,14 @@
-"""What the two engines cost when there is nothing, or one stage, to run: this project beside the least that would do.
+"""What the two engines cost when there is nothing, or one stage, to run: this project beside the
+least that would do.
 
-The trial is a project of eight stages that sleep, with a Snakefile of twenty lines that asks DVC what is stale; it is
-made on the spot. This project is a clone of it with the tiny preset, run to the end first. Both are timed in turn.
+The trial is a project of eight stages that sleep, with a Snakefile of twenty lines that asks DVC
+what is stale; it is made on the spot. This project is a clone of it with the tiny preset, run to
+the end first. Both are timed in turn.
 
     python -m benchmarks.startup [--rounds 5] [--project FOLDER]
 
-CPU seconds are of the command and its children; a busy machine changes them less than seconds by the clock.
+CPU seconds are of the command and its children; a busy machine changes them less than seconds by
+the clock.
 """
 
 import argparse
@@ -68,11 +71,12 @@ def trial(folder: Path) -> Path:
     stages = "stages:\n"
     for i in range(STAGES):
         before = f", out/s{i - 1}.txt" if i else ""
-        stages += f"  s{i}:\n    cmd: python s{i}.py\n    params: [s{i}]\n    deps: [s{i}.py{before}]\n"
-        stages += f"    outs: [out/s{i}.txt]\n"
-        code = (
-            f"import time, uuid, pathlib\ntime.sleep(0.2)\npathlib.Path('out/s{i}.txt').write_text(uuid.uuid4().hex)\n"
+        stages += (
+            f"  s{i}:\n    cmd: python s{i}.py\n    params: [s{i}]\n    deps: [s{i}.py{before}]\n"
         )
+        stages += f"    outs: [out/s{i}.txt]\n"
+        output = f"pathlib.Path('out/s{i}.txt').write_text(uuid.uuid4().hex)"
+        code = f"import time, uuid, pathlib\ntime.sleep(0.2)\n{output}\n"
         (folder / f"s{i}.py").write_text(code)
     (folder / "dvc.yaml").write_text(stages)
     (folder / "params.yaml").write_text("".join(f"s{i}: 0\n" for i in range(STAGES)))
@@ -96,8 +100,13 @@ def this_project(folder: Path) -> Path:
 
 
 def run(folder: Path, command: str) -> None:
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
+    )
     if done.returncode:
         sys.exit(f"error: {command} in {folder} failed:\n{done.stdout}{done.stderr}")
 
@@ -111,7 +120,9 @@ def clocks(folder: Path, command: str) -> tuple[float, float]:
 
 
 def one_stage(folder: Path, code: str, bare: str) -> tuple[float, float]:
-    """What Snakemake and DVC add to one stage: a run with it stale, less one with nothing to do, less the bare one."""
+    """What Snakemake and DVC add to one stage: a run with it stale, less one with nothing to do,
+    less the bare one.
+    """
     with open(folder / code, "a") as file:
         file.write(f"# {time.time_ns()}\n")
     parts = [clocks(folder, command) for command in (SNAKEMAKE, SNAKEMAKE, bare)]
@@ -123,21 +134,31 @@ def compare(name: str, sides: list[Callable[[], tuple[float, float]]], rounds: i
     for _ in range(rounds):
         for side, values in zip(sides, found, strict=True):
             values.append(side())
-    (clock, cpu), (our_clock, our_cpu) = ([median(v) for v in zip(*side, strict=True)] for side in found)
+    (clock, cpu), (our_clock, our_cpu) = (
+        [median(v) for v in zip(*side, strict=True)] for side in found
+    )
     ratios = f"{our_clock / clock:.2f} | {our_cpu / cpu:.2f}"
-    print(f"| {name} | {clock:.2f} | {our_clock:.2f} | {cpu:.2f} | {our_cpu:.2f} | {ratios} |", flush=True)
+    print(
+        f"| {name} | {clock:.2f} | {our_clock:.2f} | {cpu:.2f} | {our_cpu:.2f} | {ratios} |",
+        flush=True,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--project", type=Path, help="a finished clone of this project, instead of making one")
+    parser.add_argument(
+        "--project", type=Path, help="a finished clone of this project, instead of making one"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         small = trial(Path(made) / "trial")
         ours = arguments.project or this_project(Path(made) / "project")
         print(
-            "| | trial, s | ours, s | trial, CPU s | ours, CPU s | ratio | ratio, CPU |\n|---|---|---|---|---|---|---|"
+            "| | trial, s | ours, s | trial, CPU s | ours, CPU s | ratio | ratio, CPU "
+            "|\n|---|---|---|---|---|---|---|"
         )
         for when in ("", f", {FILES:,} files in data/"):
             for command in (SNAKEMAKE, "dvc repro"):
@@ -147,7 +168,8 @@ def main() -> None:
             images.mkdir(parents=True, exist_ok=True)
             for i in range(FILES):
                 (images / f"{i:06}.jpg").touch()
-        report = "python -m stages.report --results results --data data/tiny --output /tmp/startup-report"
+        report = "python -m stages.report --results results --data data/tiny"
+        report += " --output /tmp/startup-report"
         sides = [
             lambda: one_stage(small, "s7.py", "python s7.py"),
             lambda: one_stage(ours, "stages/report.py", report.replace("/tmp", made)),

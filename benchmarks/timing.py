@@ -1,4 +1,6 @@
-"""Timing two ways of doing the same work in one process, turn by turn, so that a busy machine slows both alike."""
+"""Timing two ways of doing the same work in one process, turn by turn, so that a busy machine slows
+both alike.
+"""
 
 import gc
 import time
@@ -7,12 +9,15 @@ from statistics import median
 
 
 def interleaved(
-    ways: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+    ways: dict[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, float]:
-    """Median seconds of each of `ways`, called in turn `rounds` times after one unmeasured call each.
+    """Median seconds of each of `ways`, called in turn `rounds` times after one unmeasured call
+    each.
 
-    With `clock` time.process_time these are CPU seconds of all threads: on a busy machine the wall time of long work
-    grows more than that of short work.
+    With `clock` time.process_time these are CPU seconds of all threads: on a busy machine the wall
+    time of long work grows more than that of short work.
     """
     for way in ways.values():
         way()
@@ -27,8 +32,9 @@ def interleaved(
 
 
 def print_table(rows: list[tuple[str, float, float, str]]) -> None:
-    """Print (what, reference, ours, unit) rows as a Markdown table. The ratio says how much better ours is: of rates
-    (units with "/s") ours over the reference's, of amounts (kB, ms) the reference's over ours."""
+    """Print (what, reference, ours, unit) rows as a Markdown table. The ratio says how much better
+    ours is: of rates (units with "/s") ours over the reference's, of amounts (kB, ms) the
+    reference's over ours."""
     print("| what | reference | ours | unit | ratio |\n|---|---|---|---|---|")
     for what, reference, ours, unit in rows:
         ratio = ours / reference if "/s" in unit else reference / ours

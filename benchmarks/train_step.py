@@ -1,11 +1,12 @@
-"""A training step of the light network on this machine: precision, slices of the batch, threads; and the loader.
+"""A training step of the light network on this machine: precision, slices of the batch, threads;
+and the loader.
 
 python -m benchmarks.train_step                     noise of the sample's shape
 python -m benchmarks.train_step --packed data/sample/packed/train.h5      the loader as well
 
-Threads are chosen when TensorFlow is imported, so every variant is a process of its own; they stay alive and
-take their steps in turn, so that a busy machine slows all alike. CPU milliseconds of all threads are steadier than wall
-time there.
+Threads are chosen when TensorFlow is imported, so every variant is a process of its own; they stay
+alive and take their steps in turn, so that a busy machine slows all alike. CPU milliseconds of all
+threads are steadier than wall time there.
 """
 
 import argparse
@@ -34,7 +35,9 @@ VARIANTS = {
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=5, help="steps of a variant in each round")
     parser.add_argument("--packed", type=Path, help="packed file to time the loader on")
@@ -75,7 +78,15 @@ def start(name: str, steps: int) -> subprocess.Popen:
     threads = VARIANTS[name][2]
     environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment |= {"TF_NUM_INTRAOP_THREADS": str(threads)} if threads else {}
-    command = [sys.executable, "-m", "benchmarks.train_step", "--variant", name, "--steps", str(steps)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.train_step",
+        "--variant",
+        name,
+        "--steps",
+        str(steps),
+    ]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, text=True, env=environment, **pipes)
 
@@ -88,10 +99,15 @@ def worker(name: str, steps: int) -> None:
 
     precision, parts, _ = VARIANTS[name]
     settings = params.build(params.yaml.safe_load(params.preset_text("sample")), "sample")
-    train, crop = replace(settings.train, precision=precision, batch_parts=parts), settings.augment.crop_px
+    train, crop = (
+        replace(settings.train, precision=precision, batch_parts=parts),
+        settings.augment.crop_px,
+    )
     network = build("light", precision=precision)
     model = TrainingModel(network, parts)
-    model.compile(optimizer=make_optimizer(train, 1000, {}, head_kernels(network)), jit_compile=False)
+    model.compile(
+        optimizer=make_optimizer(train, 1000, {}, head_kernels(network)), jit_compile=False
+    )
     batch = noise(train.batch_size, crop, crop // settings.labels.stride_px)
     for _ in sys.stdin:
         measured = []
@@ -117,7 +133,9 @@ def loader_ms(packed: Path, batches: int = 60) -> float:
 
     settings = params.build(params.yaml.safe_load(params.preset_text("sample")), "sample")
     size = settings.train.batch_size
-    made = TrainingBatches(packed, batch_size=size, labels=settings.labels, augment=settings.augment, seed=1)
+    made = TrainingBatches(
+        packed, batch_size=size, labels=settings.labels, augment=settings.augment, seed=1
+    )
     _ = made[0]
     started = time.process_time()
     for index in range(1, batches + 1):

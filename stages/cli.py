@@ -1,4 +1,6 @@
-"""What every command line of `stages` shares: one-line errors, exit codes, the record of time and memory."""
+"""What every command line of `stages` shares: one-line errors, exit codes, the record of time and
+memory.
+"""
 
 import argparse
 import json
@@ -15,14 +17,21 @@ from stages.openpose.files import whole_file
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """An argument parser with the options that all stages have: `--params` and `--record`."""
-    made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings, see workflow/schemas")
-    made.add_argument("--record", type=Path, help="write seconds and peak memory of this run to this JSON file")
+    made = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument(
+        "--params", type=Path, default=Path("params.yaml"), help="settings, see workflow/schemas"
+    )
+    made.add_argument(
+        "--record", type=Path, help="write seconds and peak memory of this run to this JSON file"
+    )
     return made
 
 
 def run(stage: Callable[[argparse.Namespace], dict | None], arguments: argparse.Namespace) -> None:
-    """Run `stage`; turn mistakes of the user into one line on stderr and exit code 1, Ctrl-C into 130.
+    """Run `stage`; turn mistakes of the user into one line on stderr and exit code 1, Ctrl-C into
+    130.
 
     What the stage returns (facts worth keeping: counts, seconds of its parts) goes into the record.
     """
@@ -39,11 +48,15 @@ def run(stage: Callable[[argparse.Namespace], dict | None], arguments: argparse.
 
 
 def write_record(path: Path, seconds: float, facts: dict) -> None:
-    """Write the JSON of one run: wall and CPU seconds, peak resident memory in MB, and the stage's own facts.
+    """Write the JSON of one run: wall and CPU seconds, peak resident memory in MB, and the stage's
+    own facts.
 
     CPU seconds are those of this process and of its children, from their start.
     """
-    peak_kb = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peak_kb = max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     record = {
         "seconds": round(seconds, 3),
         "cpu_seconds": round(sum(os.times()[:4]), 3),

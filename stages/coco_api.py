@@ -26,7 +26,9 @@ def coco_api(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="JSON to write, data/<name>/coco_api.json")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="JSON to write, data/<name>/coco_api.json"
+    )
     cli.run(coco_api, parser.parse_args())
 
 

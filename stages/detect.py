@@ -1,11 +1,14 @@
-"""Find people in one shard of a set of images, with one model: at one scale, at several, and mirrored too.
+"""Find people in one shard of a set of images, with one model: at one scale, at several, and
+mirrored too.
 
-    python -m stages.detect --model models/trained --data data/sample --split val --shard 0 --shards 2 --output DIR
-    python -m stages.detect --model models/trained --annotations val.json --images val.zip --output DIR
+    python -m stages.detect --model models/trained --data data/sample --split val --shard 0 --shards
+    2 --output DIR python -m stages.detect --model models/trained --annotations val.json --images
+    val.zip --output DIR
 
-Writes single.json, multi.json and multi_flip.json (COCO results) and images.json (ids of all images looked at)
-and model.json (what the model says of itself).
-Settings: sections `detect` and `decoder` of params.yaml. Threads: OMP_NUM_THREADS, else the processors of this process.
+Writes single.json, multi.json and multi_flip.json (COCO results) and images.json (ids of all images
+looked at) and model.json (what the model says of itself).
+Settings: sections `detect` and `decoder` of params.yaml. Threads: OMP_NUM_THREADS, else the
+processors of this process.
 """
 
 import argparse
@@ -57,7 +60,9 @@ def detect(arguments: argparse.Namespace) -> dict:
             for output, some in by_output.items():
                 found[output][image.image_id] = orjson.dumps(to_results(some, image.image_id))[1:-1]
             bar.update()
-    _write(arguments.output, found, [image.image_id for image in wanted], read_model(arguments.model))
+    _write(
+        arguments.output, found, [image.image_id for image in wanted], read_model(arguments.model)
+    )
     return {"images": len(wanted)} | _time_split(
         clock, time.perf_counter() - started, time.process_time() - started_cpu
     )
@@ -66,7 +71,9 @@ def detect(arguments: argparse.Namespace) -> dict:
 def _shard(arguments: argparse.Namespace, planned: tuple[int, ...]) -> tuple[int, int]:
     shards = arguments.shards or len(planned)
     if not 0 <= arguments.shard < shards:
-        raise InputError(f"--shard: expected 0 to {shards - 1} of {shards} shards, found {arguments.shard}")
+        raise InputError(
+            f"--shard: expected 0 to {shards - 1} of {shards} shards, found {arguments.shard}"
+        )
     return arguments.shard, shards
 
 
@@ -84,12 +91,18 @@ def _archive(arguments: argparse.Namespace) -> Path:
         return arguments.images
     if arguments.data:
         return image_files.find_images(arguments.data / "archives", layout.image_set(arguments))
-    raise InputError("expected --images ARCHIVE_OR_FOLDER, or --data FOLDER of a data set; found neither")
+    raise InputError(
+        "expected --images ARCHIVE_OR_FOLDER, or --data FOLDER of a data set; found neither"
+    )
 
 
 def _bar(total: int) -> tqdm:
     return tqdm(
-        total=total, desc="detect", unit="image", mininterval=0.5 if sys.stderr.isatty() else 10, smoothing=0.05
+        total=total,
+        desc="detect",
+        unit="image",
+        mininterval=0.5 if sys.stderr.isatty() else 10,
+        smoothing=0.05,
     )
 
 
@@ -103,14 +116,18 @@ def _write(folder: Path, found: dict[str, dict[int, bytes]], ids: list[int], mod
 
 
 def _time_split(clock: Clock, seconds: float, cpu_seconds: float) -> dict:
-    """Processor seconds of reading, averaging, decoding, and what is left: the network and the libraries' threads."""
+    """Processor seconds of reading, averaging, decoding, and what is left: the network and the
+    libraries' threads.
+    """
     split = {part: round(clock.seconds[part], 3) for part in ("read", "average", "decode")}
     split["network"] = round(cpu_seconds - sum(split.values()), 3)
     return {
         "cpu_seconds_of": split,
         "network_wall_seconds": round(clock.seconds["network"], 3),
         "images_wall_seconds": round(seconds, 3),
-        "read_and_decode_share": round((split["read"] + split["decode"]) / max(cpu_seconds, 1e-9), 4),
+        "read_and_decode_share": round(
+            (split["read"] + split["decode"]) / max(cpu_seconds, 1e-9), 4
+        ),
     }
 
 
@@ -118,12 +135,20 @@ def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
     layout.add_split_arguments(parser)
-    parser.add_argument("--model", type=Path, required=True, help="folder of a model, with its model.yaml")
     parser.add_argument(
-        "--images", "--pictures", dest="images", type=Path, help="zip archive, folder or .folder file with the images"
+        "--model", type=Path, required=True, help="folder of a model, with its model.yaml"
+    )
+    parser.add_argument(
+        "--images",
+        "--pictures",
+        dest="images",
+        type=Path,
+        help="zip archive, folder or .folder file with the images",
     )
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0")
-    parser.add_argument("--shards", type=int, help="number of shards; default: as many as detect.shards lists")
+    parser.add_argument(
+        "--shards", type=int, help="number of shards; default: as many as detect.shards lists"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
     cli.run(detect, parser.parse_args())
 

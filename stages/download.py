@@ -1,9 +1,10 @@
-"""Fetch a data set: archives of images, annotations, id lists, weights. The only stage that uses the network.
+"""Fetch a data set: archives of images, annotations, id lists, weights. The only stage that uses
+the network.
 
     python -m stages.download --output data/coco2014
 
-Broken transfers are resumed, also after a kill: run the same command again. Settings: section `download` of the params
-file.
+Broken transfers are resumed, also after a kill: run the same command again. Settings: section
+`download` of the params file.
 """
 
 import argparse
@@ -23,14 +24,22 @@ from stages.openpose.fetch.sources import parse_sources
 def download(arguments: argparse.Namespace) -> dict:
     """Bring everything that the sources file lists below `arguments.output`."""
     settings = params.load(arguments.params).download
-    given = {name: str(value) for name in ("mirror", "have") if (value := getattr(arguments, name)) is not None}
+    given = {
+        name: str(value)
+        for name in ("mirror", "have")
+        if (value := getattr(arguments, name)) is not None
+    }
     settings = replace(settings, **given)
     sources = Path(settings.sources)
     entries = parse_sources(params.read_yaml(sources), str(sources))
     unknown = set(settings.weights) - {entry.name for entry in entries if entry.group == "weights"}
     if unknown:
-        raise InputError(f"download.weights: {sources} lists no weights named {', '.join(sorted(unknown))}")
-    wanted = [entry for entry in entries if entry.group != "weights" or entry.name in settings.weights]
+        raise InputError(
+            f"download.weights: {sources} lists no weights named {', '.join(sorted(unknown))}"
+        )
+    wanted = [
+        entry for entry in entries if entry.group != "weights" or entry.name in settings.weights
+    ]
     items = plan(wanted, settings, sources)
     lock = Lock()
     with tqdm(
@@ -54,9 +63,15 @@ def download(arguments: argparse.Namespace) -> dict:
 def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the data set, data/<name>")
-    parser.add_argument("--mirror", help="instead of download.mirror: URL prefix or folder to take files from")
-    parser.add_argument("--have", help="instead of download.have: folder that already holds the archives or images")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder of the data set, data/<name>"
+    )
+    parser.add_argument(
+        "--mirror", help="instead of download.mirror: URL prefix or folder to take files from"
+    )
+    parser.add_argument(
+        "--have", help="instead of download.have: folder that already holds the archives or images"
+    )
     cli.run(download, parser.parse_args())
 
 

@@ -1,11 +1,14 @@
-"""Average precision of one model on one split, with 95 % intervals, and what kinds of errors stand behind it.
+"""Average precision of one model on one split, with 95 % intervals, and what kinds of errors stand
+behind it.
 
     python -m stages.evaluate --data data/sample --split val --detections results/detect/trained \\
         --output results/evaluate/trained/val.json --plots results/evaluate/trained/val
-    python -m stages.evaluate --annotations val.json --ids val1k.txt --detections DIR --output FILE --plots DIR \\
+    python -m stages.evaluate --annotations val.json --ids val1k.txt --detections DIR --output FILE
+    --plots DIR \\
         --train-packed train.h5 val.h5
 
-Reads the shards that stage detect left below --detections; every image of the split must have been looked at.
+Reads the shards that stage detect left below --detections; every image of the split must have been
+looked at.
 Settings: section `evaluate` of params.yaml.
 """
 
@@ -45,14 +48,19 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         scores[output], matches[output] = scoring.evaluate(truth, results, split.ids, title=output)
         scenes[output] = diagnostics.scenes(truth, results, split.ids)
         drawn[output] = scoring.bootstrap(
-            matches[output], settings.evaluate.bootstrap_samples, np.random.default_rng(settings.evaluate.seed)
+            matches[output],
+            settings.evaluate.bootstrap_samples,
+            np.random.default_rng(settings.evaluate.seed),
         )
         scores[output] |= _interval(drawn[output])
     audited = audit(folders, arguments, split.ids)
     metrics = {
         **scores,
         "gains": {
-            output: {"AP": scoring.average_precision(matches[output]) - scoring.average_precision(matches["single"])}
+            output: {
+                "AP": scoring.average_precision(matches[output])
+                - scoring.average_precision(matches["single"])
+            }
             | _interval(drawn[output] - drawn["single"])
             for output in OUTPUTS[1:]
         },
@@ -71,7 +79,8 @@ def evaluate(arguments: argparse.Namespace) -> dict:
 
 
 def shard_folders(detections: Path, splits: Sequence[str], shards: Sequence[int]) -> list[Path]:
-    """Folders written by stage detect: those of the planned splits and shards, else all below `detections`.
+    """Folders written by stage detect: those of the planned splits and shards, else all below
+    `detections`.
 
     Left-over shards of an earlier plan are not among them.
     """
@@ -79,29 +88,39 @@ def shard_folders(detections: Path, splits: Sequence[str], shards: Sequence[int]
     found = [folder for folder in planned if (folder / "images.json").exists()]
     found = found or sorted(path.parent for path in detections.rglob("images.json"))
     if not found:
-        raise InputError(f"{detections}: no images.json below it; expected what the stage detect writes")
+        raise InputError(
+            f"{detections}: no images.json below it; expected what the stage detect writes"
+        )
     return found
 
 
 def owners_of(ids: Sequence[int], folders: Sequence[Path], detections: Path) -> dict[int, Path]:
-    """For each image the first folder that looked at it; InputError where none did, or two of one split."""
+    """For each image the first folder that looked at it; InputError where none did, or two of one
+    split.
+    """
     owners: dict[int, Path] = {}
     for folder in folders:
         for image_id in orjson.loads((folder / "images.json").read_bytes()):
             earlier = owners.setdefault(image_id, folder)
             if earlier != folder and earlier.parent == folder.parent:
-                raise InputError(f"image {image_id} is in {earlier} and in {folder}; delete the older of the two")
+                raise InputError(
+                    f"image {image_id} is in {earlier} and in {folder}; delete the older of the two"
+                )
     missing = [image_id for image_id in ids if image_id not in owners]
     if missing:
         raise InputError(
-            f"{detections}: {len(missing)} of {len(ids)} images of the split were not looked at, ids {missing[:10]}"
-            f"{' ...' if len(missing) > 10 else ''}; run the stage detect for all shards of a split that holds them"
+            f"{detections}: {len(missing)} of {len(ids)} images of the split were not looked at, "
+            f"ids {missing[:10]}"
+            f"{' ...' if len(missing) > 10 else ''}; run the stage detect for all shards of a "
+            f"split that holds them"
         )
     return {image_id: owners[image_id] for image_id in ids}
 
 
 def read_results(folders: Sequence[Path], owners: dict[int, Path], output: str) -> list[dict]:
-    """COCO results of the images of `owners`, each from its folder, without the keypoints' scores."""
+    """COCO results of the images of `owners`, each from its folder, without the keypoints'
+    scores.
+    """
     results = []
     for folder in folders:
         try:
@@ -118,14 +137,25 @@ def read_results(folders: Sequence[Path], owners: dict[int, Path], output: str) 
 
 
 def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[int]) -> dict:
-    """How many images of the split the model was trained or chosen on; None where that is not known.
+    """How many images of the split the model was trained or chosen on; None where that is not
+    known.
 
     Of models that were not trained here only their own statement is known.
     """
-    model = orjson.loads((folders[0] / "model.json").read_bytes()) if (folders[0] / "model.json").exists() else {}
+    model = (
+        orjson.loads((folders[0] / "model.json").read_bytes())
+        if (folders[0] / "model.json").exists()
+        else {}
+    )
     if model.get("imported"):
-        return {"leaked_images": None, "contaminated": None, "trained_on": model.get("trained_on") or "unknown"}
-    files = arguments.train_packed or (arguments.data and sorted((arguments.data / "packed").glob("*.h5")))
+        return {
+            "leaked_images": None,
+            "contaminated": None,
+            "trained_on": model.get("trained_on") or "unknown",
+        }
+    files = arguments.train_packed or (
+        arguments.data and sorted((arguments.data / "packed").glob("*.h5"))
+    )
     if not files:
         return {"leaked_images": None, "contaminated": None, "trained_on": "unknown"}
     leaked: set[int] = set()
@@ -136,7 +166,9 @@ def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[
 
 
 def protocol_of(audited: dict, wanted: str) -> str | None:
-    """Name of the protocol for a figure: `wanted`, but no clean one where images leaked; None where it is not ours."""
+    """Name of the protocol for a figure: `wanted`, but no clean one where images leaked; None where
+    it is not ours.
+    """
     if audited["trained_on"] != PACKED_FILES:
         return None
     return CONTAMINATED if audited["contaminated"] and wanted in CLEAN else wanted
@@ -154,20 +186,30 @@ def _rounded(value):
     return (None if np.isnan(value) else round(value, 6)) if isinstance(value, float) else value
 
 
-def write_tables(folder: Path, scores: dict, matches: dict, scenes: dict, file_names: dict[int, str]) -> None:
+def write_tables(
+    folder: Path, scores: dict, matches: dict, scenes: dict, file_names: dict[int, str]
+) -> None:
     """The CSV files of the plots: pr, oks, keypoints, groups, worst."""
     curves = {output: diagnostics.precision_recall(matches[output]) for output in OUTPUTS}
     columns = {"recall": curves["single"]["recall"]}
     for output, curve in curves.items():
-        columns |= {f"{output}_{name[-2:]}": values for name, values in curve.items() if name != "recall"}
+        columns |= {
+            f"{output}_{name[-2:]}": values for name, values in curve.items() if name != "recall"
+        }
     _table(folder / "pr.csv", list(columns), zip(*columns.values(), strict=True))
 
     counts = [diagnostics.oks_histogram(scenes[output]) for output in OUTPUTS]
     edges = np.linspace(0, 1, len(counts[0]), endpoint=False)
     _table(folder / "oks.csv", ["oks_from", *OUTPUTS], zip(edges, *counts, strict=True))
 
-    _table(folder / "keypoints.csv", ["inference", "keypoint", "labelled", *diagnostics.KINDS], _error_rows(scenes))
-    groups = [row for output in OUTPUTS for row in _group_rows(output, scores[output], matches[output])]
+    _table(
+        folder / "keypoints.csv",
+        ["inference", "keypoint", "labelled", *diagnostics.KINDS],
+        _error_rows(scenes),
+    )
+    groups = [
+        row for output in OUTPUTS for row in _group_rows(output, scores[output], matches[output])
+    ]
     _table(folder / "groups.csv", ["inference", "group", "pictures", "people", "AP"], groups)
 
     worst = [
@@ -178,9 +220,13 @@ def write_tables(folder: Path, scores: dict, matches: dict, scenes: dict, file_n
 
 
 def _error_rows(scenes: dict) -> Iterable[tuple]:
-    """Per inference and keypoint: number of labelled keypoints of matched people, share of each kind."""
+    """Per inference and keypoint: number of labelled keypoints of matched people, share of each
+    kind.
+    """
     for output in OUTPUTS:
-        for name, counts in zip(COCO.keypoints, diagnostics.keypoint_errors(scenes[output]), strict=True):
+        for name, counts in zip(
+            COCO.keypoints, diagnostics.keypoint_errors(scenes[output]), strict=True
+        ):
             yield output, name, int(counts.sum()), *(counts / max(counts.sum(), 1))
 
 
@@ -199,7 +245,8 @@ def _table(path: Path, heading: list[str], rows: Iterable[Sequence]) -> None:
         writer.writerow(heading)
         for row in rows:
             writer.writerow(
-                "" if one is None else _rounded(float(one)) if isinstance(one, float) else one for one in row
+                "" if one is None else _rounded(float(one)) if isinstance(one, float) else one
+                for one in row
             )
 
 
@@ -207,8 +254,15 @@ def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
     layout.add_split_arguments(parser)
-    parser.add_argument("--detections", type=Path, required=True, help="folder with what stage detect wrote")
-    parser.add_argument("--train-packed", type=Path, nargs="+", help="packed files the model was trained and chosen on")
+    parser.add_argument(
+        "--detections", type=Path, required=True, help="folder with what stage detect wrote"
+    )
+    parser.add_argument(
+        "--train-packed",
+        type=Path,
+        nargs="+",
+        help="packed files the model was trained and chosen on",
+    )
     parser.add_argument("--output", type=Path, required=True, help="metrics JSON to write")
     parser.add_argument("--plots", type=Path, required=True, help="folder of CSV tables to write")
     cli.run(evaluate, parser.parse_args())

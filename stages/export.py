@@ -2,7 +2,8 @@
 
     python -m stages.export --model models/trained --output exported --formats openvino litert
 
-Each format becomes a folder of --output. openvino and onnx need packages that requirements.lock does not hold.
+Each format becomes a folder of --output. openvino and onnx need packages that requirements.lock
+does not hold.
 """
 
 import argparse
@@ -18,11 +19,15 @@ FORMATS = ("keras", "tf_saved_model", "onnx", "openvino", "litert")
 
 def export(arguments: argparse.Namespace) -> dict:
     """Load the network of a model folder and write it."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # the only one whose networks Keras exports to all formats
+    os.environ["KERAS_BACKEND"] = (
+        "tensorflow"  # the only one whose networks Keras exports to all formats
+    )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     model = read_model(arguments.model)
     if model["kind"] != "keras":
-        raise InputError(f"{arguments.model}: expected a model of kind keras, found {model['kind']}")
+        raise InputError(
+            f"{arguments.model}: expected a model of kind keras, found {model['kind']}"
+        )
     from stages.openpose.network import exporting
     from stages.openpose.network.architecture import build
     from stages.openpose.network.weights import load_weights
@@ -36,9 +41,13 @@ def export(arguments: argparse.Namespace) -> dict:
 def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="folder of a trained model, with its model.yaml")
+    parser.add_argument(
+        "--model", type=Path, required=True, help="folder of a trained model, with its model.yaml"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS, help="default: all")
+    parser.add_argument(
+        "--formats", nargs="+", choices=FORMATS, default=FORMATS, help="default: all"
+    )
     cli.run(export, parser.parse_args())
 
 

@@ -1,6 +1,7 @@
 """AP of a trained network on held-out training images: what experiments are compared by.
 
-python -m stages.held_out --model models/trained --val data/sample/packed/val.h5 --output metrics.json
+python -m stages.held_out --model models/trained --val data/sample/packed/val.h5 --output
+metrics.json
 
 One scale, whole images of the packed file, people of the file as ground truth; evaluation images
 are not looked at. Settings: section `held_out` of params.yaml, and `detect.precision`.

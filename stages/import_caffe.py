@@ -1,9 +1,11 @@
-"""Turn OpenPose's COCO model, pose_iter_440000.caffemodel, into a model folder. Caffe is not needed.
+"""Turn OpenPose's COCO model, pose_iter_440000.caffemodel, into a model folder. Caffe is not
+needed.
 
     python -m stages.import_caffe --caffemodel pose_iter_440000.caffemodel --output models/openpose
 
-The stage import_model does the same for an entry of kind `caffe` in section `models` of params.yaml; here the paths are
-explicit. A hash is checked when given (--hash); afterwards stage detect runs with --model models/openpose.
+The stage import_model does the same for an entry of kind `caffe` in section `models` of
+params.yaml; here the paths are explicit. A hash is checked when given (--hash); afterwards stage
+detect runs with --model models/openpose.
 """
 
 import argparse
@@ -25,8 +27,12 @@ def import_caffe(arguments: argparse.Namespace) -> dict:
 def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--caffemodel", type=Path, required=True, help="the weights, a .caffemodel file")
-    parser.add_argument("--hash", default="", help="its md5 or sha256, hexadecimal; not checked without it")
+    parser.add_argument(
+        "--caffemodel", type=Path, required=True, help="the weights, a .caffemodel file"
+    )
+    parser.add_argument(
+        "--hash", default="", help="its md5 or sha256, hexadecimal; not checked without it"
+    )
     parser.add_argument("--trained-on", default="", help="what it was trained on, for the report")
     parser.add_argument("--output", type=Path, required=True, help="folder to write, models/<name>")
     cli.run(import_caffe, parser.parse_args())

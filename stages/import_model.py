@@ -1,9 +1,10 @@
-"""Take in a network that was trained elsewhere: check its files, describe it, try it on a grey image.
+"""Take in a network that was trained elsewhere: check its files, describe it, try it on a grey
+image.
 
     python -m stages.import_model --name real_net --output models/real_net
 
-Settings: the entry of that name in section `models` of params.yaml. Writes model.yaml and copies of the files; of
-a Caffe model, its weights as those of the network `full`.
+Settings: the entry of that name in section `models` of params.yaml. Writes model.yaml and copies of
+the files; of a Caffe model, its weights as those of the network `full`.
 """
 
 import argparse
@@ -32,14 +33,17 @@ def import_model(arguments: argparse.Namespace) -> dict:
     if arguments.name not in settings.models:
         known = ", ".join(settings.models) or "none"
         raise InputError(
-            f"--name {arguments.name}: no such entry in section `models` of {arguments.params}; there: {known}"
+            f"--name {arguments.name}: no such entry in section `models` of {arguments.params}; "
+            f"there: {known}"
         )
     key = f"models.{arguments.name}.files"
     return take_in(settings.models[arguments.name], key, arguments.output, settings)
 
 
 def take_in(model: dict[str, Any], key: str, output: Path, settings: params.Params) -> dict:
-    """Make the model folder `output` of a network described as in section `models`; `key` names its files in errors."""
+    """Make the model folder `output` of a network described as in section `models`; `key` names its
+    files in errors.
+    """
     use_backend(settings.train.backend)
     with whole_folder(output) as part:
         _take(model, key, part)
@@ -53,16 +57,22 @@ def _take(model: dict[str, Any], key: str, target: Path) -> None:
     kind = model["kind"]
     main = [name for name in model["files"] if name.endswith(MAIN_FILE[kind])]
     if len(main) != 1:
-        raise InputError(f"`{key}`: expected one {MAIN_FILE[kind]} file for kind {kind}, found {main or 'none'}")
+        raise InputError(
+            f"`{key}`: expected one {MAIN_FILE[kind]} file for kind {kind}, found {main or 'none'}"
+        )
     sources = {name: Path(model["folder"]) / name for name in model["files"]}
     described = {name: value for name, value in model.items() if name not in NOT_DESCRIBED} | {
         "file": KERAS_WEIGHTS if kind in ("keras", "caffe") else main[0],
-        "sha256": {name: _verified(source, model["files"][name], key) for name, source in sources.items()},
+        "sha256": {
+            name: _verified(source, model["files"][name], key) for name, source in sources.items()
+        },
         "imported": True,
         "trained_on": model.get("trained_on", "unknown"),
     }
     if kind == "caffe":
-        from stages.openpose.network.weights import convert_caffemodel  # here, because the backend is chosen by then
+        from stages.openpose.network.weights import (
+            convert_caffemodel,
+        )  # here, because the backend is chosen by then
 
         convert_caffemodel(sources[main[0]], target / KERAS_WEIGHTS)
         described |= {"kind": "keras", "network": "full"}
@@ -73,13 +83,20 @@ def _take(model: dict[str, Any], key: str, target: Path) -> None:
 
 
 def _verified(source: Path, expected: str, key: str) -> str:
-    """The sha256 of a file whose sha256 or (32 digits) md5 is the expected one; nothing is expected of ""."""
+    """The sha256 of a file whose sha256 or (32 digits) md5 is the expected one; nothing is expected
+    of "".
+    """
     if not source.is_file():
-        raise InputError(f"{source}: no such file, though `{key}` names it; correct the folder or fetch the file")
+        raise InputError(
+            f"{source}: no such file, though `{key}` names it; correct the folder or fetch the file"
+        )
     kind = "md5" if len(expected) == MD5_DIGITS else "sha256"
     found = {one: _digest(source, one) for one in {kind, "sha256"}}
     if expected and found[kind] != expected:
-        raise InputError(f"{source}: expected {kind} {expected} (`{key}`), found {found[kind]}; fetch the file again")
+        raise InputError(
+            f"{source}: expected {kind} {expected} (`{key}`), found {found[kind]}; fetch the file "
+            f"again"
+        )
     return found["sha256"]
 
 
@@ -91,7 +108,9 @@ def _digest(path: Path, kind: str) -> str:
 def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--name", required=True, help="name of the network in section models of params.yaml")
+    parser.add_argument(
+        "--name", required=True, help="name of the network in section models of params.yaml"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to write, models/<name>")
     cli.run(import_model, parser.parse_args())
 

@@ -1,4 +1,6 @@
-"""Which images a command line is to look at: explicit paths, or a data set laid out by the stage download."""
+"""Which images a command line is to look at: explicit paths, or a data set laid out by the stage
+download.
+"""
 
 import argparse
 from dataclasses import dataclass
@@ -27,21 +29,27 @@ class Split:
 
 def add_split_arguments(parser: argparse.ArgumentParser) -> None:
     """Options `--data` and `--split`, or instead of them `--annotations` and `--ids`."""
-    parser.add_argument("--data", type=Path, help="folder of a data set, data/<name>; stands for the paths below")
+    parser.add_argument(
+        "--data", type=Path, help="folder of a data set, data/<name>; stands for the paths below"
+    )
     parser.add_argument(
         "--split",
         default=WHOLE_SET,
-        help=f"with --data: {WHOLE_SET} (all images), another file of its folder annotations, or a list of folder ids",
+        help=f"with --data: {WHOLE_SET} (all images), another file of its folder annotations, or "
+        f"a list of folder ids",
     )
     parser.add_argument("--annotations", type=Path, help="COCO keypoint annotations")
-    parser.add_argument("--ids", type=Path, help="image ids to take, one a line; all images without it")
+    parser.add_argument(
+        "--ids", type=Path, help="image ids to take, one a line; all images without it"
+    )
 
 
 def read_split(arguments: argparse.Namespace) -> Split:
     """The images that the options of `add_split_arguments` name.
 
     Raises:
-        InputError: neither --data nor --annotations; a file that is missing or damaged; ids that are not annotated.
+        InputError: neither --data nor --annotations; a file that is missing or damaged; ids that
+            are not annotated.
     """
     ids = arguments.ids
     if ids is None and arguments.data and arguments.split != image_set(arguments):
@@ -51,7 +59,9 @@ def read_split(arguments: argparse.Namespace) -> Split:
 
 
 def image_set(arguments: argparse.Namespace) -> str:
-    """Name of the archive and of the annotations below --data: the split's own (val, test-dev), else val's."""
+    """Name of the archive and of the annotations below --data: the split's own (val, test-dev),
+    else val's.
+    """
     own = (arguments.data / "annotations" / f"{arguments.split}.json").exists()
     return arguments.split if own else WHOLE_SET
 
@@ -67,7 +77,9 @@ def annotations_path(arguments: argparse.Namespace) -> Path:
 
 def _rows(images: Images, path: Path) -> np.ndarray:
     try:
-        wanted = sorted({int(line) for line in path.read_text(encoding="utf-8").split("\n") if _is_id(line)})
+        wanted = sorted(
+            {int(line) for line in path.read_text(encoding="utf-8").split("\n") if _is_id(line)}
+        )
     except FileNotFoundError:
         raise InputError(f"{path}: no such id list; expected one image id a line") from None
     except ValueError as problem:
@@ -77,7 +89,9 @@ def _rows(images: Images, path: Path) -> np.ndarray:
     known = images.rows()
     unknown = [image_id for image_id in wanted if image_id not in known]
     if unknown:
-        raise InputError(f"{path}: {len(unknown)} ids are not in {images.path}, the first: {unknown[:5]}")
+        raise InputError(
+            f"{path}: {len(unknown)} ids are not in {images.path}, the first: {unknown[:5]}"
+        )
     return np.array([known[image_id] for image_id in wanted])
 
 

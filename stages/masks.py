@@ -16,7 +16,9 @@ def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--annotations", type=Path, required=True, help="COCO keypoint JSON")
     arguments.add_argument("--shard", type=int, default=0, help="which part of the images, from 0")
-    arguments.add_argument("--shards", type=int, help="number of parts; default: as many as masks.shards lists")
+    arguments.add_argument(
+        "--shards", type=int, help="number of parts; default: as many as masks.shards lists"
+    )
     arguments.add_argument("--output", type=Path, required=True, help="HDF5 file to write")
     cli.run(stage, arguments.parse_args())
 
@@ -25,9 +27,12 @@ def stage(arguments: argparse.Namespace) -> dict:
     shards = arguments.shards or len(params.load(arguments.params).masks.shards)
     if not 0 <= arguments.shard < shards:
         raise InputError(f"--shard: expected 0 .. {shards - 1}, found {arguments.shard}")
-    facts = crowd_masks.write_masks(arguments.output, arguments.annotations, arguments.shard, shards)
+    facts = crowd_masks.write_masks(
+        arguments.output, arguments.annotations, arguments.shard, shards
+    )
     print(
-        f"masks: {facts['masked']} of {facts['images']} images have a region not to learn from, {facts['bytes']} bytes"
+        f"masks: {facts['masked']} of {facts['images']} images have a region not to learn from, "
+        f"{facts['bytes']} bytes"
     )
     return facts
 

@@ -2,8 +2,9 @@
 
 python -m stages.pack --split train --data data/sample --output data/sample/packed/train.h5
 
-Reads DATA/annotations/{train,val}.json, DATA/archives/{train,val}.zip (or .folder) and DATA/masks/*.h5: of train, and
-of val (and DATA/ids) where the protocol takes images from it. What is
+Reads DATA/annotations/{train,val}.json, DATA/archives/{train,val}.zip (or .folder) and
+DATA/masks/*.h5: of train, and of val (and DATA/ids) where the protocol takes images from it. What
+is
 inside a packed file: python -m stages.sheet.
 """
 
@@ -23,9 +24,14 @@ from stages.openpose.samples import crowd_masks, packing
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument(
-        "--split", required=True, choices=("train", "val"), help="train: to learn from; val: held out for choosing"
+        "--split",
+        required=True,
+        choices=("train", "val"),
+        help="train: to learn from; val: held out for choosing",
     )
-    arguments.add_argument("--data", type=Path, required=True, help="data set: annotations/, archives/, masks/")
+    arguments.add_argument(
+        "--data", type=Path, required=True, help="data set: annotations/, archives/, masks/"
+    )
     arguments.add_argument("--output", type=Path, required=True, help="packed file to write")
     cli.run(stage, arguments.parse_args())
 
@@ -35,8 +41,10 @@ def stage(arguments: argparse.Namespace) -> dict:
     sources = _sources(arguments.data, arguments.split, settings)
     if arguments.split == "train" and not any(len(source.samples) for source in sources):
         raise InputError(
-            f"{arguments.data}: no person to learn from: nobody has pack.min_keypoints = {settings.min_keypoints} "
-            f"labelled keypoints and an area of pack.min_area_px2 = {settings.min_area_px2:g} square pixels"
+            f"{arguments.data}: no person to learn from: nobody has pack.min_keypoints = "
+            f"{settings.min_keypoints} "
+            f"labelled keypoints and an area of pack.min_area_px2 = {settings.min_area_px2:g} "
+            f"square pixels"
         )
     provenance = {
         "protocol": settings.protocol,
@@ -52,9 +60,14 @@ def stage(arguments: argparse.Namespace) -> dict:
 
 def _sources(data: Path, split: str, settings: params.Pack) -> list[packing.Source]:
     names = splits.sources_read(settings.protocol)
-    images = {name: annotations.read_images(data / "annotations" / f"{name}.json") for name in names}
+    images = {
+        name: annotations.read_images(data / "annotations" / f"{name}.json") for name in names
+    }
     file_order = settings.duplicate_radius == "reference"
-    people = {name: annotations.read_people(images[name].path, images[name], file_order=file_order) for name in names}
+    people = {
+        name: annotations.read_people(images[name].path, images[name], file_order=file_order)
+        for name in names
+    }
     belongs = splits.choose(
         settings.protocol,
         split,
@@ -64,7 +77,9 @@ def _sources(data: Path, split: str, settings: params.Pack) -> list[packing.Sour
         reference_images=settings.reference_images,
         listed_ids=_listed(data) if settings.protocol == "clean_and_val" else (),
     )
-    return [_source(data, name, images[name], people[name], belongs[name], settings) for name in names]
+    return [
+        _source(data, name, images[name], people[name], belongs[name], settings) for name in names
+    ]
 
 
 def _listed(data: Path) -> set[int]:
@@ -72,8 +87,10 @@ def _listed(data: Path) -> set[int]:
     lists = sorted((data / "ids").glob("*.txt"))
     if not lists:
         raise InputError(
-            f"{data / 'ids'}: no id list; parameter `pack.protocol` clean_and_val keeps the val images of the lists "
-            "there out of training: name one as `ids` in the file of download.sources, or choose protocol clean"
+            f"{data / 'ids'}: no id list; parameter `pack.protocol` clean_and_val keeps the val "
+            f"images of the lists "
+            "there out of training: name one as `ids` in the file of download.sources, or choose "
+            "protocol clean"
         )
     return {int(line) for path in lists for line in path.read_text(encoding="utf-8").split()}
 

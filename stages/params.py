@@ -1,4 +1,5 @@
-"""The settings of a run: params.yaml as frozen dataclasses, one a section, checked against workflow/schemas.
+"""The settings of a run: params.yaml as frozen dataclasses, one a section, checked against
+workflow/schemas.
 
     python -m stages.params list           presets and what they are for
     python -m stages.params use tiny       make a preset the active params.yaml
@@ -205,7 +206,8 @@ class Report:
 
 @dataclass(frozen=True)
 class Params:
-    """All settings; sections are named after stages, plus dataset, labels, augment, models and decoder.
+    """All settings; sections are named after stages, plus dataset, labels, augment, models and
+    decoder.
 
     `models` holds the networks trained elsewhere by name, each as the schema describes it.
     """
@@ -228,14 +230,18 @@ class Params:
 
 
 def load(path: Path) -> Params:
-    """Read and check a params file; InputError names the key, what was expected and what was found."""
+    """Read and check a params file; InputError names the key, what was expected and what was
+    found.
+    """
     return build(read_yaml(path, _Yaml), str(path))
 
 
 def build(values: Any, origin: str) -> Params:
     """Make Params of plain values; `origin` names them in errors."""
     check(values, origin)
-    return Params(**{section.name: _section(section.type, values[section.name]) for section in fields(Params)})
+    return Params(
+        **{section.name: _section(section.type, values[section.name]) for section in fields(Params)}
+    )
 
 
 def _section(kind: type, values: dict) -> Any:
@@ -245,7 +251,9 @@ def _section(kind: type, values: dict) -> Any:
 def check(values: Any, origin: str) -> None:
     """Raise InputError naming the first key of `values` that the schema does not allow."""
     validator = jsonschema.Draft202012Validator(read_yaml(SCHEMA))
-    problems = sorted(validator.iter_errors(values), key=lambda problem: list(map(str, problem.absolute_path)))
+    problems = sorted(
+        validator.iter_errors(values), key=lambda problem: list(map(str, problem.absolute_path))
+    )
     if problems:
         raise InputError(f"{origin}: {_explain(problems[0])}")
 
@@ -255,7 +263,9 @@ def _explain(problem: jsonschema.ValidationError) -> str:
     place = f"`{key}`" if key else "the file"
     if problem.validator == "additionalProperties":
         known = problem.schema.get("properties", {})
-        unknown = ", ".join(f"`{key}.{name}`".replace("`.", "`") for name in problem.instance if name not in known)
+        unknown = ", ".join(
+            f"`{key}.{name}`".replace("`.", "`") for name in problem.instance if name not in known
+        )
         return f"unknown key {unknown}; known keys of {place}: {', '.join(known)}"
     if problem.validator == "required":
         missing = [name for name in problem.validator_value if name not in problem.instance]
@@ -268,14 +278,20 @@ def _explain(problem: jsonschema.ValidationError) -> str:
         "exclusiveMinimum": lambda rule: f"more than {rule}",
     }.get(problem.validator, lambda rule: f"{problem.validator} {rule}")(problem.validator_value)
     meaning = problem.schema.get("description", "")
-    return f"{place}: expected {expected}, found {problem.instance!r}" + (f" ({meaning})" if meaning else "")
+    return f"{place}: expected {expected}, found {problem.instance!r}" + (
+        f" ({meaning})" if meaning else ""
+    )
 
 
 class _Yaml(yaml.SafeLoader):
-    """Reads `5e-05` as a number, as YAML 1.2 does: so writes `dvc exp run -S train.weight_decay=0.00005`."""
+    """Reads `5e-05` as a number, as YAML 1.2 does: so writes `dvc exp run -S
+    train.weight_decay=0.00005`.
+    """
 
 
-_Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
@@ -283,7 +299,9 @@ def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> An
     try:
         return yaml.load(Path(path).read_text(encoding="utf-8"), loader)
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; make one with: python -m stages.params use sample") from None
+        raise InputError(
+            f"{path}: no such file; make one with: python -m stages.params use sample"
+        ) from None
     except yaml.YAMLError as problem:
         raise InputError(f"{path}: not valid YAML: {' '.join(str(problem).split())}") from None
 
@@ -294,7 +312,9 @@ def preset_names() -> list[str]:
 
 
 def preset_text(name: str) -> str:
-    """The complete params.yaml of a preset: itself, laid over the preset named in its first key `extends`."""
+    """The complete params.yaml of a preset: itself, laid over the preset named in its first key
+    `extends`.
+    """
     if name not in preset_names():
         raise InputError(f"preset `{name}` does not exist; there are: {', '.join(preset_names())}")
     text = (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
@@ -311,7 +331,9 @@ def preset_text(name: str) -> str:
 
 def _editor() -> Any:
     """A YAML reader and writer that keeps comments and quotes."""
-    from ruamel.yaml import YAML  # here, because every stage imports this module and only `use` needs it
+    from ruamel.yaml import (
+        YAML,
+    )  # here, because every stage imports this module and only `use` needs it
 
     editor = YAML()
     editor.width = 120
@@ -341,29 +363,40 @@ def _dump(editor: Any, merged: Any, heading: str) -> str:
 
 
 def with_changes(text: str, changes: Iterable[str]) -> str:
-    """The params text with single keys changed, each change as `section.key=YAML value`; comments stay."""
+    """The params text with single keys changed, each change as `section.key=YAML value`; comments
+    stay.
+    """
     editor = _editor()
     values = editor.load(text)
     for change in changes:
         name, equals, value = change.partition("=")
         section, dot, key = name.partition(".")
         if not (equals and dot and key):
-            raise InputError(f"--set {change}: expected section.key=value, as in download.root=/data/mine")
+            raise InputError(
+                f"--set {change}: expected section.key=value, as in download.root=/data/mine"
+            )
         if key not in (values.get(section) or {}):
-            raise InputError(f"--set {change}: unknown key {name}; keys: {', '.join(values.get(section) or values)}")
+            raise InputError(
+                f"--set {change}: unknown key {name}; keys: "
+                f"{', '.join(values.get(section) or values)}"
+            )
         values[section][key] = _typed(editor, value, change)
     return _dump(editor, values, _heading(text))
 
 
 def _typed(editor: Any, text: str, change: str) -> Any:
-    """The value that YAML 1.2 sees in `text`, in a form that YAML 1.1 (PyYAML) reads the same: `off`, `2e-5`."""
+    """The value that YAML 1.2 sees in `text`, in a form that YAML 1.1 (PyYAML) reads the same:
+    `off`, `2e-5`.
+    """
     from ruamel.yaml.error import YAMLError
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     try:
         value = editor.load(text) if text else ""
     except YAMLError:
-        raise InputError(f"--set {change}: {text!r} is not a YAML value; put it in quotes") from None
+        raise InputError(
+            f"--set {change}: {text!r} is not a YAML value; put it in quotes"
+        ) from None
     if isinstance(value, float):
         return editor.load(yaml.safe_dump(float(value)).split()[0])
     if isinstance(value, str) and yaml.safe_load(value) != value:
@@ -372,7 +405,9 @@ def _typed(editor: Any, text: str, change: str) -> Any:
 
 
 def use(name: str, path: Path, changes: Iterable[str] = ()) -> None:
-    """Make preset `name`, with single keys changed (`section.key=value`), the active params file at `path`."""
+    """Make preset `name`, with single keys changed (`section.key=value`), the active params file at
+    `path`.
+    """
     text = with_changes(preset_text(name), changes) if changes else preset_text(name)
     build(yaml.safe_load(text), f"preset {name}" + (" with --set" if changes else ""))
     with leftovers.dropped(path.parent), whole_file(path) as part:
@@ -380,13 +415,21 @@ def use(name: str, path: Path, changes: Iterable[str] = ()) -> None:
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--params", type=Path, default=Path("params.yaml"))
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="presets and what they are for")
     chosen = commands.add_parser("use", help="make a preset the active params.yaml")
     chosen.add_argument("preset")
-    chosen.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="change one key of it")
+    chosen.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="change one key of it",
+    )
     commands.add_parser("check", help="check params.yaml")
     arguments = parser.parse_args()
     try:
@@ -398,7 +441,8 @@ def _main() -> None:
             print(f"{arguments.params}: fine")
         else:
             for name in preset_names():
-                print(f"{name:20} {_heading((PRESETS / f'{name}.yaml').read_text()).splitlines()[0].lstrip('# ')}")
+                heading = _heading((PRESETS / f"{name}.yaml").read_text())
+                print(f"{name:20} {heading.splitlines()[0].lstrip('# ')}")
     except InputError as problem:
         sys.exit(f"error: {problem}")
 

@@ -2,9 +2,9 @@
 
     python -m stages.predict --model models/trained holiday.jpg folder/ --output out
 
-Writes each image with its skeletons, with --maps also the network's maps as NAME.maps.jpg, and people.json. Images
-are turned upright as their EXIF data say; coordinates belong to the upright image. Settings: sections `detect` and
-`decoder` of params.yaml.
+Writes each image with its skeletons, with --maps also the network's maps as NAME.maps.jpg, and
+people.json. Images are turned upright as their EXIF data say; coordinates belong to the upright
+image. Settings: sections `detect` and `decoder` of params.yaml.
 """
 
 import argparse
@@ -37,7 +37,9 @@ def predict(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     reference = settings.decoder.mode == "parity"
     if reference and arguments.maps:
-        raise InputError("--maps: not with `decoder.mode: parity`, which keeps no maps; expected exact or fast")
+        raise InputError(
+            "--maps: not with `decoder.mode: parity`, which keeps no maps; expected exact or fast"
+        )
     files = images_in(arguments.images)
     use_backend(settings.train.backend)
     run = find_people(
@@ -45,7 +47,11 @@ def predict(arguments: argparse.Namespace) -> dict:
         read=lambda one: read_upright(Path(one.file_name)),
         forward=load_forward(arguments.model, settings.detect.precision),
         decode=lambda heatmaps, pafs, stride: PeopleAndMaps(
-            **vars(decode(heatmaps, pafs, stride=stride, **asdict(settings.decoder) | {"complete": False})),
+            **vars(
+                decode(
+                    heatmaps, pafs, stride=stride, **asdict(settings.decoder) | {"complete": False}
+                )
+            ),
             heatmaps=heatmaps,
             pafs=pafs,
             stride_px=stride,
@@ -66,7 +72,9 @@ def predict(arguments: argparse.Namespace) -> dict:
             write_image(arguments.output / f"{file.stem}.maps.jpg", maps)
         found.append(described(file, pixels.shape[:2], people))
     with whole_file(arguments.output / "people.json") as part:
-        part.write_bytes(orjson.dumps({"keypoints": COCO.keypoints, "images": found}, option=orjson.OPT_INDENT_2))
+        part.write_bytes(
+            orjson.dumps({"keypoints": COCO.keypoints, "images": found}, option=orjson.OPT_INDENT_2)
+        )
     total = sum(len(one["people"]) for one in found)
     print(f"predict: {total} people in {len(found)} images, drawn in {arguments.output}")
     return {"images": len(found), "people": total}
@@ -92,24 +100,33 @@ def drawn_maps(pixels: np.ndarray, people: PeopleAndMaps, height_px: int) -> np.
     size_px = scaled_size(pixels.shape[:2], height_px)
     covered_hw = [
         cells * people.stride_px * side / scaled
-        for cells, side, scaled in zip(people.heatmaps.shape, pixels.shape[:2], size_px, strict=False)
+        for cells, side, scaled in zip(
+            people.heatmaps.shape, pixels.shape[:2], size_px, strict=False
+        )
     ]
     return drawing.draw_maps(pixels, people.heatmaps, people.pafs, tuple(covered_hw))
 
 
 def images_in(paths: list[Path]) -> list[Path]:
-    """The image files named, and those in the folders named; InputError where there are none, or equal names."""
+    """The image files named, and those in the folders named; InputError where there are none, or
+    equal names.
+    """
     files: dict[str, Path] = {}
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such image or folder")
-        inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        inside = (
+            sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+            if path.is_dir()
+            else [path]
+        )
         if not inside:
             raise InputError(f"{path}: no image in this folder; known are {', '.join(SUFFIXES)}")
         for file in inside:
             if file.stem in files and files[file.stem] != file:
                 raise InputError(
-                    f"{file} and {files[file.stem]}: both would be drawn as {file.stem}.jpg; run them apart"
+                    f"{file} and {files[file.stem]}: both would be drawn as {file.stem}.jpg; run "
+                    f"them apart"
                 )
             files[file.stem] = file
     return list(files.values())
@@ -134,7 +151,9 @@ def described(file: Path, size_hw: tuple[int, int], people: People) -> dict:
             {
                 "score": round(float(people.scores[row]), 4),
                 "keypoints": [
-                    [round(float(x), 2), round(float(y), 2), round(float(score), 3)] if score > 0 else None
+                    [round(float(x), 2), round(float(y), 2), round(float(score), 3)]
+                    if score > 0
+                    else None
                     for x, y, score in people.keypoints[row]
                 ],
             }
@@ -146,17 +165,28 @@ def described(file: Path, size_hw: tuple[int, int], people: People) -> dict:
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write a JPEG."""
     with whole_file(path) as part:
-        part.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
+        part.write_bytes(
+            cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+        )
 
 
 def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at")
-    parser.add_argument("--model", type=Path, required=True, help="folder of a model, with its model.yaml")
-    parser.add_argument("--inference", choices=OUTPUTS, default="multi", help="scales: one, several, mirrored too")
     parser.add_argument(
-        "--min-score", type=float, default=0.2, help="mean keypoint score of people to draw; people.json lists all"
+        "images", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at"
+    )
+    parser.add_argument(
+        "--model", type=Path, required=True, help="folder of a model, with its model.yaml"
+    )
+    parser.add_argument(
+        "--inference", choices=OUTPUTS, default="multi", help="scales: one, several, mirrored too"
+    )
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        default=0.2,
+        help="mean keypoint score of people to draw; people.json lists all",
     )
     parser.add_argument("--maps", action="store_true", help="draw the network's maps too")
     parser.add_argument("--output", type=Path, required=True, help="folder to write into")

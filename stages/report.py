@@ -1,9 +1,10 @@
-"""Make the page of results: measured beside published AP, leak audit, curves, images, facts of the run.
+"""Make the page of results: measured beside published AP, leak audit, curves, images, facts of the
+run.
 
     python -m stages.report --results results --data data/sample --output results/report
 
-Writes index.html (opens from disk, needs nothing else), report.md and figures/*.svg. What a stage has not left behind
-is left out of the page.
+Writes index.html (opens from disk, needs nothing else), report.md and figures/*.svg. What a stage
+has not left behind is left out of the page.
 """
 
 import argparse
@@ -56,7 +57,10 @@ def _truth(data: Path) -> tuple[Images, People] | None:
 
 
 def gallery_images(
-    arguments: argparse.Namespace, evaluations: list[Evaluation], truth: tuple[Images, People] | None, wanted: int
+    arguments: argparse.Namespace,
+    evaluations: list[Evaluation],
+    truth: tuple[Images, People] | None,
+    wanted: int,
 ) -> dict[str, list[GalleryImage]]:
     """Images spread over the evaluated ones, and those on which most was lost."""
     models = list(dict.fromkeys(one.model for one in evaluations))[:MODELS_SHOWN]
@@ -67,24 +71,34 @@ def gallery_images(
     row_of = images.rows()
     folders = {model: _detections(arguments.results / "detect" / model, row_of) for model in models}
     inference = evaluations[0].inferences[-1]
-    lost = [int(line["image_id"]) for line in evaluations[0].tables.get("worst", [])[: max(wanted // 3, 1)]]
+    lost = [
+        int(line["image_id"])
+        for line in evaluations[0].tables.get("worst", [])[: max(wanted // 3, 1)]
+    ]
     groups = {
         "Images, spread evenly over those with people": gallery.choose(
             images, people, wanted, gallery.looked_at(folders[models[0]])
         ),
-        f"Worst images: most OKS lost by {models[0]}": [row_of[image_id] for image_id in lost if image_id in row_of],
+        f"Worst images: most OKS lost by {models[0]}": [
+            row_of[image_id] for image_id in lost if image_id in row_of
+        ],
     }
     ids = [int(images.ids[row]) for rows in groups.values() for row in rows]
     found = {model: gallery.detections(folder, inference, ids) for model, folder in folders.items()}
     with open_images(find_images(archives, "val")) as archive:
-        shown = {title: gallery.show(images, people, rows, found, archive) for title, rows in groups.items()}
+        shown = {
+            title: gallery.show(images, people, rows, found, archive)
+            for title, rows in groups.items()
+        }
     return {title: made for title, made in shown.items() if made}
 
 
 def _detections(folder: Path, ids: Collection[int]) -> Path:
     """The folder of shards of the split with most of the images `ids`."""
     splits = sorted(path for path in folder.glob("*") if path.is_dir())
-    return max(splits, key=lambda split: len(gallery.looked_at(split).intersection(ids)), default=folder)
+    return max(
+        splits, key=lambda split: len(gallery.looked_at(split).intersection(ids)), default=folder
+    )
 
 
 def facts(
@@ -96,9 +110,16 @@ def facts(
         path = arguments.data / "packed" / f"{split}.h5"
         if path.exists():
             with open_packed(path) as packed:
-                told.append((f"packed/{split}.h5", f"{len(packed.image_ids):,} images, {len(packed):,} samples"))
+                told.append(
+                    (
+                        f"packed/{split}.h5",
+                        f"{len(packed.image_ids):,} images, {len(packed):,} samples",
+                    )
+                )
     if truth:
-        told.append(("validation set", f"{len(truth[0]):,} images, {len(truth[1]):,} people with keypoints"))
+        told.append(
+            ("validation set", f"{len(truth[0]):,} images, {len(truth[1]):,} people with keypoints")
+        )
     described = arguments.models / THIS_RUN / "model.yaml"
     if described.exists():
         model = yaml.safe_load(described.read_text(encoding="utf-8"))
@@ -110,8 +131,19 @@ def facts(
         ap = measured.get("AP", "undefined: nobody is to be found there")
         told.append(("held-out AP", f"{ap} on {measured['images']} training images, one scale"))
     train = settings.train
-    told.append(("training", f"{train.epochs} epochs, batch {train.batch_size}, {train.optimizer}, {train.precision}"))
-    told.append(("programs", ", ".join(f"{name} {version}" for name, version in inputs.library_versions().items())))
+    told.append(
+        (
+            "training",
+            f"{train.epochs} epochs, batch {train.batch_size}, {train.optimizer}, "
+            f"{train.precision}",
+        )
+    )
+    told.append(
+        (
+            "programs",
+            ", ".join(f"{name} {version}" for name, version in inputs.library_versions().items()),
+        )
+    )
     return told
 
 
@@ -119,7 +151,9 @@ def _parameters(weights: Path) -> int:
     """Numbers in a file of Keras weights."""
     sizes = []
     with h5py.File(weights) as file:
-        file.visititems(lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None)
+        file.visititems(
+            lambda _, item: sizes.append(item.size) if isinstance(item, h5py.Dataset) else None
+        )
     return sum(sizes)
 
 
@@ -137,10 +171,16 @@ def write(page: Page, output: Path) -> None:
 def main() -> None:
     """Command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--results", type=Path, required=True, help="folder with what the stages left: results")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the data set, data/<name>")
+    parser.add_argument(
+        "--results", type=Path, required=True, help="folder with what the stages left: results"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of the data set, data/<name>"
+    )
     parser.add_argument("--models", type=Path, default=Path("models"), help="folder of models")
-    parser.add_argument("--output", type=Path, required=True, help="folder to write, results/report")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder to write, results/report"
+    )
     cli.run(report, parser.parse_args())
 
 

@@ -1,7 +1,8 @@
 """Draw the bundled sample: people in places, as archives laid out exactly as COCO 2014's.
 
-Writes train.zip, val.zip, annotations.zip, val1k.txt and sources.yaml (which stage `download` reads). The same seed
-gives the same bytes whatever the number of processes; OMP_NUM_THREADS limits that number.
+Writes train.zip, val.zip, annotations.zip, val1k.txt and sources.yaml (which stage `download`
+reads). The same seed gives the same bytes whatever the number of processes; OMP_NUM_THREADS limits
+that number.
 """
 
 import argparse
@@ -20,12 +21,19 @@ SHEET_IMAGES, SHEET_COLUMNS = 30, 6
 
 
 def available_workers() -> int:
-    """Processes to draw with: the cores this process may use, at most OMP_NUM_THREADS where that is set."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processes to draw with: the cores this process may use, at most OMP_NUM_THREADS where that is
+    set.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked:
         if not asked.isdigit() or int(asked) < 1:
-            raise InputError(f"OMP_NUM_THREADS: expected a whole number above 0, found {asked!r}; unset or mend it")
+            raise InputError(
+                f"OMP_NUM_THREADS: expected a whole number above 0, found {asked!r}; unset or "
+                f"mend it"
+            )
         return min(int(asked), cores)
     return cores
 
@@ -39,12 +47,21 @@ def draw_sample(arguments: argparse.Namespace) -> dict:
         return {}
     counts = {"train": sample.train_images, "val": sample.val_images}
     with whole_folder(arguments.output) as folder:
-        return write_sample(folder, seed=sample.seed, counts=counts, val1k_images=sample.val1k_images, workers=workers)
+        return write_sample(
+            folder,
+            seed=sample.seed,
+            counts=counts,
+            val1k_images=sample.val1k_images,
+            workers=workers,
+        )
 
 
 def _write_sheet(path: Path, seed: int, workers: int, plain: bool) -> None:
     if path.suffix not in (".png", ".jpg"):
-        raise InputError(f"--sheet {path}: expected a name ending in .png or .jpg, found {path.suffix!r}; rename it")
+        raise InputError(
+            f"--sheet {path}: expected a name ending in .png or .jpg, found {path.suffix!r}; "
+            f"rename it"
+        )
     tasks = [Task(seed, 0, index) for index in range(SHEET_IMAGES)]
     sheet = make_sheet(list(draw_all(tasks, workers)), SHEET_COLUMNS, annotated=not plain)
     _, encoded = cv2.imencode(path.suffix, sheet)
@@ -54,7 +71,15 @@ def _write_sheet(path: Path, seed: int, workers: int, plain: bool) -> None:
 
 if __name__ == "__main__":
     parser = cli.parser(__doc__)
-    parser.add_argument("--output", type=Path, default=Path("data/sample/source"), help="folder to write")
-    parser.add_argument("--sheet", type=Path, help="instead of the sample, draw its first images into this one image")
-    parser.add_argument("--plain", action="store_true", help="contact sheet without keypoints and outlines")
+    parser.add_argument(
+        "--output", type=Path, default=Path("data/sample/source"), help="folder to write"
+    )
+    parser.add_argument(
+        "--sheet",
+        type=Path,
+        help="instead of the sample, draw its first images into this one image",
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="contact sheet without keypoints and outlines"
+    )
     cli.run(draw_sample, parser.parse_args())

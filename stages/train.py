@@ -1,7 +1,10 @@
-"""Train a network on a packed file; an interrupted run goes on where it stopped and ends with the same weights.
+"""Train a network on a packed file; an interrupted run goes on where it stopped and ends with the
+same weights.
 
-python -m stages.train --train data/sample/packed/train.h5 --val data/sample/packed/val.h5 --model models/trained \\
-    --log results/train/log.csv --metrics results/train/metrics.json --checkpoints results/checkpoints
+python -m stages.train --train data/sample/packed/train.h5 --val data/sample/packed/val.h5 --model
+models/trained \\
+    --log results/train/log.csv --metrics results/train/metrics.json --checkpoints
+    results/checkpoints
 """
 
 import argparse
@@ -27,7 +30,10 @@ TENSORBOARD_IMAGES = 4
 METRICS = ("loss", "val_loss", "val_paf", "val_heat")  # columns of the log
 # Code that decides the weights; what only watches (AP of held-out images) may change beside a run.
 DECIDING_CODE = (
-    *(f"stages.openpose.{room}" for room in ("coco", "fetch", "network", "samples", "skeleton", "training")),
+    *(
+        f"stages.openpose.{room}"
+        for room in ("coco", "fetch", "network", "samples", "skeleton", "training")
+    ),
     "stages.train",
 )
 # Settings that change nothing about the steps that two runs share.
@@ -37,12 +43,24 @@ NOT_IN_KEY = ("epochs", "early_stop_epochs", "checkpoint_every_s")
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--train", type=Path, required=True, help="packed file to learn from")
-    arguments.add_argument("--val", type=Path, required=True, help="packed file held out; may hold no sample")
-    arguments.add_argument("--model", type=Path, required=True, help="folder to write: weights and model.yaml")
-    arguments.add_argument("--log", type=Path, required=True, help="CSV to write: one line an epoch")
-    arguments.add_argument("--metrics", type=Path, help="JSON to write: the losses that the log ends with")
-    arguments.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints of all runs")
-    arguments.add_argument("--tensorboard", type=Path, help="folder for TensorBoard events; none without it")
+    arguments.add_argument(
+        "--val", type=Path, required=True, help="packed file held out; may hold no sample"
+    )
+    arguments.add_argument(
+        "--model", type=Path, required=True, help="folder to write: weights and model.yaml"
+    )
+    arguments.add_argument(
+        "--log", type=Path, required=True, help="CSV to write: one line an epoch"
+    )
+    arguments.add_argument(
+        "--metrics", type=Path, help="JSON to write: the losses that the log ends with"
+    )
+    arguments.add_argument(
+        "--checkpoints", type=Path, required=True, help="folder of checkpoints of all runs"
+    )
+    arguments.add_argument(
+        "--tensorboard", type=Path, help="folder for TensorBoard events; none without it"
+    )
     cli.run(stage, arguments.parse_args())
 
 
@@ -60,7 +78,10 @@ def stage(arguments: argparse.Namespace) -> dict:
             write_metrics(progress.rows[-1], arguments.metrics)
         write_model(run.model.network, arguments.model)
     last = progress.rows[-1]
-    print(f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss {last.get('val_loss', 'none')}")
+    print(
+        f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss "
+        f"{last.get('val_loss', 'none')}"
+    )
     return {
         "samples": progress.samples,
         "samples_per_s": round(progress.samples / progress.seconds, 1),
@@ -81,7 +102,11 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     train = settings.train
     keras.utils.set_random_seed(train.seed)
     network = _network(train)
-    shared = {"batch_size": train.batch_size, "labels": settings.labels, "augment": settings.augment}
+    shared = {
+        "batch_size": train.batch_size,
+        "labels": settings.labels,
+        "augment": settings.augment,
+    }
     shared |= {"corrupt_records": train.corrupt_records, "part": (devices.host, devices.hosts)}
     drawn = {"seed": train.seed, "shuffle_images": train.shuffle_images}
     validation = ValidationBatches(arguments.val, **shared)
@@ -96,7 +121,9 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
         multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
         targets_of=partial(device_targets, labels=settings.labels) if on_device else None,
         devices=devices,
-        after_epoch=_after_epoch(arguments, settings, key, network, validation) if devices.host == 0 else None,
+        after_epoch=_after_epoch(arguments, settings, key, network, validation)
+        if devices.host == 0
+        else None,
     )
 
 
@@ -107,13 +134,17 @@ def _network(train: params.Train):
     network = build(train.network, precision=train.precision)
     if train.init:
         fresh = initialise(network, train.init)
-        print(f"train: {train.init} fills the network" + (f" but {', '.join(fresh)}" if fresh else ""))
+        print(
+            f"train: {train.init} fills the network" + (f" but {', '.join(fresh)}" if fresh else "")
+        )
     freeze(network, train.freeze)
     return network
 
 
 def _after_epoch(arguments, settings: params.Params, key: str, network, validation):
-    """What is done with the rows of the log after an epoch: the CSV, AP of held-out images, TensorBoard."""
+    """What is done with the rows of the log after an epoch: the CSV, AP of held-out images,
+    TensorBoard.
+    """
     events = _events(arguments, key)
     # with several hosts a network runs on all of them or not at all, and only the first one is here
     alone = validation.parts == 1
@@ -124,7 +155,9 @@ def _after_epoch(arguments, settings: params.Params, key: str, network, validati
         write_log(rows, arguments.log)
         values = {name: value for name, value in rows[-1].items() if value is not None}
         epoch = values.pop("epoch")
-        wanted = epoch % settings.held_out.every_epochs == 0 if settings.held_out.every_epochs else False
+        wanted = (
+            epoch % settings.held_out.every_epochs == 0 if settings.held_out.every_epochs else False
+        )
         if measure and wanted and (ap := measure()) is not None:
             values["held_out_AP"] = ap
             tqdm.write(f"train: epoch {epoch}, AP {ap:.3f} on held-out images (one scale)")
@@ -167,12 +200,18 @@ def _show_maps(events, epoch: int, network, images) -> None:
 
 
 def _key(arguments: argparse.Namespace, settings: params.Params) -> str:
-    """Name of the run's folder of checkpoints: what decides its steps. A one-cycle schedule knows its end."""
+    """Name of the run's folder of checkpoints: what decides its steps. A one-cycle schedule knows
+    its end.
+    """
     import keras
 
     left_out = NOT_IN_KEY if settings.train.schedule != "one_cycle" else NOT_IN_KEY[1:]
     train = {name: value for name, value in asdict(settings.train).items() if name not in left_out}
-    chosen = {"train": train, "augment": asdict(settings.augment), "labels": asdict(settings.labels)}
+    chosen = {
+        "train": train,
+        "augment": asdict(settings.augment),
+        "labels": asdict(settings.labels),
+    }
     files = [arguments.train, arguments.val, *code_files(DECIDING_CODE)]
     if settings.train.init:
         files.append(Path(settings.train.init))
@@ -207,7 +246,9 @@ def write_model(network, folder: Path) -> None:
     with whole_folder(folder) as part:
         network.save_weights(part / WEIGHTS)
         described = {"kind": "keras", "network": network.name, "file": WEIGHTS, "stride_px": 8}
-        (part / "model.yaml").write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+        (part / "model.yaml").write_text(
+            yaml.safe_dump(described, sort_keys=False), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

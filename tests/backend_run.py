@@ -1,4 +1,5 @@
-"""A short training and a pass of the light network with given weights, on the backend of the environment.
+"""A short training and a pass of the light network with given weights, on the backend of the
+environment.
 
 python -m tests.backend_run OUT.npz
 """
@@ -15,7 +16,9 @@ from tests.openpose.training.test_run import run_of
 def given_weights(network, seed: int = 1) -> None:
     """Weights that do not depend on the backend's own random numbers."""
     rng = np.random.default_rng(seed)
-    network.set_weights([rng.normal(0, 0.1, weight.shape).astype(np.float32) for weight in network.weights])
+    network.set_weights(
+        [rng.normal(0, 0.1, weight.shape).astype(np.float32) for weight in network.weights]
+    )
 
 
 def results() -> dict[str, np.ndarray]:

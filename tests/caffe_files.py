@@ -1,6 +1,8 @@
-"""Generated Caffe files: weights in every way in which Caffe has written them, and OpenPose's COCO network as text.
+"""Generated Caffe files: weights in every way in which Caffe has written them, and OpenPose's COCO
+network as text.
 
-Written from the descriptions of protobuf's wire format and of Caffe's messages, apart from the reader that is tested.
+Written from the descriptions of protobuf's wire format and of Caffe's messages, apart from the
+reader that is tested.
 """
 
 import struct
@@ -8,7 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-VGG = [(1, 2, 64), (2, 2, 128), (3, 4, 256), (4, 2, 512)]  # block, layers, filters; a pooling follows all but the last
+VGG = [
+    (1, 2, 64),
+    (2, 2, 128),
+    (3, 4, 256),
+    (4, 2, 512),
+]  # block, layers, filters; a pooling follows all but the last
 
 
 def varint(value: int) -> bytes:
@@ -26,7 +33,9 @@ def field(number: int, content: bytes | int) -> bytes:
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
-def blob(array: np.ndarray, *, packed: bool = True, old_shape: bool = False, double: bool = False) -> bytes:
+def blob(
+    array: np.ndarray, *, packed: bool = True, old_shape: bool = False, double: bool = False
+) -> bytes:
     """A BlobProto; `old_shape` pads to four sizes in front, as old Caffe did."""
     if old_shape:
         sizes = (1,) * (4 - array.ndim) + array.shape
@@ -41,9 +50,13 @@ def blob(array: np.ndarray, *, packed: bool = True, old_shape: bool = False, dou
 
 
 def model(layers: dict[str, list[np.ndarray]], *, old_layers: bool = False, **options) -> bytes:
-    """A NetParameter with a layer without blobs in front, and fields that a reader must pass over."""
+    """A NetParameter with a layer without blobs in front, and fields that a reader must pass
+    over.
+    """
     layer, name, kind, blobs = (2, 4, 5, 6) if old_layers else (100, 1, 2, 7)
-    made = field(1, b"generated") + field(layer, field(name, b"data") + field(5 if old_layers else 10, 5))
+    made = field(1, b"generated") + field(
+        layer, field(name, b"data") + field(5 if old_layers else 10, 5)
+    )
     for title, arrays in layers.items():
         inner = field(name, title.encode()) + field(kind, 4 if old_layers else b"Convolution")
         inner += b"".join(field(blobs, blob(array, **options)) for array in arrays)
@@ -52,7 +65,9 @@ def model(layers: dict[str, list[np.ndarray]], *, old_layers: bool = False, **op
 
 
 def openpose_shapes() -> dict[str, tuple[int, int, int]]:
-    """(out, in, size) of each layer of OpenPose's COCO network by Caffe's names, in its order (FACTS section 2)."""
+    """(out, in, size) of each layer of OpenPose's COCO network by Caffe's names, in its order
+    (docs/sources.md 2).
+    """
     shapes, channels = {}, 3
     for block, count, filters in VGG:
         for i in range(1, count + 1):
@@ -73,7 +88,8 @@ def openpose_weights(rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
     """Random weights in Caffe's order; kernels such that signals neither die nor explode."""
     return {
         name: [
-            rng.standard_normal((outs, ins, size, size), np.float32) * np.float32((2 / (ins * size**2)) ** 0.5),
+            rng.standard_normal((outs, ins, size, size), np.float32)
+            * np.float32((2 / (ins * size**2)) ** 0.5),
             rng.standard_normal(outs, np.float32) * np.float32(0.1),
         ]
         for name, (outs, ins, size) in openpose_shapes().items()
@@ -81,8 +97,13 @@ def openpose_weights(rng: np.random.Generator) -> dict[str, list[np.ndarray]]:
 
 
 def openpose_prototxt(height: int, width: int) -> str:
-    """The network as Caffe's text format, for other readers; outputs Mconv7_stage6_L1 and _L2, input `image`."""
-    text = [f'name: "generated"\ninput: "image"\ninput_dim: 1 input_dim: 3 input_dim: {height} input_dim: {width}']
+    """The network as Caffe's text format, for other readers; outputs Mconv7_stage6_L1 and _L2,
+    input `image`.
+    """
+    text = [
+        f'name: "generated"\ninput: "image"\ninput_dim: 1 input_dim: 3 input_dim: {height} '
+        f"input_dim: {width}"
+    ]
     last, features, ends = "image", "conv4_4_CPM", {1: "", 2: ""}
     for name, (outs, _, size) in openpose_shapes().items():
         branch = int(name[-1]) if name[-3:-1] == "_L" else 0

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # shells start background jobs so, and children inherit it
+if (
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+):  # shells start background jobs so, and children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real images, golden values and a real network; tests that need it skip where it is absent."""
+    """The folder of real images, golden values and a real network; tests that need it skip where it
+    is absent.
+    """
     if not (SHARED / "FACTS.md").exists():
         pytest.skip("../shared (real images and golden values) is absent")
     return SHARED

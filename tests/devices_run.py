@@ -25,7 +25,9 @@ def losses(devices: Devices, folder: Path | None = None) -> np.ndarray:
         def __getitem__(self, index: int) -> tuple:
             images, (targets, mask) = super().__getitem__(index)
             size = self.size // devices.hosts
-            mine = slice(devices.host * size, min((devices.host + 1) * size, len(self.image_ids(index))))
+            mine = slice(
+                devices.host * size, min((devices.host + 1) * size, len(self.image_ids(index)))
+            )
             return images[mine], (targets[mine], mask[mine])
 
     chosen = {
@@ -44,7 +46,9 @@ def losses(devices: Devices, folder: Path | None = None) -> np.ndarray:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("out")
-    parser.add_argument("--virtual", type=int, default=1, help="devices to make of one processor (TensorFlow)")
+    parser.add_argument(
+        "--virtual", type=int, default=1, help="devices to make of one processor (TensorFlow)"
+    )
     parser.add_argument("--checkpoints", type=Path)
     arguments = parser.parse_args()
     if arguments.virtual > 1:

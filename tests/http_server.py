@@ -7,12 +7,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class FileServer:
-    """Serves `files` (path -> bytes). `habits[path]` lists how the next requests go wrong, then all goes well.
+    """Serves `files` (path -> bytes). `habits[path]` lists how the next requests go wrong, then all
+    goes well.
 
-    Habits: an int is an error code; "drop" closes after half of what was asked for; "no ranges" sends the whole
-    file; "stall" stops sending after half; "no length" sends no Content-Length; "shifted" starts elsewhere than
-    asked; "moved" redirects to /elsewhere + path; "busy" asks for another try after a second; "wait for two" answers
-    when two such requests are waiting. `asked` lists (path, Range header) of every request.
+    Habits: an int is an error code; "drop" closes after half of what was asked for; "no ranges"
+    sends the whole file; "stall" stops sending after half; "no length" sends no Content-Length;
+    "shifted" starts elsewhere than asked; "moved" redirects to /elsewhere + path; "busy" asks for
+    another try after a second; "wait for two" answers when two such requests are waiting. `asked`
+    lists (path, Range header) of every request.
     """
 
     def __init__(self):
@@ -24,7 +26,9 @@ class FileServer:
         self.two = threading.Barrier(2, timeout=5)
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
-        self.http.handle_error = lambda *_: None  # clients that hang up are what the tests are about
+        self.http.handle_error = lambda *_: (
+            None
+        )  # clients that hang up are what the tests are about
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def url(self, path: str = "") -> str:
@@ -72,7 +76,9 @@ class FileServer:
                 start = start + 7 if habit == "shifted" else start
                 self.send_response(206 if start else 200)
                 if start:
-                    self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+                    self.send_header(
+                        "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
+                    )
                 if habit != "no length":
                     self.send_header("Content-Length", str(len(content) - start))
                 if tag:

@@ -26,7 +26,9 @@ def theirs(request, tmp_path_factory) -> dict[str, np.ndarray]:
         pytest.skip(f"{request.param} is not installed")
     out = tmp_path_factory.mktemp("backend") / "results.npz"
     environment = os.environ | {"KERAS_BACKEND": request.param}
-    subprocess.run([sys.executable, "-m", "tests.backend_run", out], cwd=ROOT, env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "tests.backend_run", out], cwd=ROOT, env=environment, check=True
+    )
     return dict(np.load(out))
 
 

@@ -37,7 +37,9 @@ def test_wrong_mask_function_is_noticed(command, monkeypatch, name):
 
     right = getattr(mask, name)
     monkeypatch.setattr(mask, name, lambda *given: right(*given) * 0)
-    with pytest.raises(InputError, match=r"pycocotools does not work here.*self-test `.*expected .*, found"):
+    with pytest.raises(
+        InputError, match=r"pycocotools does not work here.*self-test `.*expected .*, found"
+    ):
         coco_api(command)
     assert not command.output.exists()
 
@@ -46,7 +48,9 @@ def test_wrong_oks_is_noticed(command, monkeypatch):
     from pycocotools.cocoeval import COCOeval
 
     right = COCOeval.computeOks
-    monkeypatch.setattr(COCOeval, "computeOks", lambda self, image, kind: right(self, image, kind) * 0.9)
+    monkeypatch.setattr(
+        COCOeval, "computeOks", lambda self, image, kind: right(self, image, kind) * 0.9
+    )
     with pytest.raises(InputError, match="self-test `AP`"):
         coco_api(command)
 

@@ -22,9 +22,16 @@ PEOPLE = {
 
 
 def write_params(path, **detect_changes):
-    """The sample's params with a smaller height, the oracle's scales and other changes of the section detect."""
+    """The sample's params with a smaller height, the oracle's scales and other changes of the
+    section detect.
+    """
     values = yaml.safe_load(params.preset_text("sample"))
-    changes = {"height_px": 184, "scales": list(SCALES), "shards": [0, 1], "batch_size": 2} | detect_changes
+    changes = {
+        "height_px": 184,
+        "scales": list(SCALES),
+        "shards": [0, 1],
+        "batch_size": 2,
+    } | detect_changes
     values["detect"] |= changes
     path.write_text(yaml.safe_dump(values))
     return path
@@ -62,14 +69,34 @@ def images_of(folder):
 def test_shards_together_are_the_whole_set(world, monkeypatch):
     for shard in (0, 1):
         output = world / f"results/val/{shard}"
-        run(monkeypatch, detect.main, *common(world), "--data", world / "data", "--shard", shard, "--output", output)
+        run(
+            monkeypatch,
+            detect.main,
+            *common(world),
+            "--data",
+            world / "data",
+            "--shard",
+            shard,
+            "--output",
+            output,
+        )
     assert images_of(world / "results/val/0") == [1, 3, 5]
     assert images_of(world / "results/val/1") == [2, 4]
 
 
 def test_people_are_found_at_their_places_by_all_outputs(world, monkeypatch):
     output = world / "out"
-    run(monkeypatch, detect.main, *common(world), "--data", world / "data", "--shards", 1, "--output", output)
+    run(
+        monkeypatch,
+        detect.main,
+        *common(world),
+        "--data",
+        world / "data",
+        "--shards",
+        1,
+        "--output",
+        output,
+    )
     with contextlib.redirect_stdout(None):
         truth = CocoIndex(str(world / "data/annotations/val.json"))
     for name in ("single", "multi", "multi_flip"):
@@ -87,7 +114,12 @@ def test_an_id_list_chooses_images(world, monkeypatch):
     data = ["--data", world / "data", "--split", "some", "--shards", 1]
     run(monkeypatch, detect.main, *common(world), *data, "--output", world / "by_split")
     explicit = [
-        *("--annotations", world / "data/annotations/val.json", "--pictures", world / "data/archives/val.zip"),
+        *(
+            "--annotations",
+            world / "data/annotations/val.json",
+            "--pictures",
+            world / "data/archives/val.zip",
+        ),
         *("--ids", world / "data/ids/some.txt", "--shards", 1),
     ]
     run(monkeypatch, detect.main, *common(world), *explicit, "--output", world / "by_path")
@@ -100,7 +132,17 @@ def test_two_runs_are_equal_byte_for_byte_whatever_the_threads(world, monkeypatc
     for threads in (1, 3):
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         output = world / f"out{threads}"
-        run(monkeypatch, detect.main, *common(world), "--data", world / "data", "--shards", 1, "--output", output)
+        run(
+            monkeypatch,
+            detect.main,
+            *common(world),
+            "--data",
+            world / "data",
+            "--shards",
+            1,
+            "--output",
+            output,
+        )
     for name in ("single.json", "multi.json", "multi_flip.json", "images.json"):
         assert (world / "out1" / name).read_bytes() == (world / "out3" / name).read_bytes()
 
@@ -170,17 +212,23 @@ def test_a_image_of_another_size_than_annotated_is_named(world, monkeypatch):
     ("scales", "least"),
     [
         ([1.0], {"single": 0.345, "multi_flip": 0.372}),
-        pytest.param([0.5, 1.0, 1.5, 2.0], {"multi": 0.432, "multi_flip": 0.435}, marks=pytest.mark.slow),
+        pytest.param(
+            [0.5, 1.0, 1.5, 2.0], {"multi": 0.432, "multi_flip": 0.435}, marks=pytest.mark.slow
+        ),
     ],
 )
-def test_a_real_network_reaches_its_level_on_real_images(shared, tmp_path, monkeypatch, scales, least):
+def test_a_real_network_reaches_its_level_on_real_images(
+    shared, tmp_path, monkeypatch, scales, least
+):
     pytest.importorskip("openvino")
     (tmp_path / "model").mkdir()
     for kind in ("xml", "bin"):
         content = (shared / f"real-net/human-pose-estimation-0001.{kind}").read_bytes()
         (tmp_path / f"model/net.{kind}").write_bytes(content)
     outputs = {"heatmaps": "Mconv7_stage2_L2", "pafs": "Mconv7_stage2_L1"}
-    (tmp_path / "model/model.yaml").write_text(yaml.safe_dump({"kind": "openvino", "file": "net.xml"} | outputs))
+    (tmp_path / "model/model.yaml").write_text(
+        yaml.safe_dump({"kind": "openvino", "file": "net.xml"} | outputs)
+    )
     truth = read_truth(shared / "coco-mini/annotations/person_keypoints.json")
     ids = sorted({one["image_id"] for one in truth.dataset["annotations"]})
     assert len(ids) == 36
@@ -188,9 +236,22 @@ def test_a_real_network_reaches_its_level_on_real_images(shared, tmp_path, monke
     run(
         monkeypatch,
         detect.main,
-        *("--model", tmp_path / "model", "--params", write_params(tmp_path / "p.yaml", height_px=368, scales=scales)),
-        *("--annotations", shared / "coco-mini/annotations/person_keypoints.json", "--ids", tmp_path / "ids.txt"),
+        *(
+            "--model",
+            tmp_path / "model",
+            "--params",
+            write_params(tmp_path / "p.yaml", height_px=368, scales=scales),
+        ),
+        *(
+            "--annotations",
+            shared / "coco-mini/annotations/person_keypoints.json",
+            "--ids",
+            tmp_path / "ids.txt",
+        ),
         *("--pictures", shared / "coco-mini/images", "--shards", 1, "--output", tmp_path / "out"),
     )
     for output, ap in least.items():
-        assert evaluate(truth, json.loads((tmp_path / f"out/{output}.json").read_text()), ids)[0]["AP"] >= ap
+        assert (
+            evaluate(truth, json.loads((tmp_path / f"out/{output}.json").read_text()), ids)[0]["AP"]
+            >= ap
+        )

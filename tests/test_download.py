@@ -35,9 +35,13 @@ def zipped(entries):
 
 
 FILES = {
-    "/zips/train2014.zip": zipped({"train2014/1.jpg": os.urandom(50_000), "train2014/2.jpg": b"two"}),
+    "/zips/train2014.zip": zipped(
+        {"train2014/1.jpg": os.urandom(50_000), "train2014/2.jpg": b"two"}
+    ),
     "/zips/val2014.zip": zipped({"val2014/3.jpg": os.urandom(30_000)}),
-    "/annotations/both.zip": zipped({MEMBER.format(name): json.dumps({"of": name}) * 100 for name in ("train", "val")}),
+    "/annotations/both.zip": zipped(
+        {MEMBER.format(name): json.dumps({"of": name}) * 100 for name in ("train", "val")}
+    ),
     "/weights/vgg.h5": b"weights" * 1000,
 }
 
@@ -51,7 +55,10 @@ def coco_like():
     """A sources file with the shape of COCO 2014's, its addresses relative to the root."""
     return {
         "archives": {"train": listed("/zips/train2014.zip"), "val": listed("/zips/val2014.zip")},
-        "annotations": {name: listed("/annotations/both.zip", member=MEMBER.format(name)) for name in ("train", "val")},
+        "annotations": {
+            name: listed("/annotations/both.zip", member=MEMBER.format(name))
+            for name in ("train", "val")
+        },
         "ids": {"val1k": {"url": "ids.txt"}},
         "weights": {"vgg": listed("/weights/vgg.h5")},
     }
@@ -80,7 +87,9 @@ class Case:
         return self.output
 
     def command(self):
-        return Namespace(params=self.folder / "params.yaml", output=self.output, mirror=None, have=None)
+        return Namespace(
+            params=self.folder / "params.yaml", output=self.output, mirror=None, have=None
+        )
 
 
 @pytest.fixture
@@ -108,7 +117,9 @@ def test_everything_comes_to_its_place(case):
     assert (output / "archives/train.zip").read_bytes() == FILES["/zips/train2014.zip"]
     assert (output / "annotations/val.json").read_text() == json.dumps({"of": "val"}) * 100
     assert (output / "ids/val1k.txt").read_text() == "3\n12\n"
-    assert sorted(path for path, _ in case.server.asked) == [name for name in sorted(FILES) if "weights" not in name]
+    assert sorted(path for path, _ in case.server.asked) == [
+        name for name in sorted(FILES) if "weights" not in name
+    ]
 
 
 def test_no_archive_is_on_the_disk_twice(case):
@@ -158,16 +169,31 @@ def test_damaged_stored_file_is_fetched_again(case):
 
 def command_of(case):
     """The stage as a process of its own."""
-    return [sys.executable, "-m", "stages.download", "--params", case.folder / "params.yaml", "--output", case.output]
+    return [
+        sys.executable,
+        "-m",
+        "stages.download",
+        "--params",
+        case.folder / "params.yaml",
+        "--output",
+        case.output,
+    ]
 
 
 def halfway(case):
-    """A process of the stage that waits for a silent server in the middle of an archive, and the bytes it has of it."""
+    """A process of the stage that waits for a silent server in the middle of an archive, and the
+    bytes it has of it.
+    """
     case.server.habits["/zips/train2014.zip"] = ["stall"]
     case.write("download.timeout_s=60")
-    process = subprocess.Popen(command_of(case), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command_of(case), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     half = len(FILES["/zips/train2014.zip"]) // 2
-    wait_until(lambda: [p.stat().st_size for p in (case.output / "partial").glob("train*.part")] == [half], 20)
+    wait_until(
+        lambda: [p.stat().st_size for p in (case.output / "partial").glob("train*.part")] == [half],
+        20,
+    )
     return process, half
 
 
@@ -207,7 +233,10 @@ def test_mirror_and_have_may_be_given_on_the_command_line(case):
     command.mirror, command.have = case.server.url("/mirror"), folder
     case.server.files["/mirror/both.zip"] = FILES["/annotations/both.zip"]
     download(command)
-    assert [path for path, _ in case.server.asked] == ["/mirror/annotations/both.zip", "/mirror/both.zip"]
+    assert [path for path, _ in case.server.asked] == [
+        "/mirror/annotations/both.zip",
+        "/mirror/both.zip",
+    ]
 
 
 def test_user_sees_one_line_and_no_traceback(case):
@@ -233,7 +262,8 @@ def test_wrong_hash_is_named_with_what_was_expected_and_found(case):
 def test_missing_disk_space_is_said_in_gigabytes_before_anything_is_fetched(case):
     case.sources["archives"]["train"]["bytes"] = 10**18
     with pytest.raises(
-        InputError, match=r"needs 1000000000\.\d GB more, .* GB of this disk are free: \d+\.\d GB are missing"
+        InputError,
+        match=r"needs 1000000000\.\d GB more, .* GB of this disk are free: \d+\.\d GB are missing",
     ):
         case.run()
     assert case.server.asked == []
@@ -243,7 +273,8 @@ def test_hashes_to_be_supplied_are_asked_for_by_name(case):
     case.sources["archives"]["val"]["md5"] = "to be supplied"
     del case.sources["annotations"]["train"]["md5"]
     with pytest.raises(
-        InputError, match=r"to be supplied: archives\.val\.md5 \(val2014\.zip\), annotations\.train\.md5"
+        InputError,
+        match=r"to be supplied: archives\.val\.md5 \(val2014\.zip\), annotations\.train\.md5",
     ):
         case.run()
     assert case.server.asked == []
@@ -254,7 +285,8 @@ def test_coco2017_asks_for_its_hashes(tmp_path):
     origin = params.WORKFLOW / "sources" / "coco2017.yaml"
     entries = parse_sources(params.read_yaml(origin), str(origin))
     with pytest.raises(
-        InputError, match=r"train2017\.zip.*val2017\.zip.*annotations_trainval2017\.zip.*download\.have"
+        InputError,
+        match=r"train2017\.zip.*val2017\.zip.*annotations_trainval2017\.zip.*download\.have",
     ):
         delivery.plan(entries, preset, origin)
 
@@ -264,10 +296,16 @@ def test_mirror_takes_the_place_of_the_host(case):
         for entry in entries.values():
             entry["url"] = entry["url"].replace(case.server.url(), "http://unreachable.invalid")
     for name in list(case.server.files):
-        case.server.files["/coco/" + name.rpartition("/")[2] if "val2014" in name else "/coco" + name] = FILES[name]
+        case.server.files[
+            "/coco/" + name.rpartition("/")[2] if "val2014" in name else "/coco" + name
+        ] = FILES[name]
     output = case.run(f"download.mirror={case.server.url('/coco/')}")
-    assert (output / "archives/train.zip").read_bytes() == FILES["/zips/train2014.zip"], "under its full path"
-    assert (output / "archives/val.zip").read_bytes() == FILES["/zips/val2014.zip"], "directly below the mirror"
+    assert (output / "archives/train.zip").read_bytes() == FILES["/zips/train2014.zip"], (
+        "under its full path"
+    )
+    assert (output / "archives/val.zip").read_bytes() == FILES["/zips/val2014.zip"], (
+        "directly below the mirror"
+    )
 
 
 def have(case, *names):
@@ -304,7 +342,9 @@ def test_large_zip_on_another_file_system_is_pointed_to(case, monkeypatch):
     folder = have(case, "/zips/train2014.zip")
     output = case.run(f"download.have={folder}")
     assert (output / "archives/train.folder").read_text() == f"{folder / 'train2014.zip'}\n"
-    assert (output / "archives/val.zip").read_bytes() == FILES["/zips/val2014.zip"], "what was fetched is moved instead"
+    assert (output / "archives/val.zip").read_bytes() == FILES["/zips/val2014.zip"], (
+        "what was fetched is moved instead"
+    )
 
 
 @pytest.mark.parametrize("place", ["", "images"])
@@ -337,7 +377,9 @@ def test_folder_that_should_have_the_data_must_exist(case):
 def test_own_data_is_used_where_it_lies(tmp_path, shared):
     root = shared / "coco-mini"
     params.use("own_data", tmp_path / "params.yaml", [f"download.root={root}"])
-    download(Namespace(params=tmp_path / "params.yaml", output=tmp_path / "own", mirror=None, have=None))
+    download(
+        Namespace(params=tmp_path / "params.yaml", output=tmp_path / "own", mirror=None, have=None)
+    )
     assert (tmp_path / "own/archives/val.folder").read_text() == f"{(root / 'images').resolve()}\n"
     assert len(json.loads((tmp_path / "own/annotations/train.json").read_text())["images"]) == 80
 
@@ -345,7 +387,11 @@ def test_own_data_is_used_where_it_lies(tmp_path, shared):
 def test_own_data_preset_asks_for_the_folder(tmp_path):
     params.use("own_data", tmp_path / "params.yaml")
     with pytest.raises(InputError, match=r"no folder path/to/your/data/images; .*download\.root"):
-        download(Namespace(params=tmp_path / "params.yaml", output=tmp_path / "own", mirror=None, have=None))
+        download(
+            Namespace(
+                params=tmp_path / "params.yaml", output=tmp_path / "own", mirror=None, have=None
+            )
+        )
 
 
 def test_local_sources_need_no_hash(case):
@@ -366,12 +412,27 @@ def test_local_sources_need_no_hash(case):
     [
         ({"archive": {}}, "unknown group `archive`"),
         ({"archives": {"train": {"url": "a.zip"}}}, "`archives` lacks val"),
-        ({"archives": {"train": {"url": "a", "hash": 1}, "val": {"url": "a"}}}, r"archives\.train: unknown key `hash`"),
+        (
+            {"archives": {"train": {"url": "a", "hash": 1}, "val": {"url": "a"}}},
+            r"archives\.train: unknown key `hash`",
+        ),
         ({"archives": {"train": {"url": "a", "folder": "b"}, "val": {"url": "a"}}}, "one of both"),
-        ({"archives": {"train": {"url": "a", "md5": "xyz"}, "val": {"url": "a"}}}, "32 hexadecimal digits"),
-        ({"archives": {"train": {"url": "a", "bytes": "5 GB"}, "val": {"url": "a"}}}, "whole number .* found '5 GB'"),
-        ({"archives": {"train": "a.zip", "val": {"url": "a"}}}, "expected keys url, bytes, md5, folder, found 'a.zip'"),
-        ({"annotations": {"train": {"url": 5}, "val": {"url": "a"}}}, "`url`: expected text, found 5"),
+        (
+            {"archives": {"train": {"url": "a", "md5": "xyz"}, "val": {"url": "a"}}},
+            "32 hexadecimal digits",
+        ),
+        (
+            {"archives": {"train": {"url": "a", "bytes": "5 GB"}, "val": {"url": "a"}}},
+            "whole number .* found '5 GB'",
+        ),
+        (
+            {"archives": {"train": "a.zip", "val": {"url": "a"}}},
+            "expected keys url, bytes, md5, folder, found 'a.zip'",
+        ),
+        (
+            {"annotations": {"train": {"url": 5}, "val": {"url": "a"}}},
+            "`url`: expected text, found 5",
+        ),
     ],
 )
 def test_mistake_in_a_sources_file_is_named(change, message):
@@ -383,7 +444,12 @@ def test_mistake_in_a_sources_file_is_named(change, message):
     ("url", "root", "mirror", "found"),
     [
         ("http://h/zips/a.zip", "", "", ["http://h/zips/a.zip"]),
-        ("http://h/zips/a.zip", "/data", "http://m/x/", ["http://m/x/zips/a.zip", "http://m/x/a.zip"]),
+        (
+            "http://h/zips/a.zip",
+            "/data",
+            "http://m/x/",
+            ["http://m/x/zips/a.zip", "http://m/x/a.zip"],
+        ),
         ("zips/a b.zip", "http://r/", "", ["http://r/zips/a%20b.zip"]),
         ("a.zip", "/data", "http://m", ["/data/a.zip"]),
         ("a.zip", "", "", ["list/a.zip"]),
@@ -392,7 +458,9 @@ def test_mistake_in_a_sources_file_is_named(change, message):
     ],
 )
 def test_address_is_resolved_against_root_and_mirror(tmp_path, url, root, mirror, found):
-    assert [str(p) for p in places(url, root=root, mirror=mirror, sources_folder=Path("list"))] == found
+    assert [
+        str(p) for p in places(url, root=root, mirror=mirror, sources_folder=Path("list"))
+    ] == found
 
 
 @pytest.mark.parametrize("text", ["12\nabc\n", "", "# only a remark\n", "7\n7\n", "1.5\n"])
@@ -426,7 +494,10 @@ def patched(offset_in_directory, value, content=b"abc" * 1000):
     ("content", "message"),
     [
         (patched(8, b"\x01\x00"), "a.json is encrypted"),
-        (patched(24, (2900).to_bytes(4, "little")), "a.json is larger than the 2900 bytes declared"),
+        (
+            patched(24, (2900).to_bytes(4, "little")),
+            "a.json is larger than the 2900 bytes declared",
+        ),
         (patched(24, (3100).to_bytes(4, "little")), "a.json ends after 3000 of 3100 bytes"),
         (patched(24, (0x7FFFFFFF).to_bytes(4, "little")), "a.json (ends after|of .* needs)"),
         (patched(16, b"\x00\x00\x00\x00"), "a.json is damaged: its checksum"),
@@ -437,7 +508,9 @@ def patched(offset_in_directory, value, content=b"abc" * 1000):
 def test_bad_entry_of_the_annotation_zip_is_named_and_leaves_nothing(tmp_path, content, message):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(InputError, match=rf"annotations\.train: .*{message}"):
-        extract_member(tmp_path / "a.zip", "a.json", tmp_path / "out" / "train.json", "annotations.train")
+        extract_member(
+            tmp_path / "a.zip", "a.json", tmp_path / "out" / "train.json", "annotations.train"
+        )
     assert tree(tmp_path) == ["a.zip"]
 
 

@@ -73,7 +73,11 @@ def test_exact_maps_score_nearly_one_with_every_inference(world, monkeypatch):
 def test_metrics_are_those_of_pycocotools(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data", "--split", "some")
     truth = scoring.read_truth(world / "data/annotations/val.json")
-    found = [one for shard in (0, 1) for one in json.loads((world / f"found/val/{shard}/multi.json").read_text())]
+    found = [
+        one
+        for shard in (0, 1)
+        for one in json.loads((world / f"found/val/{shard}/multi.json").read_text())
+    ]
     want, _ = scoring.evaluate(truth, found, [2, 3, 5])
     assert metrics["images"] == 3
     assert {name: metrics["multi"][name] for name in want} == pytest.approx(want, abs=1e-6)
@@ -81,7 +85,12 @@ def test_metrics_are_those_of_pycocotools(world, monkeypatch):
 
 def test_explicit_paths_give_the_same_as_a_data_folder(world, monkeypatch):
     by_folder = score(world, monkeypatch, "--data", world / "data", "--split", "some")
-    paths = ["--annotations", world / "data/annotations/val.json", "--ids", world / "data/ids/some.txt"]
+    paths = [
+        "--annotations",
+        world / "data/annotations/val.json",
+        "--ids",
+        world / "data/ids/some.txt",
+    ]
     assert score(world, monkeypatch, *paths) == by_folder
 
 
@@ -99,7 +108,10 @@ def test_tables_hold_what_plots_need(world, monkeypatch):
     folder = world / "scores/val"
     curves = table(folder / "pr.csv")
     assert len(curves) == 101
-    assert set(curves[0]) == {"recall", *(f"{output}_{oks}" for output in OUTPUTS for oks in (50, 75))}
+    assert set(curves[0]) == {
+        "recall",
+        *(f"{output}_{oks}" for output in OUTPUTS for oks in (50, 75)),
+    }
     mean = np.mean([float(row["multi_50"]) for row in curves])
     assert mean == pytest.approx(metrics["multi"]["AP50"], abs=1e-5)
     assert sum(int(row["single"]) for row in table(folder / "oks.csv")) == 5
@@ -187,8 +199,12 @@ def test_without_packed_files_nothing_is_claimed(world, monkeypatch):
 def test_of_an_imported_model_only_its_own_statement_is_known(world, monkeypatch):
     packed_with(monkeypatch, {"train.h5": [100]})
     for shard in (0, 1):
-        (world / f"found/val/{shard}/model.json").write_text('{"imported": true, "trained_on": "COCO 2017 train"}')
-    metrics = score(world, monkeypatch, "--data", world / "data", "--train-packed", world / "train.h5")
+        (world / f"found/val/{shard}/model.json").write_text(
+            '{"imported": true, "trained_on": "COCO 2017 train"}'
+        )
+    metrics = score(
+        world, monkeypatch, "--data", world / "data", "--train-packed", world / "train.h5"
+    )
     assert metrics["contaminated"] is None
     assert metrics["trained_on"] == "COCO 2017 train"
     assert metrics["protocol"] is None, "that of the packed files says nothing about it"
@@ -201,11 +217,17 @@ def test_damaged_results_are_named(world, monkeypatch):
 
 
 def test_no_samples_of_the_bootstrap_leave_the_interval_open(world, monkeypatch):
-    params.use("coco2014", world / "params.yaml", ["evaluate.bootstrap_samples=0", "detect.shards=[0, 1]"])
+    params.use(
+        "coco2014", world / "params.yaml", ["evaluate.bootstrap_samples=0", "detect.shards=[0, 1]"]
+    )
     metrics = score(world, monkeypatch, "--data", world / "data")
     assert (metrics["single"]["AP_low"], metrics["single"]["AP_high"]) == (None, None)
     gain = metrics["multi"]["AP"] - metrics["single"]["AP"]
-    assert metrics["gains"]["multi"] == {"AP": pytest.approx(gain, abs=2e-6), "AP_low": None, "AP_high": None}
+    assert metrics["gains"]["multi"] == {
+        "AP": pytest.approx(gain, abs=2e-6),
+        "AP_low": None,
+        "AP_high": None,
+    }
 
 
 def test_gains_are_paired_differences(world, monkeypatch):
@@ -214,7 +236,9 @@ def test_gains_are_paired_differences(world, monkeypatch):
     found = {}
     for output in ("single", "multi"):
         results = [
-            one for shard in (0, 1) for one in json.loads((world / f"found/val/{shard}/{output}.json").read_text())
+            one
+            for shard in (0, 1)
+            for one in json.loads((world / f"found/val/{shard}/{output}.json").read_text())
         ]
         found[output] = scoring.evaluate(truth, results, range(1, 6))[1]
     settings = params.load(world / "params.yaml").evaluate
@@ -229,4 +253,6 @@ def test_what_was_matched_is_kept_for_the_report(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data")
     (kept,) = inputs.read_evaluations(world, "trained")
     assert kept.matches.image_ids.tolist() == [1, 2, 3, 4, 5]
-    assert scoring.average_precision(kept.matches) == pytest.approx(metrics["multi"]["AP"], abs=1e-6)
+    assert scoring.average_precision(kept.matches) == pytest.approx(
+        metrics["multi"]["AP"], abs=1e-6
+    )

@@ -17,7 +17,9 @@ from stages.openpose.network.forward import load_forward
 from tests.backend_run import given_weights
 
 NEEDS = {"onnx": ("tf2onnx", "onnx"), "openvino": ("openvino", "scipy")}
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="Keras exports TensorFlow's networks")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="Keras exports TensorFlow's networks"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,9 @@ def batch(shared) -> np.ndarray:
 
 
 def exported(model, folder, name):
-    missing = [package for package in NEEDS.get(name, ()) if importlib.util.find_spec(package) is None]
+    missing = [
+        package for package in NEEDS.get(name, ()) if importlib.util.find_spec(package) is None
+    ]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed")
     made = sys.argv[:]
@@ -59,7 +63,9 @@ def assert_same(model, batch, maps):
 
 
 def test_keras_file(model, batch, tmp_path):
-    loaded = keras.saving.load_model(exported(model, tmp_path, "keras") / "model.keras", compile=False)
+    loaded = keras.saving.load_model(
+        exported(model, tmp_path, "keras") / "model.keras", compile=False
+    )
     assert_same(model, batch, [np.asarray(maps) for maps in loaded(batch)])
 
 
@@ -86,7 +92,9 @@ def test_litert(model, batch, tmp_path):
 def test_onnx_runtime(model, batch, tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     loaded = runtime.InferenceSession(exported(model, tmp_path, "onnx") / "model.onnx")
-    assert_same(model, batch, loaded.run(None, {loaded.get_inputs()[0].name: batch.astype(np.float32)}))
+    assert_same(
+        model, batch, loaded.run(None, {loaded.get_inputs()[0].name: batch.astype(np.float32)})
+    )
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnx"])
@@ -109,7 +117,9 @@ def test_missing_converter_is_named(tmp_path, monkeypatch):
 
 
 def test_model_of_another_kind_is_refused(tmp_path, capsys):
-    (tmp_path / "model.yaml").write_text(yaml.safe_dump({"kind": "onnx", "file": "a", "heatmaps": "a", "pafs": "b"}))
+    (tmp_path / "model.yaml").write_text(
+        yaml.safe_dump({"kind": "onnx", "file": "a", "heatmaps": "a", "pafs": "b"})
+    )
     (tmp_path / "a").touch()
     parser = cli.parser("")
     parser.set_defaults(model=tmp_path, output=tmp_path / "out", formats=["keras"])

@@ -16,7 +16,9 @@ def empty_maps(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def run(monkeypatch, tmp_path) -> dict:
     options = {"model": "none", "val": tmp_path / "val.h5", "output": tmp_path / "metrics.json"}
-    monkeypatch.setattr("sys.argv", ["held_out", *(f"--{name}={value}" for name, value in options.items())])
+    monkeypatch.setattr(
+        "sys.argv", ["held_out", *(f"--{name}={value}" for name, value in options.items())]
+    )
     held_out.main()
     return json.loads((tmp_path / "metrics.json").read_text())
 

@@ -1,4 +1,6 @@
-"""OpenPose's own weights: from a generated pose_iter_440000.caffemodel to a model that stage detect can run."""
+"""OpenPose's own weights: from a generated pose_iter_440000.caffemodel to a model that stage detect
+can run.
+"""
 
 import hashlib
 import os
@@ -18,14 +20,12 @@ from stages.openpose.report import published
 from tests.caffe_files import field, model, openpose_prototxt, openpose_weights, write
 
 OTHER_PYTHON = "OPENCV4_PYTHON"
-# What OpenCV's reader of Caffe files makes of a prototxt, weights and an image [H, W, 3] (BGR, 0..255).
-OTHER_READER = """
-import sys, cv2, numpy as np
-prototxt, weights, image, output = sys.argv[1:]
-net = cv2.dnn.readNetFromCaffe(prototxt, weights)
-pixels = np.load(image)
-net.setInput(cv2.dnn.blobFromImage(pixels, 1 / 256, pixels.shape[1::-1], (128, 128, 128), swapRB=False, crop=False))
-pafs, heatmaps = net.forward(["Mconv7_stage6_L1", "Mconv7_stage6_L2"])
+# What OpenCV's reader of Caffe files makes of a prototxt, weights and an image [H, W, 3] (BGR,
+# 0..255).
+OTHER_READER = """ import sys, cv2, numpy as np prototxt, weights, image, output = sys.argv[1:] net
+= cv2.dnn.readNetFromCaffe(prototxt, weights) pixels = np.load(image)
+net.setInput(cv2.dnn.blobFromImage(pixels, 1 / 256, pixels.shape[1::-1], (128, 128, 128),
+swapRB=False, crop=False)) pafs, heatmaps = net.forward(["Mconv7_stage6_L1", "Mconv7_stage6_L2"])
 np.savez(output, pafs=pafs, heatmaps=heatmaps, version=cv2.__version__)
 """
 # Of the same weights and the image of the test, read from OpenCV 4.14.
@@ -47,7 +47,9 @@ def weights():
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory, weights):
-    """A folder with the file and, made by the command line, its model folder; 0.4 GB, deleted afterwards."""
+    """A folder with the file and, made by the command line, its model folder; 0.4 GB, deleted
+    afterwards.
+    """
     folder = tmp_path_factory.mktemp("caffe")
     params.use("sample", folder / "params.yaml", [])
     file = write(folder / "pose.caffemodel", model(weights))
@@ -105,7 +107,9 @@ def test_the_preset_names_the_file_that_download_brings():
     values = yaml.safe_load(params.preset_text("coco2014_openpose_model"))
     sources = yaml.safe_load(Path(values["download"]["sources"]).read_text())
     entry = sources["weights"]["openpose"]
-    assert set(values["models"]) <= {row.model for row in published.ROWS}  # so that the report fills its row
+    assert set(values["models"]) <= {
+        row.model for row in published.ROWS
+    }  # so that the report fills its row
     assert "openpose" in values["download"]["weights"]
     assert values["models"]["openpose"]["files"] == {entry["url"].rpartition("/")[2]: entry["md5"]}
     assert values["models"]["openpose"]["folder"] == f"data/{values['dataset']['name']}/weights"
@@ -131,7 +135,10 @@ def test_another_network_is_refused_layer_by_layer(tmp_path, monkeypatch, weight
     assert "layer `conv1_2` is not in the file" in fails(tmp_path, monkeypatch, model(first))
     narrow = {"conv1_1": [array[:32] for array in first["conv1_1"]]}
     found = fails(tmp_path, monkeypatch, model(narrow))
-    assert "layer `conv1_1` has shapes [(3, 3, 3, 32), (32,)], expected [(3, 3, 3, 64), (64,)]" in found
+    assert (
+        "layer `conv1_1` has shapes [(3, 3, 3, 32), (32,)], expected [(3, 3, 3, 64), (64,)]"
+        in found
+    )
     unbiased = {"conv1_1": first["conv1_1"][:1]}
     assert "has shapes [(3, 3, 3, 64)], expected" in fails(tmp_path, monkeypatch, model(unbiased))
 
@@ -147,7 +154,9 @@ def test_a_layer_too_many_is_named(world, monkeypatch, tmp_path):
 def test_damaged_files_are_refused(tmp_path, monkeypatch, weights):
     whole = model({"conv1_1": weights["conv1_1"]})
     assert "is cut off" in fails(tmp_path, monkeypatch, whole[:-9])
-    assert "no layer with weights" in fails(tmp_path, monkeypatch, field(1, b"a network without layers"))
+    assert "no layer with weights" in fails(
+        tmp_path, monkeypatch, field(1, b"a network without layers")
+    )
     assert "expected md5 00000000" in fails(tmp_path, monkeypatch, whole, "--hash", 32 * "0")
 
 
@@ -170,11 +179,18 @@ def image_of(shared):
     return cv2.resize(cv2.imread(str(path)), (136, 88), interpolation=cv2.INTER_AREA)
 
 
-@pytest.mark.parametrize("encoding", [{}, {"old_layers": True, "old_shape": True}], ids=["new", "V1"])
-def test_maps_equal_those_of_another_reader_of_caffe_files(weights, shared, tmp_path, capsys, encoding):
+@pytest.mark.parametrize(
+    "encoding", [{}, {"old_layers": True, "old_shape": True}], ids=["new", "V1"]
+)
+def test_maps_equal_those_of_another_reader_of_caffe_files(
+    weights, shared, tmp_path, capsys, encoding
+):
     python = os.environ.get(OTHER_PYTHON)
     if not python:
-        pytest.skip(f"{OTHER_PYTHON} does not name a Python with OpenCV 4, whose dnn.readNetFromCaffe OpenCV 5 lacks")
+        pytest.skip(
+            f"{OTHER_PYTHON} does not name a Python with OpenCV 4, whose dnn.readNetFromCaffe "
+            f"OpenCV 5 lacks"
+        )
     image = image_of(shared)
     np.save(tmp_path / "image.npy", image)
     (tmp_path / "net.prototxt").write_text(openpose_prototxt(*image.shape[:2]))
@@ -191,7 +207,10 @@ def test_maps_equal_those_of_another_reader_of_caffe_files(weights, shared, tmp_
         want = theirs[name].transpose(0, 2, 3, 1)
         with capsys.disabled():
             gap, most = np.abs(ours - want).max(), np.abs(want).max()
-            print(f"\n{name}, OpenCV {theirs['version']}: differ by up to {gap:.1e}, values up to {most:.2f}")
+            print(
+                f"\n{name}, OpenCV {theirs['version']}: differ by up to {gap:.1e}, values up to "
+                f"{most:.2f}"
+            )
         assert ours.shape == want.shape
         assert want.std(axis=(0, 1, 2)).min() > 0.01  # signals are alive in every channel
         assert gap < 1e-4

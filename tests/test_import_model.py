@@ -18,7 +18,9 @@ def world(tmp_path):
     """A toy ONNX file of somebody else's and params that name it; the folder of both."""
     rng = np.random.default_rng(1)
     (tmp_path / "theirs").mkdir()
-    write_onnx(tmp_path / "theirs/net.onnx", rng.normal(size=(HEATMAPS, 3)), rng.normal(size=(PAFS, 3)))
+    write_onnx(
+        tmp_path / "theirs/net.onnx", rng.normal(size=(HEATMAPS, 3)), rng.normal(size=(PAFS, 3))
+    )
     return tmp_path
 
 
@@ -30,7 +32,9 @@ def take(world, monkeypatch, name="toy", **changes):
     values["models"] = {"toy": model | {"heatmaps": "heat", "pafs": "paf"} | changes}
     (world / "params.yaml").write_text(yaml.safe_dump(values))
     options = ["--params", world / "params.yaml", "--name", name, "--output", world / "models/toy"]
-    monkeypatch.setattr(sys, "argv", ["import_model", *map(str, options), "--record", str(world / "record.json")])
+    monkeypatch.setattr(
+        sys, "argv", ["import_model", *map(str, options), "--record", str(world / "record.json")]
+    )
     import_model.main()
 
 
@@ -58,7 +62,10 @@ def test_two_imports_are_equal_byte_for_byte(world, monkeypatch):
     ("changes", "words"),
     [
         ({"files": {"net.onnx": 64 * "0"}}, "expected sha256 0000.*found [0-9a-f]{64}"),
-        ({"files": {"other.onnx": 64 * "0"}}, r"other\.onnx: no such file, though `models\.toy\.files` names it"),
+        (
+            {"files": {"other.onnx": 64 * "0"}},
+            r"other\.onnx: no such file, though `models\.toy\.files` names it",
+        ),
         ({"files": {"net.xml": 64 * "0"}}, r"`models\.toy\.files`: expected one \.onnx file"),
         ({"files": {"net.onnx": "123"}}, r"`models\.toy\.files\.net\.onnx`"),
         ({"heatmaps": "nothing"}, "no output `nothing`"),
@@ -85,7 +92,14 @@ def test_the_preset_of_the_real_network_fits_its_files(shared, tmp_path, monkeyp
     values = yaml.safe_load(params.preset_text("coco_mini_real_net"))
     values["models"]["real_net"]["folder"] = str(shared / "real-net")
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    options = ["--params", tmp_path / "params.yaml", "--name", "real_net", "--output", tmp_path / "real_net"]
+    options = [
+        "--params",
+        tmp_path / "params.yaml",
+        "--name",
+        "real_net",
+        "--output",
+        tmp_path / "real_net",
+    ]
     monkeypatch.setattr(sys, "argv", ["import_model", *map(str, options)])
     import_model.main()
     heatmaps, _ = load_forward(tmp_path / "real_net")(np.full((1, 64, 64, 3), 128, np.uint8))

@@ -17,9 +17,12 @@ def masks(*arguments):
 
 
 def test_command_line_writes_a_shard_and_its_record(tmp_path):
-    path = write_json(tmp_path / "a.json", [image(1), image(2), image(3)], [person(1, 3, labelled=0)])
+    path = write_json(
+        tmp_path / "a.json", [image(1), image(2), image(3)], [person(1, 3, labelled=0)]
+    )
     done = masks(
-        "--annotations", path, "--shard", 1, "--shards", 2, "--output", tmp_path / "m" / "train-1.h5", "--record",
+        "--annotations", path, "--shard", 1, "--shards", 2, "--output",
+        tmp_path / "m" / "train-1.h5", "--record",
         tmp_path / "record.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -33,7 +36,10 @@ def test_command_line_writes_a_shard_and_its_record(tmp_path):
     ("arguments", "message"),
     [
         (("--annotations", "none.json"), "none.json: no such file"),
-        (("--annotations", "none.json", "--shard", 2, "--shards", 2), "--shard: expected 0 .. 1, found 2"),
+        (
+            ("--annotations", "none.json", "--shard", 2, "--shards", 2),
+            "--shard: expected 0 .. 1, found 2",
+        ),
     ],
 )
 def test_mistakes_give_one_line_and_nothing_written(tmp_path, arguments, message):

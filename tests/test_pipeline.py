@@ -1,4 +1,6 @@
-"""The whole pipeline with its real stages, through both engines, on the tiny preset and on real images."""
+"""The whole pipeline with its real stages, through both engines, on the tiny preset and on real
+images.
+"""
 
 import contextlib
 import hashlib
@@ -18,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = "snakemake --cores 2"
 KILLED = ("sample", "download", "masks", "pack", "train", "detect", "evaluate")
 SAME = (*KILLED, "coco_api")  # the report shows times
-PARTS = ("Snakefile", "dvc.yaml", "requirements.lock", "workflow", "profiles", "envs", "stages", ".gitignore",
+PARTS = ("Snakefile", "dvc.yaml", "requirements.lock", "workflow", "profiles", "envs", "stages",
+".gitignore",
          ".dvcignore")  # fmt: skip
 
 pytestmark = pytest.mark.slow
@@ -33,7 +36,11 @@ def project(folder: Path, preset: str) -> Path:
             shutil.copytree(source, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, folder / part)
-    run(folder, "git init -q && git config user.email a@example.org && git config user.name a && dvc init -q")
+    run(
+        folder,
+        "git init -q && git config user.email a@example.org && git config user.name a && dvc init "
+        "-q",
+    )
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
     run(folder, f"python -m stages.params use {preset}")
     run(folder, "git add -A && git commit -qm start")
@@ -41,19 +48,28 @@ def project(folder: Path, preset: str) -> Path:
 
 
 def run(folder: Path, command: str) -> str:
-    done = subprocess.run(command, shell=True, cwd=folder, env=active_environment(), text=True, capture_output=True)
-    assert done.returncode == 0, f"{command} exited with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    done = subprocess.run(
+        command, shell=True, cwd=folder, env=active_environment(), text=True, capture_output=True
+    )
+    assert done.returncode == 0, (
+        f"{command} exited with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
+    )
     return done.stdout + done.stderr
 
 
 def kill_in(folder: Path, stage: str) -> None:
-    """Start Snakemake and end all its processes at once when `stage` is at work, training when it has a checkpoint."""
+    """Start Snakemake and end all its processes at once when `stage` is at work, training when it
+    has a checkpoint.
+    """
     with open(folder / "logs.txt", "w") as printed:
         started = subprocess.Popen(
-            SNAKEMAKE.split(), cwd=folder, env=active_environment(), stdout=printed, stderr=subprocess.STDOUT
+            SNAKEMAKE.split(), cwd=folder, env=active_environment(), stdout=printed,
+            stderr=subprocess.STDOUT
         )  # fmt: skip
     main = psutil.Process(started.pid)
-    while stage not in at_work(main) or (stage == "train" and not list(folder.glob("results/checkpoints/*/*.npz"))):
+    while stage not in at_work(main) or (
+        stage == "train" and not list(folder.glob("results/checkpoints/*/*.npz"))
+    ):
         assert started.poll() is None, (folder / "logs.txt").read_text()[-4000:]
         time.sleep(0.02)
     kill_at_once(started.pid)
@@ -65,7 +81,11 @@ def at_work(main: psutil.Process) -> set[str]:
     found = set()
     for process in main.children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            found |= {word.removeprefix("stages.") for word in process.cmdline() if word.startswith("stages.")}
+            found |= {
+                word.removeprefix("stages.")
+                for word in process.cmdline()
+                if word.startswith("stages.")
+            }
     return found
 
 
@@ -119,12 +139,16 @@ def test_another_data_set_and_back_computes_nothing_again(finished, tmp_path):
     folder = shutil.copytree(finished, tmp_path / "project", symlinks=True)
     use, of_first = "python -m stages.params use tiny", results(folder, "tiny")
     changes = ("dataset.name=other", "dataset.generated=[other]", "download.root=data/other/source",
-               "download.sources=data/other/source/sources.yaml", "sample.seed=7", "sample.train_images=40",
+               "download.sources=data/other/source/sources.yaml", "sample.seed=7",
+               "sample.train_images=40",
                "pack.holdout_images=5", "detect.height_px=96")  # fmt: skip
     other = " --set ".join((use, *changes))
     run(folder, f"{other} && {SNAKEMAKE}")
     of_other, ran = results(folder, "other"), records(folder)
-    assert of_other["models/trained/weights.weights.h5"] != of_first["models/trained/weights.weights.h5"]
+    assert (
+        of_other["models/trained/weights.weights.h5"]
+        != of_first["models/trained/weights.weights.h5"]
+    )
     for back, engine, name, expected in (
         (use, "dvc repro", "tiny", of_first),
         (other, SNAKEMAKE, "other", of_other),
@@ -138,7 +162,14 @@ def test_another_data_set_and_back_computes_nothing_again(finished, tmp_path):
 def results(folder: Path, name: str) -> dict[str, str]:
     """SHA-256 of every file that the stages made for the data set `name`, its report included."""
     found = {}
-    for part in (f"data/{name}", "models", "results/train", "results/detect", "results/evaluate", "results/report"):
+    for part in (
+        f"data/{name}",
+        "models",
+        "results/train",
+        "results/detect",
+        "results/evaluate",
+        "results/report",
+    ):
         for file in sorted((folder / part).rglob("*")):
             if file.is_file() and file.name != ".snakemake_timestamp":
                 found[str(file.relative_to(folder))] = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -146,14 +177,17 @@ def results(folder: Path, name: str) -> dict[str, str]:
 
 
 def records(folder: Path) -> dict[str, int]:
-    """When each stage last ran: the times of its record in results/runs, which every run writes anew."""
+    """When each stage last ran: the times of its record in results/runs, which every run writes
+    anew.
+    """
     return {file.name: file.stat().st_mtime_ns for file in (folder / "results/runs").iterdir()}
 
 
 def test_own_images_go_through_the_whole_pipeline(shared, tmp_path):
     folder = project(tmp_path / "own", "tiny")
     root = shared / "coco-mini"
-    run(folder, f"python -m stages.params use own_data --set download.root={root} --set train.epochs=1"
+    run(folder, f"python -m stages.params use own_data --set download.root={root} --set "
+        f"train.epochs=1"
                 " --set detect.height_px=184 --set detect.scales=[0.5,1.0]")  # fmt: skip
     run(folder, SNAKEMAKE)
     metrics = json.loads((folder / "results/evaluate/trained/val.json").read_text())

@@ -29,7 +29,15 @@ def world(tmp_path, monkeypatch):
 
 
 def run(world, monkeypatch, *options):
-    options = ["--model", world / "model", "--params", world / "params.yaml", "--output", world / "out", *options]
+    options = [
+        "--model",
+        world / "model",
+        "--params",
+        world / "params.yaml",
+        "--output",
+        world / "out",
+        *options,
+    ]
     monkeypatch.setattr(sys, "argv", ["predict", *map(str, options)])
     predict.main()
 

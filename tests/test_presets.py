@@ -18,7 +18,9 @@ def test_preset_is_complete_and_allowed(name):
     assert name in ("sample", "tiny") or not made.dataset.generated
 
 
-@pytest.mark.parametrize("name", [name for name in params.preset_names() if name not in ("sample", "tiny")])
+@pytest.mark.parametrize(
+    "name", [name for name in params.preset_names() if name not in ("sample", "tiny")]
+)
 def test_presets_for_real_images_look_at_the_four_scales_of_the_paper(name):
     assert values(params.preset_text(name))["detect"]["scales"] == [0.5, 1.0, 1.5, 2.0]
 

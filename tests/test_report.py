@@ -18,13 +18,28 @@ from stages.openpose.report import blocks, charts, gallery, inputs, page, publis
 from stages.openpose.report.inputs import Evaluation
 from stages.report import report
 
-METRICS = {"AP": 0.5123, "AP50": 0.8, "AP75": 0.5, "APm": 0.4, "APl": None, "AR": 0.6, "AP_low": 0.48, "AP_high": 0.55}
+METRICS = {
+    "AP": 0.5123,
+    "AP50": 0.8,
+    "AP75": 0.5,
+    "APm": 0.4,
+    "APl": None,
+    "AR": 0.6,
+    "AP_low": 0.48,
+    "AP_high": 0.55,
+}
 
 
 def evaluation(model="trained", split="val", leaked=0, **more):
     metrics = {name: dict(METRICS) for name in inputs.INFERENCES}
     known = None if leaked is None else bool(leaked)
-    metrics |= {"images": 3, "people": 4, "leaked_images": leaked, "contaminated": known, "protocol": "clean"}
+    metrics |= {
+        "images": 3,
+        "people": 4,
+        "leaked_images": leaked,
+        "contaminated": known,
+        "protocol": "clean",
+    }
     return Evaluation(model, split, {**metrics, "trained_on": "the packed files", **more})
 
 
@@ -45,12 +60,21 @@ def made(tmp_path):
     folder_of_images = tmp_path / "images"
     folder_of_images.mkdir()
     for image_id in (1, 2, 3):
-        cv2.imwrite(str(folder_of_images / f"{image_id}.jpg"), np.full((90, 120, 3), 60 * image_id, np.uint8))
+        cv2.imwrite(
+            str(folder_of_images / f"{image_id}.jpg"),
+            np.full((90, 120, 3), 60 * image_id, np.uint8),
+        )
     write(data / "archives/val.folder", f"{folder_of_images}\n")
-    people = [person(i, 10 * i, id=i, iscrowd=0, area=900, bbox=[10, 10, 60, 60], num_keypoints=17) for i in (1, 2, 3)]
+    people = [
+        person(i, 10 * i, id=i, iscrowd=0, area=900, bbox=[10, 10, 60, 60], num_keypoints=17)
+        for i in (1, 2, 3)
+    ]
     images = [{"id": i, "file_name": f"{i}.jpg", "height": 90, "width": 120} for i in (1, 2, 3)]
     categories = [{"id": 1, "name": "person"}]
-    write(data / "annotations/val.json", {"images": images, "annotations": people, "categories": categories})
+    write(
+        data / "annotations/val.json",
+        {"images": images, "annotations": people, "categories": categories},
+    )
     for shard, ids in enumerate(([1, 3], [2])):
         folder = results / f"detect/trained/val/{shard}"
         write(folder / "images.json", ids)
@@ -62,8 +86,14 @@ def made(tmp_path):
         heads = [f"{name}_{oks}" for name in inputs.INFERENCES for oks in (50, 75)]
         write(tables / "pr.csv", f"recall,{','.join(heads)}\n0.0{',1.0' * 6}\n1.0{',0.2' * 6}\n")
         write(tables / "oks.csv", "oks_from,single,multi,multi_flip\n0.0,1,1,1\n0.5,2,2,2\n")
-        write(tables / "worst.csv", "image_id,file_name,people,found,lost_oks\n3,3.jpg,1,0,1.0\n2,2.jpg,1,1,0.4\n")
-    write(results / "train/log.csv", "epoch,samples,loss,val_loss,val_paf\n1,10,5.0,6.0,2.0\n2,20,4.0,5.0,1.5\n")
+        write(
+            tables / "worst.csv",
+            "image_id,file_name,people,found,lost_oks\n3,3.jpg,1,0,1.0\n2,2.jpg,1,1,0.4\n",
+        )
+    write(
+        results / "train/log.csv",
+        "epoch,samples,loss,val_loss,val_paf\n1,10,5.0,6.0,2.0\n2,20,4.0,5.0,1.5\n",
+    )
     run = {"seconds": 125.0, "cpu_seconds": 240.0, "peak_memory_mb": 2100.0, "samples_per_s": 80.5}
     write(results / "runs/train.json", run)
     (tmp_path / "models/trained").mkdir(parents=True)
@@ -111,7 +141,10 @@ def test_page_needs_nothing_else_and_is_well_formed(made):
 def test_page_and_markdown_hold_figures_curves_and_images(made):
     facts = report(made)
     assert facts == {"evaluations": 2}
-    text, markdown = (made.output / "index.html").read_text(), (made.output / "report.md").read_text()
+    text, markdown = (
+        (made.output / "index.html").read_text(),
+        (made.output / "report.md").read_text(),
+    )
     for said in (
         "51.2 [48.0, 55.0]",
         "58.4",
@@ -125,11 +158,15 @@ def test_page_and_markdown_hold_figures_curves_and_images(made):
         assert said in text
         assert said in markdown
     assert "| parameters | 185 |" in markdown
-    assert text.count("data:image/svg+xml") == len(list((made.output / "figures").glob("*.svg"))) == 5
+    assert (
+        text.count("data:image/svg+xml") == len(list((made.output / "figures").glob("*.svg"))) == 5
+    )
     # three images spread evenly and the worst one, each labelled and found
     assert text.count("data:image/jpeg") == 8
     assert "found by trained: 0" in text
-    assert all((made.output / link).exists() for link in re.findall(r"\]\((figures/[^)]+)\)", markdown))
+    assert all(
+        (made.output / link).exists() for link in re.findall(r"\]\((figures/[^)]+)\)", markdown)
+    )
 
 
 def test_same_results_give_the_same_report(made):
@@ -149,7 +186,15 @@ def test_a_larger_set_without_annotations_changes_no_image(made):
 
 @pytest.mark.parametrize(
     "missing",
-    ["results/evaluate", "results/detect", "results/train", "results/runs", "data", "data/archives", "results"],
+    [
+        "results/evaluate",
+        "results/detect",
+        "results/train",
+        "results/runs",
+        "data",
+        "data/archives",
+        "results",
+    ],
 )
 def test_what_is_missing_is_left_out(made, missing):
     shutil.rmtree(made.results.parent / missing)
@@ -177,22 +222,48 @@ def test_leaked_images_are_said_first_and_counted():
 
 def test_published_rows_stand_as_in_the_facts():
     known = {(row.val1k, row.val) for row in published.ROWS}
-    assert known == {(58.4, None), (56.3, 58.9), (58.9, 59.0), (48.6, None), (57.0, None), (42.8, None)}
+    assert known == {
+        (58.4, None),
+        (56.3, 58.9),
+        (58.9, 59.0),
+        (48.6, None),
+        (57.0, None),
+        (42.8, None),
+    }
     reference = next(row for row in published.ROWS if row.model == "reference")
     assert "58.2" in reference.notes[0]
 
 
 def test_model_with_a_published_row_is_measured_in_that_row_and_others_get_their_own():
-    several = [evaluation(), evaluation(split="val1k"), evaluation("openpose", leaked=None), evaluation("mine")]
+    several = [
+        evaluation(),
+        evaluation(split="val1k"),
+        evaluation("openpose", leaked=None),
+        evaluation("mine"),
+    ]
     table = page.comparison("coco2014", several)[0]
     rows = {row[0]: row for row in table.rows}
     assert rows["OpenPose model, converted to Keras"][1:] == [
         "56.3", "not measured here", "58.9", "51.2 [48.0, 55.0]", "clean", "not known",
     ]  # fmt: skip
-    assert rows["this run"][1:] == ["–", "51.2 [48.0, 55.0]", "–", "51.2 [48.0, 55.0]", "clean", "0"]
+    assert rows["this run"][1:] == [
+        "–",
+        "51.2 [48.0, 55.0]",
+        "–",
+        "51.2 [48.0, 55.0]",
+        "clean",
+        "0",
+    ]
     assert rows["mine"][2] == "not measured here"
     unmeasured = {row[0]: row for row in page.comparison("coco2014", [evaluation("mine")])[0].rows}
-    assert unmeasured["this run"][1:] == ["–", "not measured here", "–", "not measured here", "", ""]
+    assert unmeasured["this run"][1:] == [
+        "–",
+        "not measured here",
+        "–",
+        "not measured here",
+        "",
+        "",
+    ]
     assert [table.rows[index][0] for index in table.strong] == ["this run"]
     assert rows["keras-openpose-reproduce (the reference) (1) (2)"][1] == "58.9"
 
@@ -238,14 +309,22 @@ def test_evaluations_come_in_reading_order(tmp_path):
 
 
 def test_runs_come_in_the_order_of_the_pipeline_without_the_report(tmp_path):
-    for name in ("train", "report", "detect@trained-val-0", "masks@train-0", "other", "sample@tiny"):
+    for name in (
+        "train",
+        "report",
+        "detect@trained-val-0",
+        "masks@train-0",
+        "other",
+        "sample@tiny",
+    ):
         write(tmp_path / f"{name}.json", {"seconds": 1})
     found = [run.name for run in inputs.read_runs(tmp_path)]
     assert found == ["sample@tiny", "masks@train-0", "train", "detect@trained-val-0", "other"]
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (7260, "2 h 01 min")]
+    ("seconds", "said"),
+    [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min 00 s"), (7260, "2 h 01 min")],
 )
 def test_duration_is_said_as_people_say_it(seconds, said):
     assert inputs.duration(seconds) == said
@@ -254,7 +333,9 @@ def test_duration_is_said_as_people_say_it(seconds, said):
 def test_skeleton_is_drawn_where_the_keypoints_are():
     grey = np.full((230, 260, 3), 128, np.uint8)  # drawn at twice its size
     keypoints = np.array(person(1, 100)["keypoints"], float).reshape(1, 17, 3)
-    shown = cv2.imdecode(np.frombuffer(gallery.draw(grey, keypoints), np.uint8), cv2.IMREAD_COLOR).astype(int)
+    shown = cv2.imdecode(
+        np.frombuffer(gallery.draw(grey, keypoints), np.uint8), cv2.IMREAD_COLOR
+    ).astype(int)
     changed = np.argwhere(np.abs(shown - 128).max(axis=2) > 40)
     places = 2 * keypoints[0, :, 1::-1] + 0.5
     assert (changed >= places.min(axis=0) - 8).all()
@@ -277,7 +358,10 @@ def test_images_are_scaled_to_one_frame():
 
 def test_charts_of_unfinished_tables_are_drawn_or_left_out():
     assert charts.loss_charts([]) == []
-    log = [{"epoch": "1", "loss": "2.0", "val_loss": ""}, {"epoch": "2", "loss": "1.0", "val_loss": ""}]
+    log = [
+        {"epoch": "1", "loss": "2.0", "val_loss": ""},
+        {"epoch": "2", "loss": "1.0", "val_loss": ""},
+    ]
     assert [chart.name for chart in charts.loss_charts(log)] == ["loss"]
     assert charts.precision_chart(evaluation()) == []
     groups = [

@@ -81,7 +81,11 @@ def test_archives_are_laid_out_as_those_of_coco_2014(written):
 
 def test_sources_list_names_true_sizes_and_hashes(written):
     sources = yaml.safe_load((written[0] / "sources.yaml").read_text())
-    entries = [*sources["archives"].values(), *sources["annotations"].values(), *sources["ids"].values()]
+    entries = [
+        *sources["archives"].values(),
+        *sources["annotations"].values(),
+        *sources["ids"].values(),
+    ]
     assert len(entries) == 5
     for entry in entries:
         content = (written[0] / entry["url"]).read_bytes()
@@ -112,7 +116,9 @@ def test_ids_ascend_with_gaps_and_sets_share_none():
 def test_images_have_the_annotated_size(written, document):
     with zipfile.ZipFile(written[0] / "train.zip") as archive:
         for image in document["images"]:
-            height, width, _, _ = simplejpeg.decode_jpeg_header(archive.read(f"train2014/{image['file_name']}"))
+            height, width, _, _ = simplejpeg.decode_jpeg_header(
+                archive.read(f"train2014/{image['file_name']}")
+            )
             assert (height, width) == (image["height"], image["width"])
 
 
@@ -122,7 +128,9 @@ def test_pycocotools_loads_the_annotations(document, tmp_path):
     with redirect_stdout(io.StringIO()):
         api = CocoApi(str(path))
     assert api.getCatIds(catNms=["person"]) == [1]
-    assert len(api.getAnnIds(iscrowd=False)) == sum(not a["iscrowd"] for a in document["annotations"])
+    assert len(api.getAnnIds(iscrowd=False)) == sum(
+        not a["iscrowd"] for a in document["annotations"]
+    )
     for annotation in document["annotations"]:
         assert api.annToMask(annotation).sum() == pytest.approx(annotation["area"])
 
@@ -155,7 +163,9 @@ def test_keypoints_lie_in_the_image_and_are_zero_where_absent(people):
 def test_visible_keypoints_lie_on_the_visible_mask(people):
     inside = total = 0
     for annotation, height, width in people:
-        mask = mask_utils.decode(mask_utils.merge(mask_utils.frPyObjects(annotation["segmentation"], height, width)))
+        mask = mask_utils.decode(
+            mask_utils.merge(mask_utils.frPyObjects(annotation["segmentation"], height, width))
+        )
         for x, y, seen in np.reshape(annotation["keypoints"], (-1, 3)):
             if seen == 2:
                 inside += mask[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].any()
@@ -168,7 +178,9 @@ def test_boxes_enclose_the_polygons_tightly(people):
     for annotation, height, width in people:
         points = np.concatenate([np.reshape(p, (-1, 2)) for p in annotation["segmentation"]])
         x, y, w, h = annotation["bbox"]
-        np.testing.assert_allclose([x, y, x + w, y + h], [*points.min(0), *points.max(0)], atol=0.02)
+        np.testing.assert_allclose(
+            [x, y, x + w, y + h], [*points.min(0), *points.max(0)], atol=0.02
+        )
         assert x >= 0
         assert y >= 0
         assert x + w <= width
@@ -209,7 +221,11 @@ def test_senseless_number_of_threads_is_an_input_error(monkeypatch, asked):
 
 
 def test_failure_leaves_nothing_half_written(tmp_path, monkeypatch):
-    text = sample.params.PRESETS.joinpath("sample.yaml").read_text().replace("val1k_images: 200", "val1k_images: 401")
+    text = (
+        sample.params.PRESETS.joinpath("sample.yaml")
+        .read_text()
+        .replace("val1k_images: 200", "val1k_images: 401")
+    )
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(InputError, match="val1k_images"):
         sample.draw_sample(_arguments(params=tmp_path / "params.yaml", output=tmp_path / "source"))

@@ -1,6 +1,8 @@
-"""The sample is frozen: results may be compared over time because the images stay byte for byte what they are.
+"""The sample is frozen: results may be compared over time because the images stay byte for byte
+what they are.
 
-A change of these hashes means new data; every AP measured on the sample before it becomes incomparable.
+A change of these hashes means new data; every AP measured on the sample before it becomes
+incomparable.
 """
 
 import hashlib
@@ -41,5 +43,7 @@ def test_default_sample_is_frozen(tmp_path):
     assert sample.seed == SEED
     counts = {"train": sample.train_images, "val": sample.val_images}
     workers = available_workers()
-    write_sample(tmp_path, seed=SEED, counts=counts, val1k_images=sample.val1k_images, workers=workers)
+    write_sample(
+        tmp_path, seed=SEED, counts=counts, val1k_images=sample.val1k_images, workers=workers
+    )
     assert _hashes(tmp_path, DEFAULT) == DEFAULT

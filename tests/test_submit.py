@@ -23,29 +23,59 @@ def world(tmp_path, monkeypatch):
     """Detections, in two shards, of five images of which only names, sizes and ids are known."""
     write_dataset(tmp_path / "data", PEOPLE, SIZES)
     annotations = json.loads((tmp_path / "data/annotations/val.json").read_text())
-    info = {"info": {}, "licenses": [], "images": annotations["images"], "categories": [{"id": 1, "name": "person"}]}
+    info = {
+        "info": {},
+        "licenses": [],
+        "images": annotations["images"],
+        "categories": [{"id": 1, "name": "person"}],
+    }
     (tmp_path / "image_info.json").write_text(json.dumps(info))
     (tmp_path / "model").mkdir()
     (tmp_path / "model/model.yaml").write_text("kind: keras\nnetwork: light\n")
     (tmp_path / "model/weights.weights.h5").write_text("")
     monkeypatch.setattr(detect, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
-    images = ["--annotations", tmp_path / "image_info.json", "--pictures", tmp_path / "data/archives/val.zip"]
+    images = [
+        "--annotations",
+        tmp_path / "image_info.json",
+        "--pictures",
+        tmp_path / "data/archives/val.zip",
+    ]
     for shard in (0, 1):
         model = ["--model", tmp_path / "model", "--params", tmp_path / "params.yaml"]
-        run(monkeypatch, detect.main, *model, *images, "--shard", shard, "--output", tmp_path / f"found/{shard}")
+        run(
+            monkeypatch,
+            detect.main,
+            *model,
+            *images,
+            "--shard",
+            shard,
+            "--output",
+            tmp_path / f"found/{shard}",
+        )
     return tmp_path
 
 
 def make(world, monkeypatch, **changes):
-    options = {"images": world / "image_info.json", "detections": world / "found", "output": world / "out"}
+    options = {
+        "images": world / "image_info.json",
+        "detections": world / "found",
+        "output": world / "out",
+    }
     options |= {"set": "test-dev2017", "name": "ours-2"} | changes
-    run(monkeypatch, submit.main, *(word for key, value in options.items() for word in (f"--{key}", value)))
+    run(
+        monkeypatch,
+        submit.main,
+        *(word for key, value in options.items() for word in (f"--{key}", value)),
+    )
 
 
 def test_the_zip_holds_one_json_of_its_name_with_all_people(world, monkeypatch, capsys):
     make(world, monkeypatch)
-    assert sorted(path.name for path in (world / "out").iterdir()) == [f"{NAME}.json", f"{NAME}.zip"]
+    assert sorted(path.name for path in (world / "out").iterdir()) == [
+        f"{NAME}.json",
+        f"{NAME}.zip",
+    ]
     assert f"{NAME}.zip: 5 people in 5 images" in capsys.readouterr().out
     with zipfile.ZipFile(world / f"out/{NAME}.zip") as archive:
         assert archive.namelist() == [f"{NAME}.json"]
@@ -73,7 +103,16 @@ def test_a_set_without_annotations_is_a_split_of_its_data_set(world, monkeypatch
     (world / "image_info.json").rename(data / "annotations/test-dev.json")
     (data / "archives/val.zip").rename(data / "archives/test-dev.zip")
     (data / "annotations/val.json").unlink()
-    model = ["--model", world / "model", "--params", world / "params.yaml", "--data", data, "--split", "test-dev"]
+    model = [
+        "--model",
+        world / "model",
+        "--params",
+        world / "params.yaml",
+        "--data",
+        data,
+        "--split",
+        "test-dev",
+    ]
     run(monkeypatch, detect.main, *model, "--shards", 1, "--output", world / "by_split/0")
     info = data / "annotations/test-dev.json"
     make(world, monkeypatch, images=info)
@@ -106,7 +145,9 @@ def test_mistakes_are_named_and_nothing_is_written(world, monkeypatch, changes, 
 
 
 def test_images_that_were_not_looked_at_are_named(world, monkeypatch):
-    with pytest.raises(SystemExit, match=r"2 of 5 images of the split were not looked at, ids \[2, 4\]"):
+    with pytest.raises(
+        SystemExit, match=r"2 of 5 images of the split were not looked at, ids \[2, 4\]"
+    ):
         make(world, monkeypatch, detections=world / "found/0")
 
 
@@ -118,7 +159,12 @@ def test_hashes_of_2017_are_asked_for_by_name_before_anything_is_fetched(name):
     with pytest.raises(InputError, match="to be supplied") as caught:
         delivery.plan(entries, settings, file)
     unverified = [entry for entry in entries if entry.md5 is None]
-    assert {entry.file_name for entry in unverified} >= {"train2017.zip", "annotations_trainval2017.zip"}
+    assert {entry.file_name for entry in unverified} >= {
+        "train2017.zip",
+        "annotations_trainval2017.zip",
+    }
     for entry in unverified:
         assert f"{entry.key}.md5 ({entry.file_name})" in str(caught.value)
-    assert ("annotations.test-dev.md5 (image_info_test2017.zip)" in str(caught.value)) == (name != "coco2017")
+    assert ("annotations.test-dev.md5 (image_info_test2017.zip)" in str(caught.value)) == (
+        name != "coco2017"
+    )

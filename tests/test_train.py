@@ -74,7 +74,12 @@ def test_model_folder_holds_what_inference_reads(trained):
     from stages.openpose.network.forward import load_forward
 
     described = yaml.safe_load((trained / "model/model.yaml").read_text())
-    assert described == {"kind": "keras", "network": "light", "file": "weights.weights.h5", "stride_px": 8}
+    assert described == {
+        "kind": "keras",
+        "network": "light",
+        "file": "weights.weights.h5",
+        "stride_px": 8,
+    }
     heatmaps, pafs = load_forward(trained / "model")(np.zeros((1, 32, 40, 3), np.uint8))
     assert heatmaps.shape == (1, 4, 5, 19)
     assert pafs.shape == (1, 4, 5, 38)
@@ -109,7 +114,10 @@ def test_tensorboard_gets_curves_and_images_of_maps(trained):
     events.Reload()
     rows = list(csv.DictReader((trained / "log.csv").open()))
     curve = [(point.step, point.value) for point in events.Scalars("loss")]
-    assert curve == [(1, pytest.approx(float(rows[0]["loss"]))), (2, pytest.approx(float(rows[1]["loss"])))]
+    assert curve == [
+        (1, pytest.approx(float(rows[0]["loss"]))),
+        (2, pytest.approx(float(rows[1]["loss"]))),
+    ]
     assert [point.step for point in events.Scalars("held_out_AP")] == [2]
     assert (events.Images("maps/0")[0].width, events.Images("maps/0")[0].height) == (96, 32)
 
@@ -117,7 +125,9 @@ def test_tensorboard_gets_curves_and_images_of_maps(trained):
 def stop(data: Path, output: Path, number: signal.Signals) -> int:
     """Start training, send a signal after the next checkpoint; returns the exit status."""
     before = set(output.glob("checkpoints/*/step-*.npz"))
-    process = subprocess.Popen(arguments(data, output), cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        arguments(data, output), cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     while not set(output.glob("checkpoints/*/step-*.npz")) - before:
         assert process.poll() is None
         time.sleep(0.01)

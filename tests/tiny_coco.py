@@ -1,4 +1,6 @@
-"""Small COCO data sets for tests: annotations as dicts, images of noise, folders as download leaves them."""
+"""Small COCO data sets for tests: annotations as dicts, images of noise, folders as download leaves
+them.
+"""
 
 import json
 import zipfile
@@ -43,19 +45,31 @@ def crowd(number, image_id, mask):
     ys, xs = np.nonzero(mask)
     box = (int(xs.min()), int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1)
     rle = {"counts": counts, "size": list(mask.shape)}
-    return person(number, image_id, box, labelled=0, iscrowd=1, segmentation=rle, area=int(mask.sum()))
+    return person(
+        number, image_id, box, labelled=0, iscrowd=1, segmentation=rle, area=int(mask.sum())
+    )
 
 
 def image(number, hw=(120, 160), name=None):
     """An entry of `images`."""
-    return {"id": number, "height": hw[0], "width": hw[1], "file_name": name or f"{number:012d}.jpg"}
+    return {
+        "id": number,
+        "height": hw[0],
+        "width": hw[1],
+        "file_name": name or f"{number:012d}.jpg",
+    }
 
 
 def write_json(path, images, people, categories=CATEGORIES, **more):
     """Write an annotation file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"info": {"nested": {"deep": [1]}}, "images": images, "annotations": people, "categories": categories}
+    content = {
+        "info": {"nested": {"deep": [1]}},
+        "images": images,
+        "annotations": people,
+        "categories": categories,
+    }
     path.write_text(json.dumps(content | more))
     return path
 

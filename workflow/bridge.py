@@ -1,10 +1,12 @@
-"""Where Snakemake and DVC meet: dvc.yaml declares the stages, this module tells Snakemake's rules about them.
+"""Where Snakemake and DVC meet: dvc.yaml declares the stages, this module tells Snakemake's rules
+about them.
 
-A rule takes its inputs and outputs from dvc.yaml and runs a stage by `dvc repro --single-item`, so that both engines
-share one notion of "up to date": DVC's content hashes. For Snakemake a stage is to be run exactly when a *mark*, a file
-newer than the outputs with content that is new each time, is among its inputs; all other inputs are `ancient()`, so
-that times changed by `git checkout` or `dvc checkout` start nothing. The marks are worked out once, in the main
-process; the processes of single jobs find them on disk.
+A rule takes its inputs and outputs from dvc.yaml and runs a stage by `dvc repro --single-item`, so
+that both engines share one notion of "up to date": DVC's content hashes. For Snakemake a stage is
+to be run exactly when a *mark*, a file newer than the outputs with content that is new each time,
+is among its inputs; all other inputs are `ancient()`, so that times changed by `git checkout` or
+`dvc checkout` start nothing. The marks are worked out once, in the main process; the processes of
+single jobs find them on disk.
 """
 
 import fcntl
@@ -28,8 +30,9 @@ MARKS = Path(".snakemake/stale")
 RECORDS = Path("results/runs")  # time and peak memory, written by stages.cli
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
-# DVC fails, --wait-for-lock or not, where another process works on files of the stage: a `dvc repro` typed beside this
-# run. So wait for the end of that one and try again. It never waits for us in turn: it fails.
+# DVC fails, --wait-for-lock or not, where another process works on files of the stage: a `dvc
+# repro` typed beside this run. So wait for the end of that one and try again. It never waits for us
+# in turn: it fails.
 ONE_STAGE = """
 until dvc --wait-for-lock repro --single-item {stage} 2>&1 | tee {{log}}; do
     grep -q 'is busy, it is being blocked by' {{log}} || exit 1
@@ -50,7 +53,8 @@ class Bridge:
         declared: dvc.yaml as it is written, stage by stage, templates unresolved.
         settings: params.yaml.
         outputs: resolved stage name (`masks@train-0`) -> its output paths.
-        inputs: resolved stage name -> what it reads, each path with the stage that makes it (None for plain files).
+        inputs: resolved stage name -> what it reads, each path with the stage that makes it (None
+            for plain files).
         ruled: stages that have a rule.
         started: when this process began, in seconds since the epoch.
     """
@@ -63,11 +67,18 @@ class Bridge:
     started: float = field(default_factory=time.time)
 
     def makes(self, rule: str) -> list:
-        """Output patterns of a rule: `${item.split}`, `${key}` become Snakemake's wildcards `{split}`, `{key}`."""
+        """Output patterns of a rule: `${item.split}`, `${key}` become Snakemake's wildcards
+        `{split}`, `{key}`.
+        """
         self.ruled.add(rule)
-        stage = self.declared[rule].get("do", self.declared[rule])  # below `do` where the stage is a foreach
+        stage = self.declared[rule].get(
+            "do", self.declared[rule]
+        )  # below `do` where the stage is a foreach
         entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind, [])]
-        paths = [self._pattern(entry if isinstance(entry, str) else next(iter(entry))) for entry in entries]
+        paths = [
+            self._pattern(entry if isinstance(entry, str) else next(iter(entry)))
+            for entry in entries
+        ]
         return [_flagged(path) for path in paths]
 
     def needs(self, rule: str):
@@ -77,45 +88,63 @@ class Bridge:
             name = self.name(rule, wildcards)
             mark = [str(MARKS / name)] if (MARKS / name).exists() else []
             read = self.inputs.get(name, {})
-            # what a stale stage makes must not be ancient(), or Snakemake would not run those who read it
+            # what a stale stage makes must not be ancient(), or Snakemake would not run those who
+            # read it
             return mark + [
-                path if maker and (MARKS / maker).exists() else ancient(path) for path, maker in read.items()
+                path if maker and (MARKS / maker).exists() else ancient(path)
+                for path, maker in read.items()
             ]
 
         return inputs
 
     def name(self, rule: str, wildcards) -> str:
-        """DVC's name of the stage that a rule's job runs: `masks@train-0`, or the rule's own name without a matrix."""
+        """DVC's name of the stage that a rule's job runs: `masks@train-0`, or the rule's own name
+        without a matrix.
+        """
         return self.stem(rule).format(**{key: wildcards[key] for key in self._keys(rule)})
 
     def stem(self, rule: str) -> str:
-        """Pattern of a rule's stage names, for its log and benchmark files: `masks@{source}-{shard}`."""
+        """Pattern of a rule's stage names, for its log and benchmark files:
+        `masks@{source}-{shard}`.
+        """
         keys = self._keys(rule)
         return "@".join([rule, "-".join(f"{{{key}}}" for key in keys)]) if keys else rule
 
     def command(self, rule: str) -> str:
-        """Shell command of a rule: DVC runs the one stage, its messages go to the terminal and to the log."""
+        """Shell command of a rule: DVC runs the one stage, its messages go to the terminal and to
+        the log.
+        """
         return ONE_STAGE.format(stage=self.stem(rule).replace("{", "{wildcards."))
 
     def everything(self) -> list[str]:
         """All outputs of all stages: the target of a run; asked for when all rules are read."""
         if missing := set(self.declared) - self.ruled:
-            raise WorkflowError(f"no rule for stage {min(missing)} of dvc.yaml; see docs/adding-a-stage.md")
+            raise WorkflowError(
+                f"no rule for stage {min(missing)} of dvc.yaml; see docs/adding-a-stage.md"
+            )
         return [path for paths in self.outputs.values() for path in paths]
 
     def summary(self) -> str:
-        """One line a stage: whether it ran or its outputs were there already, with time and peak memory of its run."""
+        """One line a stage: whether it ran or its outputs were there already, with time and peak
+        memory of its run.
+        """
         lines = []
         for name in self.outputs:
             record = RECORDS / f"{name}.json"
             known = json.loads(record.read_text()) if record.exists() else {}
             ran = known and record.stat().st_mtime >= self.started
-            figures = f"{known['seconds']:9.1f} s {known['peak_memory_mb']:9.0f} MB" if known else ""
+            figures = (
+                f"{known['seconds']:9.1f} s {known['peak_memory_mb']:9.0f} MB" if known else ""
+            )
             lines.append(f"{name:32} {'ran' if ran else 'cached':8} {figures}".rstrip())
         return "\n".join(lines)
 
     def _keys(self, rule: str) -> list[str]:
-        return ["key"] if "foreach" in self.declared[rule] else list(self.declared[rule].get("matrix", ()))
+        return (
+            ["key"]
+            if "foreach" in self.declared[rule]
+            else list(self.declared[rule].get("matrix", ()))
+        )
 
     def _pattern(self, template: str) -> str:
         template = re.sub(r"\$\{(?:item\.)?(\w+)\}", r"{\1}", template)
@@ -125,7 +154,8 @@ class Bridge:
 def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
     """Read dvc.yaml; in the `main` process also find out which stages are stale and mark them.
 
-    Raises WorkflowError where the environment is not active, dvc.yaml is not valid or another run is at work.
+    Raises WorkflowError where the environment is not active, dvc.yaml is not valid or another run
+    is at work.
     """
     _require_environment()
     if main and not dry:
@@ -141,13 +171,20 @@ def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
 
 def _connect(root: Path, main: bool) -> Bridge:
     repo = Repo(str(root), _wait_for_lock=True)
-    bridge = Bridge(declared=_read(root / "dvc.yaml")["stages"], settings=_read(root / "params.yaml"))
-    # found here and not by DVC's graph: that loads networkx, which costs as much as all stages together
+    bridge = Bridge(
+        declared=_read(root / "dvc.yaml")["stages"], settings=_read(root / "params.yaml")
+    )
+    # found here and not by DVC's graph: that loads networkx, which costs as much as all stages
+    # together
     made = {_path(out, root): stage.addressing for stage in repo.index.stages for out in stage.outs}
     for stage in repo.index.stages:
         bridge.outputs[stage.addressing] = [_path(out, root) for out in stage.outs]
         read = [_path(dep, root) for dep in stage.deps if type(dep).__name__ == "Dependency"]
-        used = {other: maker for other, maker in made.items() if any(_overlap(path, other) for path in read)}
+        used = {
+            other: maker
+            for other, maker in made.items()
+            if any(_overlap(path, other) for path in read)
+        }
         files = {path: None for path in read if not any(_overlap(path, other) for other in used)}
         bridge.inputs[stage.addressing] = files | used
     if main:
@@ -162,7 +199,9 @@ def _read(path: Path) -> dict:
 
 
 def _drop_broken_list() -> None:
-    """Forget DVC's list of who is at work where a kill cut its writing short: no DVC command starts with it."""
+    """Forget DVC's list of who is at work where a kill cut its writing short: no DVC command starts
+    with it.
+    """
     path = Path(".dvc/tmp/rwlock")
     for _ in range(3):  # another DVC may be writing it just now
         try:
@@ -178,7 +217,11 @@ def _drop_broken_list() -> None:
 def _with_followers(changed: set[str], inputs: dict[str, dict[str, str | None]]) -> set[str]:
     """The changed stages and all that read, directly or not, what they make."""
     stale = set(changed)
-    while more := {name for name, read in inputs.items() if name not in stale and stale.intersection(read.values())}:
+    while more := {
+        name
+        for name, read in inputs.items()
+        if name not in stale and stale.intersection(read.values())
+    }:
         stale |= more
     return stale
 
@@ -193,7 +236,10 @@ def _changed(repo: Repo, stage) -> bool:
         except LockError:
             # another process runs a stage; it needs repo.lock to finish, so wait without holding it
             if not waiting:
-                print(f"waiting for another DVC process that works on stage {stage.addressing} …", file=sys.stderr)
+                print(
+                    f"waiting for another DVC process that works on stage {stage.addressing} …",
+                    file=sys.stderr,
+                )
             waiting = True
             time.sleep(1)
 
@@ -202,7 +248,8 @@ def _write_marks(stale: set[str]) -> None:
     shutil.rmtree(MARKS, ignore_errors=True)
     MARKS.mkdir(parents=True)
     for name in stale:
-        # Snakemake ignores a newer input whose content it has seen before, hence something new each time
+        # Snakemake ignores a newer input whose content it has seen before, hence something new each
+        # time
         (MARKS / name).write_text(uuid.uuid4().hex)
 
 
@@ -213,18 +260,26 @@ def _take_turn() -> None:
     try:
         fcntl.flock(_take_turn.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise WorkflowError("another snakemake is at work in this folder; wait for its end, then try again") from None
+        raise WorkflowError(
+            "another snakemake is at work in this folder; wait for its end, then try again"
+        ) from None
 
 
 def _require_environment() -> None:
     here = Path(sys.executable).parent
     found = shutil.which("python")
     if found is None or Path(found).parent.resolve() != here.resolve():
-        raise WorkflowError(f"the environment is not active (python is {found}); type: source {here}/activate")
+        raise WorkflowError(
+            f"the environment is not active (python is {found}); type: source {here}/activate"
+        )
 
 
 def _path(entry, root: Path) -> str:
-    return str(Path(entry.fs_path).relative_to(root)) if Path(entry.fs_path).is_relative_to(root) else entry.fs_path
+    return (
+        str(Path(entry.fs_path).relative_to(root))
+        if Path(entry.fs_path).is_relative_to(root)
+        else entry.fs_path
+    )
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -1,4 +1,6 @@
-"""People and maps drawn over images. All images are uint8 [H, W, 3] BGR; nothing is drawn into the input."""
+"""People and maps drawn over images. All images are uint8 [H, W, 3] BGR; nothing is drawn into the
+input.
+"""
 
 import colorsys
 
@@ -19,7 +21,8 @@ def wheel(count: int) -> list[tuple[int, int, int]]:
 
 
 def parts_of(keypoints: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
-    """Parts [P, 18, 3] of keypoints [P, 17, 3] in annotation order; the neck is the shoulders' mean where both exist.
+    """Parts [P, 18, 3] of keypoints [P, 17, 3] in annotation order; the neck is the shoulders' mean
+    where both exist.
 
     The third column is kept (0 = absent); a derived part gets the lower of its two.
     """
@@ -34,9 +37,11 @@ def parts_of(keypoints: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
 
 
 def draw_people(image: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
-    """A copy of the image with the skeletons of `parts` [P, 18, 3]: x, y in pixels, third column 0 = absent.
+    """A copy of the image with the skeletons of `parts` [P, 18, 3]: x, y in pixels, third column 0
+    = absent.
 
-    Each limb and part has a colour of its own. Limbs are translucent, so that what lies below can be judged.
+    Each limb and part has a colour of its own. Limbs are translucent, so that what lies below can
+    be judged.
     """
     limbs, points = image.copy(), wheel(len(skeleton.parts))
     colours = wheel(len(skeleton.limbs))
@@ -44,12 +49,28 @@ def draw_people(image: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO)
     for person, width in zip(parts, widths, strict=True):
         for limb, (a, b) in enumerate(skeleton.limbs):
             if limb not in skeleton.late_limbs and person[a, 2] > 0 and person[b, 2] > 0:
-                cv2.line(limbs, _fixed(person[a]), _fixed(person[b]), colours[limb], width, cv2.LINE_AA, SUBPIXEL_BITS)
+                cv2.line(
+                    limbs,
+                    _fixed(person[a]),
+                    _fixed(person[b]),
+                    colours[limb],
+                    width,
+                    cv2.LINE_AA,
+                    SUBPIXEL_BITS,
+                )
     drawn = cv2.addWeighted(limbs, LIMB_OPACITY, image, 1 - LIMB_OPACITY, 0)
     for person, width in zip(parts, widths, strict=True):
         radius = round((0.75 * width + 0.5) * (1 << SUBPIXEL_BITS))
         for part in np.flatnonzero(person[:, 2] > 0):
-            cv2.circle(drawn, _fixed(person[part]), radius, points[part], cv2.FILLED, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.circle(
+                drawn,
+                _fixed(person[part]),
+                radius,
+                points[part],
+                cv2.FILLED,
+                cv2.LINE_AA,
+                SUBPIXEL_BITS,
+            )
     return drawn
 
 
@@ -66,18 +87,23 @@ def _fixed(point: np.ndarray) -> tuple[int, int]:
 
 
 def heat_colours(values: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
-    """Colours uint8 [h, w, 3] of a map [h, w]: black at `low`, violet, orange, yellow at `high`; NaN is `low`."""
+    """Colours uint8 [h, w, 3] of a map [h, w]: black at `low`, violet, orange, yellow at `high`;
+    NaN is `low`.
+    """
     share = np.clip((np.nan_to_num(values, nan=low) - low) / (high - low), 0, 1)
     return cv2.applyColorMap((255 * share).astype(np.uint8), cv2.COLORMAP_INFERNO)
 
 
 def field_colours(field: np.ndarray) -> np.ndarray:
-    """Colours uint8 [h, w, 3] of vectors [h, w, 2]: the hue is the direction (red to the right), brightness the length.
+    """Colours uint8 [h, w, 3] of vectors [h, w, 2]: the hue is the direction (red to the right),
+    brightness the length.
 
     Length 1 and more is full brightness.
     """
     field = np.nan_to_num(field.astype(np.float32))
-    length, degrees = cv2.cartToPolar(field[..., 0].copy(), field[..., 1].copy(), angleInDegrees=True)
+    length, degrees = cv2.cartToPolar(
+        field[..., 0].copy(), field[..., 1].copy(), angleInDegrees=True
+    )
     saturation = np.full_like(length, 230)
     hsv = np.stack([np.minimum(degrees / 2, 179), saturation, 255 * np.minimum(length, 1)], axis=-1)
     return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)
@@ -94,7 +120,8 @@ def draw_maps(
 
     Args:
         heatmaps: [h, w, parts + 1]. pafs: [h, w, 2 limbs].
-        covered_hw: pixels of the image that the maps cover from its upper left corner; at least the whole image.
+        covered_hw: pixels of the image that the maps cover from its upper left corner; at least the
+            whole image.
 
     Of the heatmaps the largest part counts, of the fields in every cell the longest vector.
     """
@@ -105,6 +132,8 @@ def draw_maps(
     size = (round(covered_hw[1]), round(covered_hw[0]))
     shown = [image]
     for colours in (heat_colours(heatmaps[..., :-1].max(axis=-1)), field_colours(field)):
-        large = cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC)[: grey.shape[0], : grey.shape[1]]
+        large = cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC)[
+            : grey.shape[0], : grey.shape[1]
+        ]
         shown.append(cv2.addWeighted(large, 0.75, grey, 0.35, 0))
     return np.concatenate(shown, axis=1)

@@ -2,5 +2,6 @@
 
 
 class InputError(ValueError):
-    """Input that a person can mend. The message names the file, image id or parameter, says what was expected, what
-    was found and what to do; command lines print it as one line without a traceback."""
+    """Input that a person can mend. The message names the file, image id or parameter, says what
+    was expected, what was found and what to do; command lines print it as one line without a
+    traceback."""

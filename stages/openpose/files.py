@@ -9,7 +9,9 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, else delete it."""
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, else
+    delete it.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -22,7 +24,9 @@ def whole_file(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path | str) -> Iterator[Path]:
-    """Yield a new empty folder beside `path`; let it take the place of `path` when the block ends well."""
+    """Yield a new empty folder beside `path`; let it take the place of `path` when the block ends
+    well.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

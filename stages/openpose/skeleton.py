@@ -1,7 +1,8 @@
 """The body model: keypoints, limbs, mirror pairs and OKS sigmas. They stand here and nowhere else.
 
-Two orders of keypoints exist. *COCO order* (17) is that of the annotations and of results; *network order* (18 parts,
-the neck added) is that of the heatmaps. Sources: FACTS section 1; OKS sigmas from the COCO keypoint evaluation.
+Two orders of keypoints exist. *COCO order* (17) is that of the annotations and of results; *network
+order* (18 parts, the neck added) is that of the heatmaps. Sources: docs/sources.md 1; OKS sigmas
+from the COCO keypoint evaluation.
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,8 @@ class Skeleton:
 
     Attributes:
         keypoints: names in annotation (COCO) order.
-        oks_sigmas: per-keypoint standard deviation of OKS, annotation order, relative to the person's scale.
+        oks_sigmas: per-keypoint standard deviation of OKS, annotation order, relative to the
+            person's scale.
         parts: names in network order; the background heatmap follows the last part.
         limbs: (from, to) part indices; limb i owns PAF channels 2 i (x) and 2 i + 1 (y).
         decode_order: limb indices in the order in which people are assembled.
@@ -110,12 +112,14 @@ def _other_side(name: str) -> str:
 COCO = Skeleton(
     keypoints=COCO_KEYPOINTS,
     oks_sigmas=(
-        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107,
+        0.087, 0.087, 0.089,
         0.089,
     ),
     parts=PARTS,
     limbs=(
-        (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (2, 16), (1, 5), (5, 6), (6, 7),
+        (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (2, 16), (1,
+        5), (5, 6), (6, 7),
         (5, 17), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17),
     ),
     decode_order=(6, 10, 7, 8, 11, 12, 0, 1, 2, 3, 4, 5, 14, 15, 17, 16, 18, 9, 13),

@@ -1,1 +1,3 @@
-"""The sample's artist: articulated figures before drawn scenes, with exact COCO keypoint annotations."""
+"""The sample's artist: articulated figures before drawn scenes, with exact COCO keypoint
+annotations.
+"""

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-SKIES = (((225, 190, 150), (240, 230, 215)), ((200, 200, 200), (225, 225, 225)), ((210, 150, 100), (235, 215, 190)),
+SKIES = (((225, 190, 150), (240, 230, 215)), ((200, 200, 200), (225, 225, 225)), ((210, 150, 100),
+(235, 215, 190)),
          ((120, 130, 200), (170, 200, 240)), ((150, 120, 90), (190, 170, 150)))  # fmt: skip
 GROUNDS = (
     (60, 110, 80),
@@ -23,13 +24,22 @@ WALLS = (
     (70, 75, 90),
     (215, 215, 210),
 )
-LIVELY = ((60, 60, 200), (70, 170, 60), (200, 120, 50), (60, 200, 230), (180, 70, 150), (230, 230, 230), (40, 40, 40))
+LIVELY = (
+    (60, 60, 200),
+    (70, 170, 60),
+    (200, 120, 50),
+    (60, 200, 230),
+    (180, 70, 150),
+    (230, 230, 230),
+    (40, 40, 40),
+)
 
 
 def draw_background(rng: np.random.Generator, height: int, width: int, horizon: int) -> np.ndarray:
     """A place whose floor meets what stands behind it at row `horizon`."""
     place = rng.choice(
-        ["meadow", "street", "room", "court", "beach", "texture"], p=[0.22, 0.24, 0.26, 0.14, 0.08, 0.06]
+        ["meadow", "street", "room", "court", "beach", "texture"],
+        p=[0.22, 0.24, 0.26, 0.14, 0.08, 0.06],
     )
     image = np.empty((height, width, 3), np.uint8)
     painter = {
@@ -51,8 +61,12 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: int) -
     return cv2.GaussianBlur(noise, (2 * (cell // 4) + 1,) * 2, 0) if cell >= 8 else noise
 
 
-def grain(rng: np.random.Generator, image: np.ndarray, cells: tuple[int, ...], strength: int) -> None:
-    """Roughen `image` in place by noise of the given cell sizes, at most about `strength` grey levels."""
+def grain(
+    rng: np.random.Generator, image: np.ndarray, cells: tuple[int, ...], strength: int
+) -> None:
+    """Roughen `image` in place by noise of the given cell sizes, at most about `strength` grey
+    levels.
+    """
     height, width = image.shape[:2]
     total = np.zeros((height, width), np.int32)
     for cell in cells:
@@ -80,7 +94,10 @@ def _sky(rng, image):
     _fade(image, top, bottom)
     if rng.random() < 0.7:
         height, width = image.shape[:2]
-        cloud = smooth_noise(rng, height, width, 24).astype(np.int32) + smooth_noise(rng, height, width, 10) // 2
+        cloud = (
+            smooth_noise(rng, height, width, 24).astype(np.int32)
+            + smooth_noise(rng, height, width, 10) // 2
+        )
         share = np.clip((cloud - 190) * 2, 0, 110)[..., None]
         image[:] = (image * (128 - share) + 245 * share) // 128
 
@@ -90,8 +107,12 @@ def _ground(rng, image, colour=None):
     _fade(image, [c * 0.8 + 30 for c in colour], colour)
     grain(rng, image, (2, 12), int(rng.integers(8, 36)))
     height, width = image.shape[:2]
-    rows = np.arange(height) * 4 * height // (np.arange(height) + 3 * height + 1)  # finer towards the horizon
-    patches = smooth_noise(rng, height, width, 12)[np.minimum(rows, height - 1)].astype(np.int32) - 128
+    rows = (
+        np.arange(height) * 4 * height // (np.arange(height) + 3 * height + 1)
+    )  # finer towards the horizon
+    patches = (
+        smooth_noise(rng, height, width, 12)[np.minimum(rows, height - 1)].astype(np.int32) - 128
+    )
     image[:] = np.clip(image + (patches * int(rng.integers(0, 30)) // 128)[..., None], 0, 255)
 
 
@@ -100,10 +121,21 @@ def _hills(rng, image, horizon):
     for layer in range(int(rng.integers(1, 4))):
         knots = rng.integers(0, max(2, horizon // 2), width // 40 + 3)
         heights = np.repeat(knots, 40)
-        smooth = np.convolve(np.convolve(heights, np.ones(33, int), "same") // 33, np.ones(33, int), "same") // 33
+        smooth = (
+            np.convolve(
+                np.convolve(heights, np.ones(33, int), "same") // 33, np.ones(33, int), "same"
+            )
+            // 33
+        )
         top = horizon - smooth[20 : 20 + width] // (layer + 1)
-        points = np.concatenate([np.stack([np.arange(width), top], 1), [[width, horizon], [0, horizon]]])
-        cv2.fillPoly(image, [points.astype(np.int32)], _pick(rng, ((90, 120, 90), (60, 90, 60), (140, 150, 130))))
+        points = np.concatenate(
+            [np.stack([np.arange(width), top], 1), [[width, horizon], [0, horizon]]]
+        )
+        cv2.fillPoly(
+            image,
+            [points.astype(np.int32)],
+            _pick(rng, ((90, 120, 90), (60, 90, 60), (140, 150, 130))),
+        )
 
 
 def _trees(rng, image, horizon):
@@ -124,7 +156,11 @@ def _meadow(rng, image, horizon):
     _hills(rng, image, horizon)
     if rng.random() < 0.7:
         _trees(rng, image, horizon)
-    _ground(rng, image[horizon:], _pick(rng, ((60, 120, 90), (50, 140, 110), (90, 150, 150), (70, 100, 120))))
+    _ground(
+        rng,
+        image[horizon:],
+        _pick(rng, ((60, 120, 90), (50, 140, 110), (90, 150, 150), (70, 100, 120))),
+    )
 
 
 def _street(rng, image, horizon):
@@ -138,15 +174,24 @@ def _street(rng, image, horizon):
         x += wide + (int(rng.integers(5, 30)) if rng.random() < 0.2 else 0)
     _ground(rng, image[horizon:], _pick(rng, ((120, 125, 130), (95, 95, 98), (150, 155, 160))))
     kerb = horizon + max(3, (height - horizon) // 6)
-    cv2.rectangle(image, (0, horizon), (width, kerb), _pick(rng, ((165, 170, 172), (130, 140, 150))), -1)
+    cv2.rectangle(
+        image, (0, horizon), (width, kerb), _pick(rng, ((165, 170, 172), (130, 140, 150))), -1
+    )
     if rng.random() < 0.5:
         for k in range(-1, 8):
-            points = [[k * 60, kerb + 25], [k * 60 + 30, kerb + 25], [k * 60 + 38, kerb + 31], [k * 60 + 4, kerb + 31]]
+            points = [
+                [k * 60, kerb + 25],
+                [k * 60 + 30, kerb + 25],
+                [k * 60 + 38, kerb + 31],
+                [k * 60 + 4, kerb + 31],
+            ]
             cv2.fillPoly(image, [np.array(points, np.int32)], (215, 218, 220))
 
 
 def _house(rng, image, x0, y0, x1, y1):
-    cv2.rectangle(image, (x0, y0), (x1, y1), _pick(rng, (*WALLS, (90, 110, 170), (100, 120, 150))), -1)
+    cv2.rectangle(
+        image, (x0, y0), (x1, y1), _pick(rng, (*WALLS, (90, 110, 170), (100, 120, 150))), -1
+    )
     glass, frame = (
         _pick(rng, ((90, 70, 55), (140, 120, 100), (60, 60, 60))),
         _pick(rng, ((220, 220, 220), (70, 70, 80))),
@@ -179,19 +224,29 @@ def _room(rng, image, horizon):
     grain(rng, wall, (2, 40), 10)
     for _ in range(int(rng.integers(0, 4))):
         _wall_piece(rng, wall)
-    cv2.rectangle(image, (0, horizon - 4), (width, horizon), _pick(rng, ((230, 230, 230), (60, 80, 110))), -1)
+    cv2.rectangle(
+        image, (0, horizon - 4), (width, horizon), _pick(rng, ((230, 230, 230), (60, 80, 110))), -1
+    )
     _planks(rng, image, horizon)
 
 
 def _planks(rng, image, horizon):
     height, width = image.shape[:2]
     floor = image[horizon:]
-    _ground(rng, floor, _pick(rng, ((90, 130, 175), (60, 90, 130), (140, 150, 160), (120, 110, 110), (90, 80, 120))))
+    _ground(
+        rng,
+        floor,
+        _pick(
+            rng, ((90, 130, 175), (60, 90, 130), (140, 150, 160), (120, 110, 110), (90, 80, 120))
+        ),
+    )
     if rng.random() < 0.7:
         vanish = int(rng.integers(width // 4, 3 * width // 4))
         line = tuple(int(c) for c in floor[-1, 0] * 0.7)
         for x in range(-3 * width, 4 * width, int(rng.integers(40, 110))):
-            cv2.line(image, (vanish + (x - vanish) // 4, horizon), (x, height), line, 1, cv2.LINE_AA)
+            cv2.line(
+                image, (vanish + (x - vanish) // 4, horizon), (x, height), line, 1, cv2.LINE_AA
+            )
         y, step = horizon, 4.0
         while y < height and rng.random() < 0.9:
             cv2.line(image, (0, int(y)), (width, int(y)), line, 1)
@@ -199,7 +254,9 @@ def _planks(rng, image, horizon):
 
 
 def _wall_piece(rng, wall):
-    """An image, window, shelf or poster of strong shapes, the kind of thing that looks like somebody but is not."""
+    """An image, window, shelf or poster of strong shapes, the kind of thing that looks like
+    somebody but is not.
+    """
     height, width = wall.shape[:2]
     wide, tall = int(rng.integers(25, 90)), int(rng.integers(25, 90))
     x, y = int(rng.integers(-10, width - 15)), int(rng.integers(-10, max(1, height - 25)))
@@ -207,7 +264,11 @@ def _wall_piece(rng, wall):
     kind = rng.random()
     if kind < 0.35:
         cv2.rectangle(
-            wall, (x + 3, y + 3), (x + wide - 3, y + tall - 3), _pick(rng, ((230, 205, 170), (120, 90, 70))), -1
+            wall,
+            (x + 3, y + 3),
+            (x + wide - 3, y + tall - 3),
+            _pick(rng, ((230, 205, 170), (120, 90, 70))),
+            -1,
         )
         cv2.line(wall, (x + wide // 2, y), (x + wide // 2, y + tall), (225, 225, 225), 2)
     elif kind < 0.6:
@@ -215,14 +276,36 @@ def _wall_piece(rng, wall):
             at = x + 2
             while at < x + wide - 3:
                 book = int(rng.integers(3, 8))
-                cv2.rectangle(wall, (at, row - int(rng.integers(6, 11))), (at + book, row), _pick(rng, LIVELY), -1)
+                cv2.rectangle(
+                    wall,
+                    (at, row - int(rng.integers(6, 11))),
+                    (at + book, row),
+                    _pick(rng, LIVELY),
+                    -1,
+                )
                 at += book + 1
     else:
         for _ in range(int(rng.integers(2, 6))):
             at = (x + int(rng.integers(4, wide)), y + int(rng.integers(4, tall)))
             size = (int(rng.integers(3, 14)), int(rng.integers(3, 14)))
-            cv2.ellipse(wall, at, size, int(rng.integers(0, 180)), 0, 360, _pick(rng, LIVELY), -1, cv2.LINE_AA)
-    cv2.rectangle(wall, (x, y), (x + wide, y + tall), _pick(rng, ((40, 60, 90), (30, 30, 30), (200, 200, 200))), 2)
+            cv2.ellipse(
+                wall,
+                at,
+                size,
+                int(rng.integers(0, 180)),
+                0,
+                360,
+                _pick(rng, LIVELY),
+                -1,
+                cv2.LINE_AA,
+            )
+    cv2.rectangle(
+        wall,
+        (x, y),
+        (x + wide, y + tall),
+        _pick(rng, ((40, 60, 90), (30, 30, 30), (200, 200, 200))),
+        2,
+    )
 
 
 def _court(rng, image, horizon):
@@ -231,11 +314,20 @@ def _court(rng, image, horizon):
     _fade(stand, _pick(rng, WALLS), _pick(rng, WALLS))
     if rng.random() < 0.6:
         blobs = rng.integers(30, 240, (horizon // 4 + 1, width // 4 + 1, 3), np.uint8)
-        stand[:] = cv2.resize(blobs, (width, horizon), interpolation=cv2.INTER_LINEAR_EXACT) // 2 + stand // 2
+        stand[:] = (
+            cv2.resize(blobs, (width, horizon), interpolation=cv2.INTER_LINEAR_EXACT) // 2
+            + stand // 2
+        )
     board = max(0, horizon - int(rng.integers(8, 30)))
     cv2.rectangle(image, (0, board), (width, horizon), _pick(rng, LIVELY), -1)
     for x in range(int(rng.integers(0, 40)), width, int(rng.integers(30, 70))):
-        cv2.rectangle(image, (x, board + 3), (x + int(rng.integers(8, 24)), horizon - 3), _pick(rng, LIVELY), -1)
+        cv2.rectangle(
+            image,
+            (x, board + 3),
+            (x + int(rng.integers(8, 24)), horizon - 3),
+            _pick(rng, LIVELY),
+            -1,
+        )
     _ground(
         rng,
         image[horizon:],
@@ -265,8 +357,12 @@ def _texture(rng, image, horizon):
     height, width = image.shape[:2]
     cells = (int(rng.integers(2, 7)), int(rng.integers(2, 7)))
     blobs = rng.integers(30, 226, (*cells, 1)) * 2 // 3 + rng.integers(0, 80, (*cells, 3))
-    image[:] = cv2.resize(blobs.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    image[:] = cv2.resize(
+        blobs.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR_EXACT
+    )
     grain(rng, image, (2, 8, 30), int(rng.integers(15, 55)))
     for _ in range(int(rng.integers(0, 12))):
         a, b = (rng.integers(-20, [width + 20, height + 20]) for _ in range(2))
-        cv2.line(image, a.tolist(), b.tolist(), _pick(rng, LIVELY), int(rng.integers(1, 12)), cv2.LINE_AA)
+        cv2.line(
+            image, a.tolist(), b.tolist(), _pick(rng, LIVELY), int(rng.integers(1, 12)), cv2.LINE_AA
+        )

@@ -27,26 +27,42 @@ def build_body(figure: Figure, size: Proportions, look: Look) -> Solids:
 
 
 def keypoints(figure: Figure, size: Proportions) -> np.ndarray:
-    """The 17 COCO keypoints, float64 [17, 3], in figure space: joints inside the limbs, features on the face."""
+    """The 17 COCO keypoints, float64 [17, 3], in figure space: joints inside the limbs, features on
+    the face.
+    """
     at = figure.joints
     h = size.head
-    face = {"nose": (0, -0.034, 0.078), "left_eye": (0.025, -0.012, 0.056), "right_eye": (-0.025, -0.012, 0.056)}
+    face = {
+        "nose": (0, -0.034, 0.078),
+        "left_eye": (0.025, -0.012, 0.056),
+        "right_eye": (-0.025, -0.012, 0.056),
+    }
     face |= {"left_ear": (0.06, -0.022, 0.0), "right_ear": (-0.06, -0.022, 0.0)}
     return np.array(
-        [at["head"] + figure.head @ (h * np.array(face[k])) if k in face else at[k] for k in COCO.keypoints], np.float64
+        [
+            at["head"] + figure.head @ (h * np.array(face[k])) if k in face else at[k]
+            for k in COCO.keypoints
+        ],
+        np.float64,
     )
 
 
-# Parts whose visible surface near a keypoint makes the keypoint visible, and how far (body heights) that surface may
-# lie in front of it.
+# Parts whose visible surface near a keypoint makes the keypoint visible, and how far (body heights)
+# that surface may lie in front of it.
 _HEAD = ((solids.HEAD,), 0.035)
 EVIDENCE = {
     **dict.fromkeys(("nose", "left_eye", "right_eye", "left_ear", "right_ear"), _HEAD),
     **{f"{s}_shoulder": ((solids.TORSO, solids.UPPER_ARM[i]), 0.075) for i, s in enumerate(SIDES)},
     **{f"{s}_elbow": ((solids.UPPER_ARM[i], solids.FOREARM[i]), 0.07) for i, s in enumerate(SIDES)},
     **{f"{s}_wrist": ((solids.FOREARM[i], solids.HAND[i]), 0.055) for i, s in enumerate(SIDES)},
-    **{f"{s}_hip": ((solids.TORSO, solids.PELVIS, solids.SKIRT, solids.THIGH[i]), 0.115) for i, s in enumerate(SIDES)},
-    **{f"{s}_knee": ((solids.THIGH[i], solids.SHIN[i], solids.SKIRT), 0.085) for i, s in enumerate(SIDES)},
+    **{
+        f"{s}_hip": ((solids.TORSO, solids.PELVIS, solids.SKIRT, solids.THIGH[i]), 0.115)
+        for i, s in enumerate(SIDES)
+    },
+    **{
+        f"{s}_knee": ((solids.THIGH[i], solids.SHIN[i], solids.SKIRT), 0.085)
+        for i, s in enumerate(SIDES)
+    },
     **{f"{s}_ankle": ((solids.SHIN[i], solids.FOOT[i]), 0.06) for i, s in enumerate(SIDES)},
 }
 
@@ -56,26 +72,39 @@ def _trunk(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     wide = size.girth * size.hip / 0.058
     middle = 0.078 * size.girth * size.waist
     made.cone(
-        solids.PELVIS, at["pelvis"] - pelvis[:, 1] * 0.012, at["waist"] - pelvis[:, 1] * 0.01, 0.08 * wide,
+        solids.PELVIS, at["pelvis"] - pelvis[:, 1] * 0.012, at["waist"] - pelvis[:, 1] * 0.01,
+        0.08 * wide,
         middle * 1.02, look.trousers, mat_2=look.tails, cut=0.12, flat=0.72, frame=pelvis,
     )  # fmt: skip
     if look.hem:
         made.cone(
-            solids.PELVIS, at["waist"], at["pelvis"] - pelvis[:, 1] * look.hem, middle * 1.05, 0.107 * wide,
+            solids.PELVIS, at["waist"], at["pelvis"] - pelvis[:, 1] * look.hem, middle * 1.05,
+            0.107 * wide,
             look.tails, flat=0.85, frame=pelvis, style=render.OPEN_END,
         )  # fmt: skip
     broad = size.shoulder / 0.115
     breast = at["neck"] - chest[:, 1] * 0.095
     made.cone(
-        solids.TORSO, at["waist"] - pelvis[:, 1] * 0.02, breast, middle, 0.09 * broad * (0.5 + 0.5 * size.girth),
+        solids.TORSO, at["waist"] - pelvis[:, 1] * 0.02, breast, middle,
+        0.09 * broad * (0.5 + 0.5 * size.girth),
         look.shirt, flat=0.68, frame=chest,
     )  # fmt: skip
     yoke = [at["neck"] + chest @ np.array([s * size.shoulder * 0.78, -0.036, 0.0]) for s in SIGN]
     made.cone(solids.TORSO, *yoke, 0.044, 0.044, look.shirt, frame=chest)
     for i in (0, 1):
-        made.cone(solids.TORSO, at["neck"] + chest[:, 1] * 0.005, yoke[i], 0.03, 0.036, look.shirt, frame=chest)
+        made.cone(
+            solids.TORSO,
+            at["neck"] + chest[:, 1] * 0.005,
+            yoke[i],
+            0.03,
+            0.036,
+            look.shirt,
+            frame=chest,
+        )
     top = at["head"] - figure.head[:, 1] * 0.035
-    made.cone(solids.NECK, at["neck"] - chest[:, 1] * 0.005, top, 0.033, 0.03, look.skin, frame=chest)
+    made.cone(
+        solids.NECK, at["neck"] - chest[:, 1] * 0.005, top, 0.033, 0.03, look.skin, frame=chest
+    )
 
 
 def _arm(made: Solids, figure: Figure, size: Proportions, look: Look, i: int, side: str) -> None:
@@ -84,12 +113,24 @@ def _arm(made: Solids, figure: Figure, size: Proportions, look: Look, i: int, si
     upper, fore = figure.limbs[f"{side}_upper_arm"], figure.limbs[f"{side}_forearm"]
     shoulder, elbow, wrist = at[f"{side}_shoulder"], at[f"{side}_elbow"], at[f"{side}_wrist"]
     sleeve = {"mat_2": look.skin, "cut": look.sleeve_cut, "frame": upper}
-    made.cone(solids.UPPER_ARM[i], shoulder, elbow, 0.042 * thick, 0.031 * thick, look.sleeve, **sleeve)
+    made.cone(
+        solids.UPPER_ARM[i], shoulder, elbow, 0.042 * thick, 0.031 * thick, look.sleeve, **sleeve
+    )
     cloth = look.sleeve if look.long_sleeve else look.skin
     loose = thick if look.long_sleeve else girth
     made.cone(solids.FOREARM[i], elbow, wrist, 0.031 * loose, 0.022 * loose, cloth, frame=fore)
     palm = wrist - fore[:, 1] * 0.02
-    made.cone(solids.HAND[i], palm, at[f"{side}_hand"], 0.023, 0.019, look.skin, flat=0.6, frame=fore, flat_axis=0)
+    made.cone(
+        solids.HAND[i],
+        palm,
+        at[f"{side}_hand"],
+        0.023,
+        0.019,
+        look.skin,
+        flat=0.6,
+        frame=fore,
+        flat_axis=0,
+    )
     thumb = wrist - fore[:, 1] * 0.045 + fore[:, 2] * 0.026
     made.cone(solids.HAND[i], palm, thumb, 0.011, 0.009, look.skin, frame=fore)
 
@@ -102,25 +143,41 @@ def _leg(made: Solids, figure: Figure, size: Proportions, look: Look, i: int, si
     cut = min(1.0, look.trouser_cut)
     loose = look.loose if long else 1.0
     made.cone(
-        solids.THIGH[i], hip, knee, 0.059 * girth, 0.045 * girth * (0.5 + 0.5 * loose), look.trousers, mat_2=look.skin,
+        solids.THIGH[i], hip, knee, 0.059 * girth, 0.045 * girth * (0.5 + 0.5 * loose),
+        look.trousers, mat_2=look.skin,
         cut=cut, frame=thigh,
     )  # fmt: skip
     cloth = look.trousers if long else look.skin
     calf = knee + 0.3 * (ankle - knee) - shin[:, 2] * 0.006
-    made.cone(solids.SHIN[i], knee, calf, 0.043 * girth * loose, 0.044 * girth * loose, cloth, frame=shin)
+    made.cone(
+        solids.SHIN[i], knee, calf, 0.043 * girth * loose, 0.044 * girth * loose, cloth, frame=shin
+    )
     end = 0.029 * (loose * 1.12 if long else 1.0) * (0.6 + 0.4 * girth)
     made.cone(
-        solids.SHIN[i], calf, ankle, 0.044 * girth * loose, end, cloth, mat_2=look.trousers if long else look.socks,
+        solids.SHIN[i], calf, ankle, 0.044 * girth * loose, end, cloth,
+        mat_2=look.trousers if long else look.socks,
         cut=1.0 if long else 0.7, frame=shin,
     )  # fmt: skip
     heel, toe = at[f"{side}_heel"], at[f"{side}_toe"]
     made.cone(solids.FOOT[i], heel, toe, 0.031, 0.024, look.shoes, frame=foot)
     sole = foot[:, 1] * 0.017
-    made.cone(solids.FOOT[i], heel - sole, toe - sole, 0.03, 0.025, look.hat, flat=0.35, frame=foot, flat_axis=1)
+    made.cone(
+        solids.FOOT[i],
+        heel - sole,
+        toe - sole,
+        0.03,
+        0.025,
+        look.hat,
+        flat=0.35,
+        frame=foot,
+        flat_axis=1,
+    )
 
 
 def _wears_skirt(figure: Figure, look: Look) -> bool:
-    """Skirts are drawn on people whose legs hang together; on others they would be balloons and become shorts."""
+    """Skirts are drawn on people whose legs hang together; on others they would be balloons and
+    become shorts.
+    """
     at = figure.joints
     left, right = (at[f"{side}_hip"] - at[f"{side}_knee"] for side in SIDES)
     apart = float(np.linalg.norm(at["left_knee"] - at["right_knee"]))
@@ -134,7 +191,8 @@ def _skirt(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     end = at["pelvis"] + look.skirt * (knees - at["pelvis"])
     flare = 0.075 * size.girth + look.skirt * (spread * 0.7 + 0.045)
     made.cone(
-        solids.SKIRT, at["pelvis"], end, 0.08 * size.girth * size.hip / 0.058, flare, look.trousers, flat=0.8,
+        solids.SKIRT, at["pelvis"], end, 0.08 * size.girth * size.hip / 0.058, flare,
+        look.trousers, flat=0.8,
         frame=figure.pelvis, style=render.OPEN_END,
     )  # fmt: skip
 
@@ -146,13 +204,33 @@ def _head(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
         return figure.joints["head"] + frame @ (h * np.array([side, up, front]))
 
     skull = {"frame": frame, "flat": 0.86, "flat_axis": 0}
-    made.cone(solids.HEAD, place(0, 0, 0), place(0, -0.046, 0.02), 0.066 * h, 0.039 * h, look.face, **skull)
     made.cone(
-        solids.HEAD, place(0, -0.014, 0.062), place(0, -0.034, 0.07), 0.006 * h, 0.0105 * h, look.skin, frame=frame
+        solids.HEAD,
+        place(0, 0, 0),
+        place(0, -0.046, 0.02),
+        0.066 * h,
+        0.039 * h,
+        look.face,
+        **skull,
+    )
+    made.cone(
+        solids.HEAD,
+        place(0, -0.014, 0.062),
+        place(0, -0.034, 0.07),
+        0.006 * h,
+        0.0105 * h,
+        look.skin,
+        frame=frame,
     )
     for s in SIGN:
         made.ball(
-            solids.HEAD, place(s * 0.058, -0.022, -0.004), 0.018 * h, look.skin, frame=frame, flat=0.45, flat_axis=0
+            solids.HEAD,
+            place(s * 0.058, -0.022, -0.004),
+            0.018 * h,
+            look.skin,
+            frame=frame,
+            flat=0.45,
+            flat_axis=0,
         )
 
 
@@ -170,7 +248,9 @@ def _hair(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     }
     styles |= {"long": render.LONG_HAIR, "fringe": render.FRINGE, "bald": render.TONSURE}
     style = styles[look.hair_style]
-    thick = {"afro": 0.028, "long": 0.011, "fringe": 0.01, "bald": 0.003}.get(look.hair_style, 0.007) * h
+    thick = {"afro": 0.028, "long": 0.011, "fringe": 0.01, "bald": 0.003}.get(
+        look.hair_style, 0.007
+    ) * h
     shell = {"frame": frame, "flat": 0.9, "flat_axis": 0, "style": style}
     made.cone(
         solids.HAIR,
@@ -183,12 +263,27 @@ def _hair(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     )
     if look.hair_style == "long":
         back = figure.joints["neck"] - figure.chest[:, 1] * 0.04 - figure.chest[:, 2] * 0.045
-        made.cone(solids.HAIR, place(0, -0.01, -0.03), back, 0.06 * h, 0.05 * h, look.hair, flat=0.6, frame=frame)
+        made.cone(
+            solids.HAIR,
+            place(0, -0.01, -0.03),
+            back,
+            0.06 * h,
+            0.05 * h,
+            look.hair,
+            flat=0.6,
+            frame=frame,
+        )
     elif look.hair_style == "bun" and look.hat_style in ("", "cap"):
         made.ball(solids.HAIR, place(0, 0.045, -0.065), 0.03 * h, look.hair, frame=frame)
     elif look.hair_style == "tail":
         made.cone(
-            solids.HAIR, place(0, 0.03, -0.075), place(0, -0.1, -0.1), 0.022 * h, 0.012 * h, look.hair, frame=frame
+            solids.HAIR,
+            place(0, 0.03, -0.075),
+            place(0, -0.1, -0.1),
+            0.022 * h,
+            0.012 * h,
+            look.hair,
+            frame=frame,
         )
 
 
@@ -203,10 +298,32 @@ def _hat(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     round_it = 0.076 if look.hat_style != "helmet" else 0.084
     shell = {"frame": frame, "flat": 0.92, "flat_axis": 0, "style": render.CAP}
     made.cone(
-        solids.HAIR, place(0, 0.006, -0.003), place(0, 0.012, -0.003), round_it * h, round_it * h, look.hat, **shell
+        solids.HAIR,
+        place(0, 0.006, -0.003),
+        place(0, 0.012, -0.003),
+        round_it * h,
+        round_it * h,
+        look.hat,
+        **shell,
     )
     if look.hat_style == "cap":
         brim = {"frame": frame, "flat": 0.12, "flat_axis": 1}
-        made.cone(solids.HAIR, place(0, 0.014, 0.04), place(0, 0.012, 0.085), 0.052 * h, 0.04 * h, look.hat, **brim)
+        made.cone(
+            solids.HAIR,
+            place(0, 0.014, 0.04),
+            place(0, 0.012, 0.085),
+            0.052 * h,
+            0.04 * h,
+            look.hat,
+            **brim,
+        )
     elif look.hat_style == "brim":
-        made.ball(solids.HAIR, place(0, 0.018, 0), 0.125 * h, look.hat, frame=frame, flat=0.07, flat_axis=1)
+        made.ball(
+            solids.HAIR,
+            place(0, 0.018, 0),
+            0.125 * h,
+            look.hat,
+            frame=frame,
+            flat=0.07,
+            flat_axis=1,
+        )

@@ -11,14 +11,16 @@ from stages.synthetic.body import EVIDENCE
 from stages.synthetic.scene import CROWD, PERSON, SUPER, Drawn
 
 ABSENT, HIDDEN, VISIBLE = 0, 1, 2
-HIDDEN_REACH = 0.2  # body heights: hidden joints farther than this from anything seen of the person go unlabelled
+# Body heights: hidden joints farther than this from anything seen of the person go unlabelled.
+HIDDEN_REACH = 0.2
 SMALL_PX2 = 800  # people smaller than this seldom get keypoints, as in COCO
 LEAST_KEYPOINTS = 3  # people of whom fewer keypoints could be labelled get none
 LEAST_PX2 = 24  # people of whom less is seen are not annotated at all
 
 # COCO's drawing order of the skeleton, keypoint numbers from one.
 SKELETON = [
-    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11],
+    [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9],
+    [8, 10], [9, 11],
     [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
 ]  # fmt: skip
 
@@ -29,14 +31,20 @@ def document(set_name: str, images: list[dict], annotations: list[dict]) -> dict
     category |= {"keypoints": list(COCO.keypoints), "skeleton": SKELETON}
     info = {"description": f"Drawn people, {set_name}", "url": "", "version": "1.0", "year": 2014}
     info |= {"contributor": "openpose-pipeline", "date_created": "2014/05/31"}
-    licence = {"id": 1, "name": "CC0 1.0", "url": "https://creativecommons.org/publicdomain/zero/1.0/"}
+    licence = {
+        "id": 1,
+        "name": "CC0 1.0",
+        "url": "https://creativecommons.org/publicdomain/zero/1.0/",
+    }
     return {
-        "info": info, "images": images, "licenses": [licence], "annotations": annotations, "categories": [category],
+        "info": info, "images": images, "licenses": [licence], "annotations": annotations,
+        "categories": [category],
     }  # fmt: skip
 
 
 def annotate(drawn: Drawn, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Annotations of one image, without ids: people one by one, distant crowds as one run-length region.
+    """Annotations of one image, without ids: people one by one, distant crowds as one run-length
+    region.
 
     `rng` decides which people the (imaginary) annotators left without keypoints.
     """
@@ -83,11 +91,14 @@ def _person(drawn: Drawn, number: int, rng: np.random.Generator) -> dict[str, An
 
 
 def outline(mask: np.ndarray) -> list[list[float]]:
-    """Polygons [x0, y0, x1, y1, ...] in pixels of the image around the parts of a buffer mask bool [2 H, 2 W].
+    """Polygons [x0, y0, x1, y1, ...] in pixels of the image around the parts of a buffer mask bool
+    [2 H, 2 W].
 
     Pieces smaller than three pixels are left out and holes are filled: COCO's polygons know none.
     """
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
     polygons = []
     for contour in contours:
         if len(contour) < 3 or cv2.contourArea(contour) < 3 * SUPER * SUPER:
@@ -124,7 +135,9 @@ def _crowd(mask: np.ndarray) -> dict[str, Any] | None:
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """Uncompressed run lengths of a mask bool [H, W]: column by column, the first run counts zeros."""
+    """Uncompressed run lengths of a mask bool [H, W]: column by column, the first run counts
+    zeros.
+    """
     flat = mask.reshape(-1, order="F")
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
@@ -132,7 +145,9 @@ def run_lengths(mask: np.ndarray) -> list[int]:
 
 
 def find_keypoints(drawn: Drawn, number: int, mask: np.ndarray) -> np.ndarray:
-    """Keypoints int64 [17, 3] of item `number` (x, y of the pixel, visibility 0, 1, 2); `mask` is where it is seen."""
+    """Keypoints int64 [17, 3] of item `number` (x, y of the pixel, visibility 0, 1, 2); `mask` is
+    where it is seen.
+    """
     item = drawn.items[number]
     height, width = drawn.image.shape[:2]
     placed = item.view.project(item.keypoints)
@@ -152,7 +167,9 @@ def _visibility(drawn: Drawn, number: int, mask: np.ndarray, name: str, x, y, z,
     row, column = int(y), int(x)
     near = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
     parts, reach = EVIDENCE[name]
-    evidence = mask[near] & np.isin(drawn.part[near], parts) & (drawn.depth[near] - z < reach * scale)
+    evidence = (
+        mask[near] & np.isin(drawn.part[near], parts) & (drawn.depth[near] - z < reach * scale)
+    )
     if 2 * evidence.sum() > evidence.size:
         return VISIBLE
     if name.endswith(("nose", "eye", "ear")) and _turned_away(drawn, number, name):
@@ -163,8 +180,8 @@ def _visibility(drawn: Drawn, number: int, mask: np.ndarray, name: str, x, y, z,
 
 
 def _turned_away(drawn: Drawn, number: int, name: str) -> bool:
-    """Whether a feature of the face lies on the side of the head that the camera cannot see; people who annotate
-    leave those out."""
+    """Whether a feature of the face lies on the side of the head that the camera cannot see; people
+    who annotate leave those out."""
     item = drawn.items[number]
     points = dict(zip(COCO.keypoints, item.keypoints, strict=True))
     across = points["left_ear"] - points["right_ear"]

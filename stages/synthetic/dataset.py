@@ -1,4 +1,6 @@
-"""The sample as files: COCO-like archives, annotations, an id list and the list of sources that `download` reads."""
+"""The sample as files: COCO-like archives, annotations, an id list and the list of sources that
+`download` reads.
+"""
 
 import hashlib
 import json
@@ -70,21 +72,29 @@ def draw_all(tasks: list[Task], workers: int) -> Iterator[DrawnImage]:
         yield from pool.imap(draw, tasks, CHUNK)
 
 
-def write_sample(folder: Path, *, seed: int, counts: dict[str, int], val1k_images: int, workers: int) -> dict:
-    """Write train.zip, val.zip, annotations.zip, val1k.txt and sources.yaml into the existing `folder`.
+def write_sample(
+    folder: Path, *, seed: int, counts: dict[str, int], val1k_images: int, workers: int
+) -> dict:
+    """Write train.zip, val.zip, annotations.zip, val1k.txt and sources.yaml into the existing
+    `folder`.
 
-    `counts` gives the number of images of "train" and "val". Returns facts about what was drawn. InputError where
-    the id list would be longer than the validation set.
+    `counts` gives the number of images of "train" and "val". Returns facts about what was drawn.
+    InputError where the id list would be longer than the validation set.
     """
     if val1k_images > counts["val"]:
         raise InputError(
-            f"sample.val1k_images: expected at most sample.val_images = {counts['val']}, found {val1k_images}; "
+            f"sample.val1k_images: expected at most sample.val_images = {counts['val']}, found "
+            f"{val1k_images}; "
             "draw more validation images or list fewer"
         )
     tasks = [Task(seed, s, i) for s, name in enumerate(SETS) for i in range(counts[name])]
-    images = iter(tqdm(draw_all(tasks, workers), "drawing", len(tasks), unit=" images", mininterval=2.0))
+    images = iter(
+        tqdm(draw_all(tasks, workers), "drawing", len(tasks), unit=" images", mininterval=2.0)
+    )
     documents = {name: _write_set(folder, name, seed, counts[name], images) for name in SETS}
-    texts = {f"annotations/person_keypoints_{n}2014.json": json.dumps(d) for n, d in documents.items()}
+    texts = {
+        f"annotations/person_keypoints_{n}2014.json": json.dumps(d) for n, d in documents.items()
+    }
     with zipfile.ZipFile(folder / "annotations.zip", "w", zipfile.ZIP_STORED) as archive:
         for member, text in texts.items():
             _add(archive, member, text.encode())
@@ -95,7 +105,9 @@ def write_sample(folder: Path, *, seed: int, counts: dict[str, int], val1k_image
     return {name: count_people(document) for name, document in documents.items()}
 
 
-def _write_set(folder: Path, name: str, seed: int, count: int, drawn_images: Iterator[DrawnImage]) -> dict:
+def _write_set(
+    folder: Path, name: str, seed: int, count: int, drawn_images: Iterator[DrawnImage]
+) -> dict:
     image_ids = make_ids(seed, SETS.index(name), count)
     images, annotations = [], []
     next_id = np.random.default_rng([seed, SETS.index(name), 2**31])
@@ -150,7 +162,8 @@ def count_people(document: dict) -> dict:
     seen = np.array([a["keypoints"][2::3] for a in labelled]).reshape(-1)
     return {
         "images": len(document["images"]),
-        "images_without_people": len(document["images"]) - len({a["image_id"] for a in document["annotations"]}),
+        "images_without_people": len(document["images"])
+        - len({a["image_id"] for a in document["annotations"]}),
         "people": len(people),
         "people_labelled": len(labelled),
         "people_small": int((areas < 32**2).sum()),

@@ -1,7 +1,7 @@
 """A person in three dimensions: proportions, joint angles, positions of the joints.
 
-Space of a figure: x to the person's left, y up, z forward; unit one body height; the ground at y = 0. Angles in
-degrees.
+Space of a figure: x to the person's left, y up, z forward; unit one body height; the ground at y =
+0. Angles in degrees.
 """
 
 from dataclasses import dataclass, field
@@ -14,8 +14,9 @@ SIGN = (1.0, -1.0)
 
 @dataclass
 class Pose:
-    """Joint angles, degrees. Pairs are (left, right). Flexion lifts a limb forward, abduction sideways away from the
-    body, twist turns it inward about its own axis; knees bend backwards, elbows forward."""
+    """Joint angles, degrees. Pairs are (left, right). Flexion lifts a limb forward, abduction
+    sideways away from the body, twist turns it inward about its own axis; knees bend backwards,
+    elbows forward."""
 
     lean: float = 0.0
     sway: float = 0.0
@@ -56,7 +57,9 @@ class Proportions:
 
 @dataclass(frozen=True)
 class Figure:
-    """Joints float64 [3] by name and frames float64 [3, 3] (columns: side, up, front) of pelvis, chest and head."""
+    """Joints float64 [3] by name and frames float64 [3, 3] (columns: side, up, front) of pelvis,
+    chest and head.
+    """
 
     joints: dict[str, np.ndarray]
     pelvis: np.ndarray
@@ -95,7 +98,9 @@ def rotation(axis: str, degrees: float) -> np.ndarray:
 
 
 def articulate(pose: Pose, size: Proportions) -> Figure:
-    """Forward kinematics: the figure stands (or sits, or floats `pose.lift` high) on the ground at x = z = 0."""
+    """Forward kinematics: the figure stands (or sits, or floats `pose.lift` high) on the ground at
+    x = z = 0.
+    """
     whole = rotation("z", pose.roll)
     pelvis = whole @ rotation("x", pose.lean) @ rotation("z", pose.sway)
     chest = pelvis @ rotation("x", pose.bend) @ rotation("y", pose.turn)
@@ -104,11 +109,18 @@ def articulate(pose: Pose, size: Proportions) -> Figure:
     limbs: dict[str, np.ndarray] = {}
     joints["waist"] = 0.38 * size.torso * pelvis[:, 1]
     joints["neck"] = joints["waist"] + 0.62 * size.torso * chest[:, 1]
-    joints["head"] = joints["neck"] + chest[:, 1] * 0.022 + head @ np.array([0.0, 0.03 + 0.052 * size.head, 0.008])
+    joints["head"] = (
+        joints["neck"]
+        + chest[:, 1] * 0.022
+        + head @ np.array([0.0, 0.03 + 0.052 * size.head, 0.008])
+    )
     for i, side in enumerate(("left", "right")):
         _legs(joints, limbs, pose, size, whole, pelvis, i, side)
         _arms(joints, limbs, pose, size, chest, i, side)
-    lowest = min(min(joints[f"{s}_heel"][1], joints[f"{s}_toe"][1], joints[f"{s}_knee"][1]) for s in ("left", "right"))
+    lowest = min(
+        min(joints[f"{s}_heel"][1], joints[f"{s}_toe"][1], joints[f"{s}_knee"][1])
+        for s in ("left", "right")
+    )
     lowest = min(lowest - 0.025, joints["pelvis"][1] - 0.07, joints["head"][1] - 0.07)
     joints = {name: at + np.array([0.0, pose.lift - lowest, 0.0]) for name, at in joints.items()}
     return Figure(joints, pelvis, chest, head, limbs)

@@ -6,10 +6,16 @@ from stages.synthetic.figure import Pose
 
 
 def draw_pose(rng: np.random.Generator, upright: bool = False) -> Pose:
-    """A random pose; `upright` leaves out those that only make sense beside furniture or in close view."""
+    """A random pose; `upright` leaves out those that only make sense beside furniture or in close
+    view.
+    """
     names = list(_FREQUENT)
-    weights = np.array([0.0 if upright and name in ("sit", "floor", "lie") else _FREQUENT[name] for name in names])
-    name = names[int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum(), side="right"))]
+    weights = np.array(
+        [0.0 if upright and name in ("sit", "floor", "lie") else _FREQUENT[name] for name in names]
+    )
+    name = names[
+        int(np.searchsorted(np.cumsum(weights), rng.random() * weights.sum(), side="right"))
+    ]
     pose = _LEGS_AND_TRUNK[name](rng)
     if name not in ("run", "jump", "lie"):
         for i in (0, 1):
@@ -44,7 +50,11 @@ def _run(rng):
     stride = rng.uniform(30, 65)
     front = int(rng.integers(2))
     back = 1 - front
-    pose = Pose(lean=rng.uniform(6, 20), lift=rng.uniform(0, 0.08), turn=rng.uniform(5, 20) * (1 if front else -1))
+    pose = Pose(
+        lean=rng.uniform(6, 20),
+        lift=rng.uniform(0, 0.08),
+        turn=rng.uniform(5, 20) * (1 if front else -1),
+    )
     pose.leg_flex[front], pose.knee[front] = stride, rng.uniform(40, 100)
     pose.leg_flex[back], pose.knee[back] = -rng.uniform(10, 35), rng.uniform(20, 80)
     pose.ankle[back] = rng.uniform(10, 40)
@@ -66,7 +76,9 @@ def _jump(rng):
 
 def _sit(rng):
     pose = Pose(
-        lean=rng.uniform(-10, 12), bend=rng.uniform(0, 14), seat=str(rng.choice(["chair", "stool", "bench", "box"]))
+        lean=rng.uniform(-10, 12),
+        bend=rng.uniform(0, 14),
+        seat=str(rng.choice(["chair", "stool", "bench", "box"])),
     )
     spread = rng.uniform(2, 20)
     for i in (0, 1):
@@ -99,7 +111,11 @@ def _kneel(rng):
     i = int(rng.integers(2))
     pose = Pose(lean=rng.uniform(-2, 15))
     pose.leg_flex[i], pose.knee[i] = rng.uniform(75, 95), rng.uniform(80, 100)
-    pose.leg_flex[1 - i], pose.knee[1 - i], pose.ankle[1 - i] = rng.uniform(-10, 10), rng.uniform(85, 105), 50
+    pose.leg_flex[1 - i], pose.knee[1 - i], pose.ankle[1 - i] = (
+        rng.uniform(-10, 10),
+        rng.uniform(85, 105),
+        50,
+    )
     return pose
 
 
@@ -125,7 +141,11 @@ def _lunge(rng):
     i = int(rng.integers(2))
     pose = Pose(lean=rng.uniform(0, 20))
     pose.leg_flex[i], pose.knee[i] = rng.uniform(50, 80), rng.uniform(60, 95)
-    pose.leg_flex[1 - i], pose.knee[1 - i], pose.ankle[1 - i] = -rng.uniform(20, 45), rng.uniform(5, 30), 35
+    pose.leg_flex[1 - i], pose.knee[1 - i], pose.ankle[1 - i] = (
+        -rng.uniform(20, 45),
+        rng.uniform(5, 30),
+        35,
+    )
     pose.leg_abduct = [rng.uniform(0, 25), rng.uniform(0, 25)]
     return pose
 
@@ -139,19 +159,28 @@ def _lie(rng):
 
 
 _LEGS_AND_TRUNK = {
-    "stand": _stand, "walk": _walk, "run": _run, "jump": _jump, "sit": _sit, "floor": _floor, "squat": _squat,
+    "stand": _stand, "walk": _walk, "run": _run, "jump": _jump, "sit": _sit, "floor": _floor,
+    "squat": _squat,
     "kneel": _kneel, "stoop": _stoop, "kick": _kick, "lunge": _lunge, "lie": _lie,
 }  # fmt: skip
 _FREQUENT = {
-    "stand": 0.38, "walk": 0.19, "run": 0.11, "jump": 0.04, "sit": 0.14, "floor": 0.02, "squat": 0.03, "kneel": 0.02,
+    "stand": 0.38, "walk": 0.19, "run": 0.11, "jump": 0.04, "sit": 0.14, "floor": 0.02,
+    "squat": 0.03, "kneel": 0.02,
     "stoop": 0.02, "kick": 0.02, "lunge": 0.02, "lie": 0.01,
 }  # fmt: skip
 
 
 def _draw_arm(rng, pose, i):
-    """Let one arm hang, wave, point, rise, rest on the hip, hold something before the chest or reach for the head."""
+    """Let one arm hang, wave, point, rise, rest on the hip, hold something before the chest or
+    reach for the head.
+    """
     draw = rng.random()
-    flex, abduct, twist, elbow = pose.arm_flex[i], rng.uniform(4, 18), rng.uniform(0, 40), rng.uniform(5, 40)
+    flex, abduct, twist, elbow = (
+        pose.arm_flex[i],
+        rng.uniform(4, 18),
+        rng.uniform(0, 40),
+        rng.uniform(5, 40),
+    )
     if draw < 0.1:
         abduct, twist, elbow = rng.uniform(60, 115), rng.uniform(-100, -70), rng.uniform(50, 115)
     elif draw < 0.17:
@@ -176,11 +205,18 @@ def _draw_arm(rng, pose, i):
             rng.uniform(20, 50),
             rng.uniform(120, 145),
         )
-    pose.arm_flex[i], pose.arm_abduct[i], pose.arm_twist[i], pose.elbow[i] = flex, abduct, twist, elbow
+    pose.arm_flex[i], pose.arm_abduct[i], pose.arm_twist[i], pose.elbow[i] = (
+        flex,
+        abduct,
+        twist,
+        elbow,
+    )
 
 
 def _both_arms(rng, pose):
-    """Now and then both arms do the same: crossed, raised, spread, on the thighs, a racket swing."""
+    """Now and then both arms do the same: crossed, raised, spread, on the thighs, a racket
+    swing.
+    """
     draw = rng.random()
     if draw < 0.05:
         pose.arm_flex, pose.arm_abduct = [35.0, 45.0], [4.0, 4.0]

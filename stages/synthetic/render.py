@@ -1,7 +1,7 @@
 """Ray casting of the two solids that every scene is made of: tapered capsules and boxes.
 
-Only +, -, *, / and square roots of rounded inputs, so that the images are the same bytes on every machine: sines and
-powers differ in their last bit from one mathematical library to the next.
+Only +, -, *, / and square roots of rounded inputs, so that the images are the same bytes on every
+machine: sines and powers differ in their last bit from one mathematical library to the next.
 
 Image space: x right, y down, z towards the camera, unit one pixel of the buffers.
 """
@@ -18,7 +18,9 @@ KIND, A, B, RA, RB, FLAT_AXIS, FLAT, MATERIAL, MATERIAL_2, CUT = 0, 1, 4, 7, 8, 
 STYLE, SIDE, FRONT, UP, SCALE, SOLID_COLUMNS = 16, 17, 20, 23, 26, 27
 
 # Patterns (column 0 of a material).
-PLAIN, STRIPES, PINSTRIPES, CHECKS, DOTS, MOTTLED, LOGO, JACKET, FACE, STRANDS, PANELS, HALVES = range(12)
+PLAIN, STRIPES, PINSTRIPES, CHECKS, DOTS, MOTTLED, LOGO, JACKET, FACE, STRANDS, PANELS, HALVES = (
+    range(12)
+)
 
 # Columns of a material. BEARD, GLASSES, LIPS and EYES are read for faces only.
 PATTERN, COLOUR, COLOUR_2, FREQUENCY, ROUGHNESS, BEARD, GLASSES, LIPS, EYES, MATERIAL_COLUMNS = (
@@ -42,12 +44,15 @@ _EXACT = {"cache": True, "error_model": "numpy", "fastmath": False}
 
 @njit(**_EXACT)
 def draw(solids, materials, noise, light, colour, depth, index):
-    """Draw `solids` float64 [N, SOLID_COLUMNS] in place into `colour` uint8 [H, W, 3] BGR, `depth` float32 [H, W]
-    (z of the surface) and `index` int32 [H, W] (row of the solid seen).
+    """Draw `solids` float64 [N, SOLID_COLUMNS] in place into `colour` uint8 [H, W, 3] BGR, `depth`
+    float32 [H, W] (z of the surface) and `index` int32 [H, W] (row of the solid seen).
 
-    `noise` uint8 [256, 256] is a seamless tile; `light` float64 [4]: unit vector to the light and ambient share 0..1.
+    `noise` uint8 [256, 256] is a seamless tile; `light` float64 [4]: unit vector to the light and
+    ambient share 0..1.
     """
-    for i in range(solids.shape[0] - 1, -1, -1):  # nearest things stand last: what they hide need not be shaded
+    for i in range(
+        solids.shape[0] - 1, -1, -1
+    ):  # nearest things stand last: what they hide need not be shaded
         if solids[i, KIND] == CONE:
             _draw_cone(i, solids[i], materials, noise, light, colour, depth, index)
         else:
@@ -76,13 +81,15 @@ def _draw_cone(i, row, materials, noise, light, colour, depth, index):
             nx, ny, nz = nx + w_n * wx, ny + w_n * wy, nz + w_n * wz
             norm = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12
             normal = (nx / norm, ny / norm, nz / norm)
-            _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, s, t, normal)
+            _paint(
+                i, row, materials, noise, light, colour, depth, index, y, x, px, py, s, t, normal
+            )
 
 
 @njit(**_EXACT)
 def _stretched(row):
-    """A flattened solid is a round one in a space stretched along the flattening axis: (stretch, axis of the solid,
-    line of sight) there."""
+    """A flattened solid is a round one in a space stretched along the flattening axis: (stretch,
+    axis of the solid, line of sight) there."""
     stretch = 1.0 / row[FLAT] - 1.0
     wx, wy, wz = row[FLAT_AXIS], row[FLAT_AXIS + 1], row[FLAT_AXIS + 2]
     bx, by, bz = row[B] - row[A], row[B + 1] - row[A + 1], row[B + 2] - row[A + 2]
@@ -105,11 +112,20 @@ def _columns(row, y, radius):
 
 @njit(**_EXACT)
 def _hit_cone(ox, oy, oz, bx, by, bz, dx, dy, dz, ra, rb):
-    """Nearest point to the camera on the envelope of spheres: (z along the ray, place 0..1 on the axis), place -1 for
-    a miss. Minimising the distance over the axis makes the cone a quadratic in z; beyond its ends the spheres count."""
+    """Nearest point to the camera on the envelope of spheres: (z along the ray, place 0..1 on the
+    axis), place -1 for a miss. Minimising the distance over the axis makes the cone a quadratic in
+    z; beyond its ends the spheres count."""
     slope = rb - ra
-    d2, b2, o2 = dx * dx + dy * dy + dz * dz, bx * bx + by * by + bz * bz, ox * ox + oy * oy + oz * oz
-    db, od, ob = dx * bx + dy * by + dz * bz, ox * dx + oy * dy + oz * dz, ox * bx + oy * by + oz * bz
+    d2, b2, o2 = (
+        dx * dx + dy * dy + dz * dz,
+        bx * bx + by * by + bz * bz,
+        ox * ox + oy * oy + oz * oz,
+    )
+    db, od, ob = (
+        dx * bx + dy * by + dz * bz,
+        ox * dx + oy * dy + oz * dz,
+        ox * bx + oy * by + oz * bz,
+    )
     length2 = b2 - slope * slope
     if length2 > 1e-9:
         u = ob + ra * slope
@@ -139,9 +155,14 @@ def _draw_box(i, row, materials, noise, light, colour, depth, index):
     height, width = depth.shape
     half = (row[RA], row[RB], row[FLAT])
     reach_x = half[0] * abs(row[SIDE]) + half[1] * abs(row[UP]) + half[2] * abs(row[FRONT])
-    reach_y = half[0] * abs(row[SIDE + 1]) + half[1] * abs(row[UP + 1]) + half[2] * abs(row[FRONT + 1])
+    reach_y = (
+        half[0] * abs(row[SIDE + 1]) + half[1] * abs(row[UP + 1]) + half[2] * abs(row[FRONT + 1])
+    )
     x0, x1 = max(0, math.floor(row[A] - reach_x)), min(width, math.ceil(row[A] + reach_x) + 1)
-    y0, y1 = max(0, math.floor(row[A + 1] - reach_y)), min(height, math.ceil(row[A + 1] + reach_y) + 1)
+    y0, y1 = (
+        max(0, math.floor(row[A + 1] - reach_y)),
+        min(height, math.ceil(row[A + 1] + reach_y) + 1),
+    )
     for y in range(y0, y1):
         for x in range(x0, x1):
             px, py = x + 0.5 - row[A], y + 0.5 - row[A + 1]
@@ -161,7 +182,23 @@ def _draw_box(i, row, materials, noise, light, colour, depth, index):
                 continue
             sign = 1.0 if row[face + 2] > 0.0 else -1.0
             normal = (sign * row[face], sign * row[face + 1], sign * row[face + 2])
-            _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, near, 0.0, normal)
+            _paint(
+                i,
+                row,
+                materials,
+                noise,
+                light,
+                colour,
+                depth,
+                index,
+                y,
+                x,
+                px,
+                py,
+                near,
+                0.0,
+                normal,
+            )
 
 
 @njit(**_EXACT)
@@ -198,7 +235,9 @@ def _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, 
 
 @njit(**_EXACT)
 def _exists(style, u, v, f):
-    """Whether a shell of this style covers the point (side, up, front) of the head, unit one body height."""
+    """Whether a shell of this style covers the point (side, up, front) of the head, unit one body
+    height.
+    """
     if style in (WHOLE, OPEN_END):
         return True
     if style == SHORT_HAIR:
@@ -247,7 +286,9 @@ def _odd(value):
 
 @njit(**_EXACT)
 def _face(m, u, v, f):
-    """Colour (blue, green, red) of the head at (side, up, front) from the skull's centre, unit one body height."""
+    """Colour (blue, green, red) of the head at (side, up, front) from the skull's centre, unit one
+    body height.
+    """
     if f > 0.02:
         eye_u, eye_v = abs(u) - 0.025, v + 0.012
         if m[GLASSES] > 0.5 and _ring(eye_u, eye_v, m[GLASSES]):
@@ -274,7 +315,9 @@ def _ring(du, dv, glasses):
 
 
 def noise_tile() -> np.ndarray:
-    """Seamless smooth noise, uint8 [256, 256], the same in every image: grain of cloth, hair, bark and stone."""
+    """Seamless smooth noise, uint8 [256, 256], the same in every image: grain of cloth, hair, bark
+    and stone.
+    """
     rng = np.random.default_rng(7)
     total = np.zeros((256, 256), np.int64)
     for cells, weight in ((16, 5), (32, 4), (64, 3), (128, 2)):

@@ -55,13 +55,26 @@ def draw_scene(rng: np.random.Generator, noise: np.ndarray) -> Drawn:
     items = _compose(rng, table, height * SUPER, width * SUPER, horizon * SUPER)
     background = draw_background(rng, height, width, horizon)
     _shadows(rng, background, items)
-    colour = cv2.resize(background, (width * SUPER, height * SUPER), interpolation=cv2.INTER_NEAREST)
+    colour = cv2.resize(
+        background, (width * SUPER, height * SUPER), interpolation=cv2.INTER_NEAREST
+    )
     depth = np.full(colour.shape[:2], -1e30, np.float32)
     index = np.full(colour.shape[:2], -1, np.int32)
     rows, parts, owners = _gather(items)
-    render.draw(rows, np.array(table or [np.zeros(render.MATERIAL_COLUMNS)]), noise, _light(rng), colour, depth, index)
+    render.draw(
+        rows,
+        np.array(table or [np.zeros(render.MATERIAL_COLUMNS)]),
+        noise,
+        _light(rng),
+        colour,
+        depth,
+        index,
+    )
     image = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
-    owner, part = np.append(owners, -1)[index], np.append(parts, -1)[index]  # row -1 is the background
+    owner, part = (
+        np.append(owners, -1)[index],
+        np.append(parts, -1)[index],
+    )  # row -1 is the background
     return Drawn(_photograph(rng, image), owner, part, depth, items)
 
 
@@ -74,10 +87,14 @@ def draw_size(rng: np.random.Generator) -> tuple[int, int]:
 def _compose(rng, table, height, width, horizon) -> list[Item]:
     """Far things first; every item gets its own slice of depth, so that no two interpenetrate."""
     count = 0 if rng.random() < 0.04 else int(rng.choice([1, 2, 3, 4], p=[0.42, 0.33, 0.17, 0.08]))
-    camera = rng.uniform(0.45, 1.15)  # height of the camera in body heights: with the horizon it places all feet
+    camera = rng.uniform(
+        0.45, 1.15
+    )  # height of the camera in body heights: with the horizon it places all feet
     pitch = rng.uniform(0, 10) + 8 * camera - 4
     near = rng.random() < 0.13
-    plans: list[tuple[float, str]] = [(_draw_height(rng, height, near), PERSON) for _ in range(count)]
+    plans: list[tuple[float, str]] = [
+        (_draw_height(rng, height, near), PERSON) for _ in range(count)
+    ]
     plans += [
         (_draw_height(rng, height, False), "thing")
         for _ in range(int(rng.choice([0, 1, 2, 3, 4], p=[0.34, 0.34, 0.2, 0.09, 0.03])))
@@ -99,7 +116,9 @@ def _compose(rng, table, height, width, horizon) -> list[Item]:
 def _draw_height(rng, height, near) -> float:
     """Height of a standing person in pixels of the buffers."""
     low, high = (
-        (0.9, 1.6) if near else [(0.14, 0.3), (0.3, 0.55), (0.55, 1.0)][int(rng.choice(3, p=[0.09, 0.32, 0.59]))]
+        (0.9, 1.6)
+        if near
+        else [(0.14, 0.3), (0.3, 0.55), (0.55, 1.0)][int(rng.choice(3, p=[0.09, 0.32, 0.59]))]
     )
     return height * low * (high / low) ** rng.random()
 
@@ -141,17 +160,25 @@ def _make_item(rng, table, kind, view) -> Item:
         add_seat(made, pose.seat, figure.joints["pelvis"], rng, table)
     for side in ("left", "right"):
         if rng.random() < 0.08:
-            add_held(made, figure.joints[f"{side}_hand"], figure.limbs[f"{side}_forearm"], rng, table)
+            add_held(
+                made, figure.joints[f"{side}_hand"], figure.limbs[f"{side}_forearm"], rng, table
+            )
     return Item(made, view, kind, body.keypoints(figure, size))
 
 
 def _gather(items) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows, parts, owners = [np.zeros((0, render.SOLID_COLUMNS))], [np.zeros(0, np.int16)], [np.zeros(0, np.int16)]
+    rows, parts, owners = (
+        [np.zeros((0, render.SOLID_COLUMNS))],
+        [np.zeros(0, np.int16)],
+        [np.zeros(0, np.int16)],
+    )
     for number, item in enumerate(items):
         row, part = item.solids.project(item.view)
         rows.append(row)
         parts.append(part)
-        owners.append(np.where((part == THING) & (item.kind != "thing"), -2, number).astype(np.int16))
+        owners.append(
+            np.where((part == THING) & (item.kind != "thing"), -2, number).astype(np.int16)
+        )
     return np.concatenate(rows), np.concatenate(parts), np.concatenate(owners)
 
 

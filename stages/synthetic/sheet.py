@@ -31,11 +31,24 @@ def _mark(image: np.ndarray, annotation: dict) -> None:
         cv2.rectangle(image, (x, y), (x + width, y + height), (0, 255, 255), 2)
         return
     for polygon in annotation["segmentation"]:
-        cv2.polylines(image, [np.array(polygon, np.float32).reshape(-1, 2).astype(np.int32)], True, (255, 255, 255), 1)
+        cv2.polylines(
+            image,
+            [np.array(polygon, np.float32).reshape(-1, 2).astype(np.int32)],
+            True,
+            (255, 255, 255),
+            1,
+        )
     points = np.array(annotation["keypoints"]).reshape(-1, 3)
     for a, b in SKELETON:
         if points[a - 1, 2] and points[b - 1, 2]:
-            cv2.line(image, points[a - 1, :2].tolist(), points[b - 1, :2].tolist(), (200, 200, 200), 1, cv2.LINE_AA)
+            cv2.line(
+                image,
+                points[a - 1, :2].tolist(),
+                points[b - 1, :2].tolist(),
+                (200, 200, 200),
+                1,
+                cv2.LINE_AA,
+            )
     for k, (px, py, seen) in enumerate(points.tolist()):
         if seen:
             colour = MIDDLE if k == 0 else LEFT if k % 2 else RIGHT

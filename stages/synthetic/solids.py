@@ -8,7 +8,14 @@ from stages.synthetic import render
 
 # What a solid belongs to. Parts of the body; everything else is a thing.
 THING, HEAD, HAIR, NECK, TORSO, PELVIS, SKIRT = range(7)
-UPPER_ARM, FOREARM, HAND, THIGH, SHIN, FOOT = (7, 8), (9, 10), (11, 12), (13, 14), (15, 16), (17, 18)
+UPPER_ARM, FOREARM, HAND, THIGH, SHIN, FOOT = (
+    (7, 8),
+    (9, 10),
+    (11, 12),
+    (13, 14),
+    (15, 16),
+    (17, 18),
+)
 
 UPRIGHT = np.eye(3)
 
@@ -43,7 +50,9 @@ class View:
         return np.array([[1, 0, 0], [0, c, -s], [0, s, c]]) @ level
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Figure points [N, 3] to [N, 4]: x, y, z in pixels of the buffers and pixels per body height there."""
+        """Figure points [N, 3] to [N, 4]: x, y, z in pixels of the buffers and pixels per body
+        height there.
+        """
         seen = points @ self.turn.T
         scale = self.scale_px / (1.0 - np.clip(seen[:, 2], -1.0, 0.75) * self.closeness)
         x = self.at_px[0] + seen[:, 0] * scale
@@ -61,10 +70,24 @@ class Solids:
         self.parts: list[int] = []
 
     def cone(
-        self, part, a, b, ra, rb, mat, *, mat_2=None, cut=1.0, flat=1.0, frame=UPRIGHT, flat_axis=2, style=render.WHOLE
+        self,
+        part,
+        a,
+        b,
+        ra,
+        rb,
+        mat,
+        *,
+        mat_2=None,
+        cut=1.0,
+        flat=1.0,
+        frame=UPRIGHT,
+        flat_axis=2,
+        style=render.WHOLE,
     ):
-        """A tapered capsule from `a` (radius `ra`) to `b`, thinned to the share `flat` along an axis of `frame`
-        (columns side, up, front); material `mat` up to the share `cut` of the axis, `mat_2` beyond."""
+        """A tapered capsule from `a` (radius `ra`) to `b`, thinned to the share `flat` along an
+        axis of `frame` (columns side, up, front); material `mat` up to the share `cut` of the axis,
+        `mat_2` beyond."""
         mat_2 = mat if mat_2 is None else mat_2
         row = (render.CONE, *a, *b, ra, rb, *frame[:, flat_axis], flat, mat, mat_2, cut, style)
         self.rows.append((*row, *frame[:, 0], *frame[:, 2], *frame[:, 1], 0.0))
@@ -76,15 +99,30 @@ class Solids:
 
     def box(self, part, at, half, mat, frame=UPRIGHT):
         """A box with half lengths (side, up, front) along the columns of `frame`."""
-        row = (render.BOX, *at, *at, half[0], half[1], *frame[:, 2], half[2], mat, mat, 1.0, render.WHOLE)
+        row = (
+            render.BOX,
+            *at,
+            *at,
+            half[0],
+            half[1],
+            *frame[:, 2],
+            half[2],
+            mat,
+            mat,
+            1.0,
+            render.WHOLE,
+        )
         self.rows.append((*row, *frame[:, 0], *frame[:, 2], *frame[:, 1], 0.0))
         self.parts.append(part)
 
     def project(self, view: View) -> tuple[np.ndarray, np.ndarray]:
-        """Rows float64 [N, SOLID_COLUMNS] in image space, rounded so that they do not depend on the machine, and parts
-        int16 [N]."""
+        """Rows float64 [N, SOLID_COLUMNS] in image space, rounded so that they do not depend on the
+        machine, and parts int16 [N]."""
         rows = np.array(self.rows, np.float64).reshape(-1, render.SOLID_COLUMNS)
-        a, b = view.project(rows[:, render.A : render.A + 3]), view.project(rows[:, render.B : render.B + 3])
+        a, b = (
+            view.project(rows[:, render.A : render.A + 3]),
+            view.project(rows[:, render.B : render.B + 3]),
+        )
         box = rows[:, render.KIND] == render.BOX
         rows[:, render.FLAT] = np.where(box, rows[:, render.FLAT] * a[:, 3], rows[:, render.FLAT])
         rows[:, render.A : render.A + 3], rows[:, render.B : render.B + 3] = a[:, :3], b[:, :3]

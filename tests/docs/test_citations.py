@@ -1,4 +1,6 @@
-"""Whoever cites `docs/sources.md` by section, or another page of docs/, cites something that is there."""
+"""Whoever cites `docs/sources.md` by section, or another page of docs/, cites something that is
+there.
+"""
 
 import re
 from collections.abc import Iterator
@@ -9,10 +11,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("stages", "workflow", "tests", "benchmarks", "docs")
 SUFFIXES = {".py", ".smk", ".yaml", ".md", ".csv", ".json", ".txt", ".sh"}
-# `docs/sources.md 9.11`, `docs/sources.md section 4, 9.7 and 9.8`; the end of a line may stand in between
+# `docs/sources.md 9.11`, `docs/sources.md section 4, 9.7 and 9.8`; the end of a line may stand in
+# between
 NUMBER = r"\d+(?:\.\d+)?"
 GAP = r"[\s#`*]+"
-CITATION = re.compile(rf"docs/sources\.md{GAP}(?:sections?{GAP})?({NUMBER}(?:(?:,|,?{GAP}and){GAP}{NUMBER})*)(?![\w%])")
+CITATION = re.compile(
+    rf"docs/sources\.md{GAP}(?:sections?{GAP})?({NUMBER}(?:(?:,|,?{GAP}and){GAP}{NUMBER})*)(?![\w%])"
+)
 PAGE = re.compile(r"docs/[\w./-]+\.md")
 OLD_NAME = re.compile(r"\bFACTS\b")
 
@@ -26,7 +31,9 @@ def texts() -> Iterator[tuple[Path, str]]:
 
 
 def items(page: str) -> set[str]:
-    """Sections and numbered items of a page: `9` for the heading `## 9. …`, `9.11` for item 11 below it."""
+    """Sections and numbered items of a page: `9` for the heading `## 9. …`, `9.11` for item 11
+    below it.
+    """
     found, section = set(), ""
     for line in page.splitlines():
         if heading := re.match(r"## (\d+)\. ", line):
@@ -67,13 +74,21 @@ def test_citations_are_recognised_as_they_are_written(text, cited):
 
 
 def test_every_cited_section_of_the_sources_exists():
-    dangling = [f"{path}: {number}" for path, text in texts() for number in citations(text) if number not in SOURCES]
+    dangling = [
+        f"{path}: {number}"
+        for path, text in texts()
+        for number in citations(text)
+        if number not in SOURCES
+    ]
     assert not dangling, f"docs/sources.md has no such section or item: {dangling}"
 
 
 def test_every_page_of_docs_that_is_named_exists():
     missing = {
-        f"{path}: {page}" for path, text in texts() for page in PAGE.findall(text) if not (ROOT / page).is_file()
+        f"{path}: {page}"
+        for path, text in texts()
+        for page in PAGE.findall(text)
+        if not (ROOT / page).is_file()
     }
     assert not missing, f"no such page: {sorted(missing)}"
 

@@ -1,4 +1,6 @@
-"""What the documentation names is there: pages, headings, modules, presets, parameters, targets of make."""
+"""What the documentation names is there: pages, headings, modules, presets, parameters, targets of
+make.
+"""
 
 import ast
 import re
@@ -11,7 +13,9 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # experiments and the changelog tell what was done once, by the names of that time
-CURRENT = [page for page in PAGES if page.parent.name != "experiments" and page.name != "CHANGELOG.md"]
+CURRENT = [
+    page for page in PAGES if page.parent.name != "experiments" and page.name != "CHANGELOG.md"
+]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`[^`\n]+`")
@@ -71,14 +75,20 @@ def test_every_page_of_docs_is_in_the_index():
 def test_every_module_that_is_run_by_name_exists(page):
     modules = named(r"python -m ((?:stages|benchmarks)\.[\w.]*\w)", page)
     made_there = {"stages.count"} if page.name == "adding-a-stage.md" else set()
-    missing = {name for name in modules - made_there if not (ROOT / (name.replace(".", "/") + ".py")).is_file()}
+    missing = {
+        name
+        for name in modules - made_there
+        if not (ROOT / (name.replace(".", "/") + ".py")).is_file()
+    }
     assert not missing
 
 
 @pytest.mark.parametrize("page", CURRENT, ids=ids(CURRENT))
 def test_every_preset_and_target_of_make_that_is_named_exists(page):
     presets = {path.stem for path in (ROOT / "workflow" / "presets").glob("*.yaml")}
-    targets = set(re.findall(r"^([\w-]+):", text_of(ROOT / "Makefile").replace("(", ""), re.MULTILINE))
+    targets = set(
+        re.findall(r"^([\w-]+):", text_of(ROOT / "Makefile").replace("(", ""), re.MULTILINE)
+    )
     assert named(r"stages\.params use (\w+)", page) <= presets
     assert named(r"(?:^|`|&& )make ([\w-]+)", page) <= targets
 
@@ -88,14 +98,20 @@ def test_every_parameter_that_is_named_exists(page):
     settings = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     sections = "|".join(set(settings) - {"models"})
     keys = set(re.findall(rf"(?<![\w./-])({sections})\.([a-z]\w*)(?![\w(/])", code_of(page)))
-    unknown = {f"{section}.{key}" for section, key in keys if key not in settings[section] and key not in ENDINGS}
+    unknown = {
+        f"{section}.{key}"
+        for section, key in keys
+        if key not in settings[section] and key not in ENDINGS
+    }
     assert not unknown
 
 
 @pytest.mark.parametrize("page", CURRENT, ids=ids(CURRENT))
 def test_every_file_of_the_project_that_is_named_exists(page):
     folders = r"(?:stages|workflow|tests|benchmarks|envs|docs)"
-    made_there = {"stages/count.py", "tests/test_count.py"} if page.name == "adding-a-stage.md" else set()
+    made_there = (
+        {"stages/count.py", "tests/test_count.py"} if page.name == "adding-a-stage.md" else set()
+    )
     files = named(rf"(?<![\w/.-])({folders}/[\w./-]*\w\.\w+)", page) - made_there
     missing = {name for name in files if not (ROOT / name).is_file()}
     assert not missing
@@ -122,7 +138,14 @@ def messages() -> list[str]:
 
 def test_every_message_that_troubleshooting_quotes_is_one_of_the_code():
     rows = re.findall(r"^\| (.+?) \|", text_of(ROOT / "docs" / "troubleshooting.md"), re.MULTILINE)
-    quoted = [piece.strip() for row in rows for span in re.findall(r"`([^`]+)`", row) for piece in span.split("...")]
+    quoted = [
+        piece.strip()
+        for row in rows
+        for span in re.findall(r"`([^`]+)`", row)
+        for piece in span.split("...")
+    ]
     said = messages()
-    unknown = [piece for piece in quoted if " " in piece and not any(piece in text for text in said)]
+    unknown = [
+        piece for piece in quoted if " " in piece and not any(piece in text for text in said)
+    ]
     assert not unknown

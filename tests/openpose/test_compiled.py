@@ -19,7 +19,9 @@ CALL = "import probe; print(probe.add(1, 2), sum(probe.add.stats.cache_hits.valu
 
 @pytest.fixture
 def probe(tmp_path: Path):
-    """Run `CALL` in a new process with a module of its own; returns what it prints: the sum, the cache hits."""
+    """Run `CALL` in a new process with a module of its own; returns what it prints: the sum, the
+    cache hits.
+    """
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "probe.py").write_text(MODULE)
     root = Path(__file__).resolve().parent.parent.parent
@@ -59,5 +61,9 @@ def test_no_writable_cache_folder_is_no_error(probe, tmp_path):
     blocked = tmp_path / "blocked"
     blocked.write_text("a file where a folder should be: nobody, root included, can write below it")
     (tmp_path / "code" / "__pycache__").write_text("")
-    nowhere = {"NUMBA_CACHE_DIR": str(blocked), "HOME": str(blocked), "XDG_CACHE_HOME": str(blocked)}
+    nowhere = {
+        "NUMBA_CACHE_DIR": str(blocked),
+        "HOME": str(blocked),
+        "XDG_CACHE_HOME": str(blocked),
+    }
     assert probe(**nowhere) == ["3", "0"]

@@ -67,7 +67,9 @@ def test_neck_lies_between_the_shoulders_only_where_both_are():
     left, right = (COCO.parts.index(f"{side}_shoulder") for side in ("left", "right"))
     parts = drawing.parts_of(keypoints)
     np.testing.assert_allclose(parts[0, neck, :2], parts[0, [left, right], :2].mean(axis=0))
-    np.testing.assert_allclose(np.delete(parts[0], neck, axis=0), np.delete(figure(80, 30, 140), neck, axis=0))
+    np.testing.assert_allclose(
+        np.delete(parts[0], neck, axis=0), np.delete(figure(80, 30, 140), neck, axis=0)
+    )
     keypoints[0, COCO.keypoints.index("left_shoulder")] = 0
     assert not drawing.parts_of(keypoints)[0, neck].any()
 
@@ -80,7 +82,9 @@ def test_heat_grows_from_black_to_bright():
 
 
 def test_fields_are_coloured_by_direction_and_length():
-    field = np.array([[[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0], [0.5, 0], [np.nan, 0]]], np.float32)
+    field = np.array(
+        [[[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0], [0.5, 0], [np.nan, 0]]], np.float32
+    )
     colours = drawing.field_colours(field)[0].astype(int)
     assert len({tuple(one) for one in colours[:4]}) == 4
     assert not colours[4].any()

@@ -17,7 +17,9 @@ LIGHT = np.array([0.0, 0.0, 1.0, 0.5])
 
 
 def _draw(yaw=0.0, at=(200.0, 440.0), scale=400.0, wall=None, pose=None):
-    """One standing person, seen from `yaw`; `wall` = (x, y, half width, half height) of a box in front, in pixels."""
+    """One standing person, seen from `yaw`; `wall` = (x, y, half width, half height) of a box in
+    front, in pixels.
+    """
     rng, table = np.random.default_rng(3), []
     size = draw_proportions(rng)
     figure = articulate(pose or Pose(), size)
@@ -30,7 +32,11 @@ def _draw(yaw=0.0, at=(200.0, 440.0), scale=400.0, wall=None, pose=None):
         things = Solids()
         table.append(material(render.PLAIN, (0, 0, 0)))
         things.box(THING, (0, 0, 0), (SUPER * wall[2], SUPER * wall[3], 1.0), len(table) - 1)
-        items.append(Item(things, View(0.0, 0.0, 1.0, (SUPER * wall[0], SUPER * wall[1]), 900.0, 0.0), "thing"))
+        items.append(
+            Item(
+                things, View(0.0, 0.0, 1.0, (SUPER * wall[0], SUPER * wall[1]), 900.0, 0.0), "thing"
+            )
+        )
     shape = (HEIGHT * SUPER, WIDTH * SUPER)
     depth, index = np.full(shape, -1e30, np.float32), np.full(shape, -1, np.int32)
     rows, parts, owners = _gather(items)
@@ -45,7 +51,10 @@ def _seen(drawn):
 
 
 def test_everything_is_visible_from_the_front():
-    assert {name for name, (_, _, v) in _seen(_draw()).items() if v != coco.VISIBLE} <= {"left_ear", "right_ear"}
+    assert {name for name, (_, _, v) in _seen(_draw()).items() if v != coco.VISIBLE} <= {
+        "left_ear",
+        "right_ear",
+    }
 
 
 def test_face_is_absent_from_behind():
@@ -54,7 +63,9 @@ def test_face_is_absent_from_behind():
     assert seen["left_shoulder"][2] == coco.VISIBLE
 
 
-@pytest.mark.parametrize(("yaw", "near", "far"), [(90.0, "right", "left"), (-90.0, "left", "right")])
+@pytest.mark.parametrize(
+    ("yaw", "near", "far"), [(90.0, "right", "left"), (-90.0, "left", "right")]
+)
 def test_profile_shows_the_near_side_and_hides_the_far_one(yaw, near, far):
     seen = _seen(_draw(yaw=yaw, pose=Pose(arm_flex=[0, 0], arm_abduct=[2, 2])))
     assert seen[f"{near}_ear"][2] == coco.VISIBLE
@@ -89,7 +100,9 @@ def test_outline_covers_the_mask():
     drawn = _draw()
     mask = drawn.owner == 0
     polygons = coco.outline(mask)
-    filled = mask_utils.decode(mask_utils.merge(mask_utils.frPyObjects(polygons, HEIGHT, WIDTH))).astype(bool)
+    filled = mask_utils.decode(
+        mask_utils.merge(mask_utils.frPyObjects(polygons, HEIGHT, WIDTH))
+    ).astype(bool)
     truth = mask.reshape(HEIGHT, SUPER, WIDTH, SUPER).mean((1, 3)) >= 0.5
     assert (filled & truth).sum() / (filled | truth).sum() > 0.93
 
@@ -111,7 +124,9 @@ def test_run_lengths_agree_with_pycocotools(first):
 
 
 def test_scenes_hold_what_the_sample_promises():
-    found = [coco.annotate(draw_scene(rng, NOISE), rng) for rng in map(np.random.default_rng, range(120))]
+    found = [
+        coco.annotate(draw_scene(rng, NOISE), rng) for rng in map(np.random.default_rng, range(120))
+    ]
     people = [a for annotations in found for a in annotations if not a["iscrowd"]]
     labelled = [a for a in people if a["num_keypoints"]]
     crowds = sum(a["iscrowd"] for annotations in found for a in annotations)

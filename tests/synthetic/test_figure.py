@@ -35,14 +35,19 @@ def test_bones_keep_their_length_in_every_pose(side):
 def test_nobody_sinks_into_the_ground():
     for seed in SEEDS:
         figure, _, pose = _figure(seed)
-        assert min(at[1] for name, at in figure.joints.items() if "ankle" in name or "knee" in name) > 0
+        assert (
+            min(at[1] for name, at in figure.joints.items() if "ankle" in name or "knee" in name)
+            > 0
+        )
         assert pose.lift >= 0
 
 
 def test_elbows_and_knees_bend_their_own_way():
     size = draw_proportions(np.random.default_rng(0))
     straight = articulate(Pose(), size).joints
-    bent = articulate(Pose(elbow=[80, 80], knee=[80, 80], arm_twist=[0, 0], leg_twist=[0, 0]), size).joints
+    bent = articulate(
+        Pose(elbow=[80, 80], knee=[80, 80], arm_twist=[0, 0], leg_twist=[0, 0]), size
+    ).joints
     for side in ("left", "right"):
         assert bent[f"{side}_wrist"][2] > straight[f"{side}_wrist"][2] + 0.05
         assert bent[f"{side}_ankle"][2] < straight[f"{side}_ankle"][2] - 0.05

@@ -58,7 +58,9 @@ def test_capsule_equals_the_union_of_its_spheres():
         for t in np.linspace(0, 1, 800):
             c, r = a + t * (b - a), ra + t * (rb - ra)
             room = r * r - (x - c[0]) ** 2 - (y - c[1]) ** 2
-            expected = np.where(room > 0, np.maximum(expected, c[2] + np.sqrt(np.maximum(room, 0))), expected)
+            expected = np.where(
+                room > 0, np.maximum(expected, c[2] + np.sqrt(np.maximum(room, 0))), expected
+            )
         both = (expected > -1e29) & (depth > -1e29)
         assert ((expected > -1e29) != (depth > -1e29)).mean() < 0.002
         np.testing.assert_allclose(depth[both], expected[both], atol=0.15)

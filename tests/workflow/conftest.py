@@ -1,4 +1,6 @@
-"""A toy project: the real Snakefile, dvc.yaml and workflow/, with stages that take no time (toy.py)."""
+"""A toy project: the real Snakefile, dvc.yaml and workflow/, with stages that take no time
+(toy.py).
+"""
 
 import shutil
 import subprocess
@@ -12,37 +14,62 @@ import yaml
 from tests.processes import active_environment
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PARTS = ("Snakefile", "dvc.yaml", "requirements.lock", "workflow", "profiles", "envs", ".gitignore", ".dvcignore")
+PARTS = (
+    "Snakefile",
+    "dvc.yaml",
+    "requirements.lock",
+    "workflow",
+    "profiles",
+    "envs",
+    ".gitignore",
+    ".dvcignore",
+)
 
 
 @dataclass
 class Project:
-    """A project folder in which commands are run as a user would type them in the active environment."""
+    """A project folder in which commands are run as a user would type them in the active
+    environment.
+    """
 
     folder: Path
 
     def run(self, command: str, *, fails: bool = False, **environment: str) -> str:
-        """Output of `command` (both streams); asserts that it succeeds, or fails where `fails` is set."""
+        """Output of `command` (both streams); asserts that it succeeds, or fails where `fails` is
+        set.
+        """
         done = subprocess.run(
-            command, shell=True, cwd=self.folder, env=self.environment(**environment), text=True, capture_output=True
+            command,
+            shell=True,
+            cwd=self.folder,
+            env=self.environment(**environment),
+            text=True,
+            capture_output=True,
         )
         text = done.stdout + done.stderr
         assert (done.returncode != 0) == fails, f"{command} exited with {done.returncode}:\n{text}"
         return text
 
     def start(self, command: str, **environment: str) -> subprocess.Popen:
-        """`command` at work in a process group of its own; what it prints is added to `.printed`."""
-        (self.folder / ".journal").unlink(missing_ok=True)  # `wait_for` is to see this command's stages only
+        """`command` at work in a process group of its own; what it prints is added to
+        `.printed`.
+        """
+        (self.folder / ".journal").unlink(
+            missing_ok=True
+        )  # `wait_for` is to see this command's stages only
         with open(self.folder / ".printed", "a") as printed:
             return subprocess.Popen(
-                command.split(), cwd=self.folder, env=self.environment(**environment), stdout=printed,
+                command.split(), cwd=self.folder, env=self.environment(**environment),
+                stdout=printed,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
     def wait_for(self, stages: set[str], process: subprocess.Popen) -> str:
         """The first of `stages` whose body is at work, as soon as it is."""
         journal = self.folder / ".journal"
-        while not (begun := stages.intersection(journal.read_text().split() if journal.exists() else ())):
+        while not (
+            begun := stages.intersection(journal.read_text().split() if journal.exists() else ())
+        ):
             assert process.poll() is None, (self.folder / ".printed").read_text()
             time.sleep(0.05)
         return begun.pop()
@@ -51,7 +78,9 @@ class Project:
         return {**active_environment(), "TOY_JOURNAL": str(self.folder / ".journal"), **more}
 
     def work_of(self, command: str, **environment: str) -> list[str]:
-        """Stages whose bodies really ran during `command`, sorted, with repetitions (one for each matrix element)."""
+        """Stages whose bodies really ran during `command`, sorted, with repetitions (one for each
+        matrix element).
+        """
         journal = self.folder / ".journal"
         journal.unlink(missing_ok=True)
         self.run(command, **environment)
@@ -60,7 +89,9 @@ class Project:
     def use(self, preset: str, *changes: str) -> None:
         """Make `preset` the active params.yaml; the command itself is that of the real project."""
         words = " --set ".join((preset, *changes))
-        self.run(f"cd {ROOT} && python -m stages.params --params {self.folder}/params.yaml use {words}")
+        self.run(
+            f"cd {ROOT} && python -m stages.params --params {self.folder}/params.yaml use {words}"
+        )
 
     def edit(self, path: str, old: str, new: str) -> None:
         file = self.folder / path
@@ -87,9 +118,14 @@ def fresh(tmp_path_factory) -> Project:
     _write_toy_stages(folder)
     project = Project(folder)
     project.use("tiny")
-    project.run("git init -q && git config user.email toy@example.org && git config user.name toy && dvc init -q")
+    project.run(
+        "git init -q && git config user.email toy@example.org && git config user.name toy && dvc "
+        "init -q"
+    )
     shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc" / "config")
-    project.run("printf '.journal\\n.printed\\n' >> .gitignore && git add -A && git commit -qm start")
+    project.run(
+        "printf '.journal\\n.printed\\n' >> .gitignore && git add -A && git commit -qm start"
+    )
     return project
 
 
@@ -109,7 +145,9 @@ def _write_toy_stages(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def finished(fresh: Project, tmp_path_factory) -> Project:
-    """A toy project that `snakemake` has finished and whose dvc.lock is committed; tests must copy it."""
+    """A toy project that `snakemake` has finished and whose dvc.lock is committed; tests must copy
+    it.
+    """
     project = fresh.copy(tmp_path_factory.mktemp("toy") / "finished")
     project.run(SNAKEMAKE)
     project.run("git add -A && git commit -qm finished")

@@ -9,11 +9,14 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STAGES = {
-    name: stage.get("do", stage) for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
+    name: stage.get("do", stage)
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
 # these carry messages, argument parsing and file renaming; no result depends on them
-PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params.py", "stages/openpose/__init__.py",
-            "stages/openpose/errors.py", "stages/openpose/files.py", "stages/openpose/compiled.py"}  # fmt: skip
+PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params.py",
+"stages/openpose/__init__.py",
+            "stages/openpose/errors.py", "stages/openpose/files.py",
+            "stages/openpose/compiled.py"}  # fmt: skip
 MOST_CODE_ENTRIES = 8
 SHOWN_ONLY = {"train": {"held_out"}}  # AP on the terminal while training: no output depends on it
 
@@ -42,7 +45,9 @@ def closure(path: str) -> set[str]:
 
 
 def entry_of(file: str) -> str:
-    """What dvc.yaml names for a file: its room or package, or the file itself where it is in none."""
+    """What dvc.yaml names for a file: its room or package, or the file itself where it is in
+    none.
+    """
     room = Path(file).parent
     return file if room in (Path("stages"), Path("stages/openpose")) else str(room)
 
@@ -53,12 +58,16 @@ def code_of(stage: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_exactly_the_rooms_that_it_runs(stage):
-    assert sorted(code_of(stage)) == sorted({entry_of(file) for file in closure(f"stages/{stage}.py")})
+    assert sorted(code_of(stage)) == sorted(
+        {entry_of(file) for file in closure(f"stages/{stage}.py")}
+    )
     assert len(code_of(stage)) <= MOST_CODE_ENTRIES
 
 
 def test_no_result_of_train_depends_on_decoding_inference_evaluation_or_report():
-    watching = {f"stages/openpose/{room}" for room in ("decoding", "inference", "evaluation", "report")}
+    watching = {
+        f"stages/openpose/{room}" for room in ("decoding", "inference", "evaluation", "report")
+    }
     assert not code_of("train") & watching
 
 
@@ -85,7 +94,9 @@ def test_imports_go_one_way():
         name = str(path.relative_to(ROOT))
         for used in imported(name):
             if name.startswith(("stages/openpose/", "stages/synthetic/")):
-                assert used.startswith(("stages/openpose/", "stages/synthetic/")), f"{name} imports {used}"
+                assert used.startswith(("stages/openpose/", "stages/synthetic/")), (
+                    f"{name} imports {used}"
+                )
             if name.startswith("stages/openpose/"):
                 assert not used.startswith("stages/synthetic/"), f"{name} imports {used}"
     assert imported("stages/openpose/skeleton.py") == set()

@@ -1,4 +1,6 @@
-"""Snakemake and DVC share one notion of "up to date" (the table of situations in docs/engines.md)."""
+"""Snakemake and DVC share one notion of "up to date" (the table of situations in
+docs/engines.md).
+"""
 
 import pytest
 
@@ -92,7 +94,15 @@ def test_a_fresh_clone_with_pulled_data_has_nothing_to_do(project, tmp_path, eng
 def test_a_fresh_clone_without_data_runs_the_whole_pipeline(project, tmp_path):
     clone = project.__class__(tmp_path / "elsewhere" / "clone")
     project.run(f"git clone -q . {clone.folder}")
-    assert set(clone.work_of(SNAKEMAKE)) >= {"sample", "download", "masks", "pack", "train", "detect", "report"}
+    assert set(clone.work_of(SNAKEMAKE)) >= {
+        "sample",
+        "download",
+        "masks",
+        "pack",
+        "train",
+        "detect",
+        "report",
+    }
     assert clone.run("git status --porcelain --untracked-files=no") == ""
 
 
@@ -134,7 +144,9 @@ def test_a_rule_keeps_the_messages_of_its_stage_and_a_benchmark(project):
 
 
 def test_a_stage_without_a_rule_is_refused(project):
-    project.edit("dvc.yaml", "\n  report:\n", "\n  more:\n    cmd: python -m stages.more\n\n  report:\n")
+    project.edit(
+        "dvc.yaml", "\n  report:\n", "\n  more:\n    cmd: python -m stages.more\n\n  report:\n"
+    )
     assert "no rule for stage more" in project.run(SNAKEMAKE, fails=True)
 
 

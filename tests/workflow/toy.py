@@ -1,7 +1,8 @@
-"""The body of every stage in the toy project: writes outputs whose content follows from inputs, code and parameters.
+"""The body of every stage in the toy project: writes outputs whose content follows from inputs,
+code and parameters.
 
-The engines' tests run the real Snakefile, dvc.yaml and workflow/ with real processes; only the work inside the stages
-is replaced by this, so that a whole pipeline takes seconds.
+The engines' tests run the real Snakefile, dvc.yaml and workflow/ with real processes; only the work
+inside the stages is replaced by this, so that a whole pipeline takes seconds.
 """
 
 import argparse
@@ -58,7 +59,11 @@ def _digest(stage: str, arguments: argparse.Namespace) -> str:
     seen.update(section[section.index(own) :].split("\n\n")[0].encode() if own in section else b"")
     for option in READ:
         path = getattr(arguments, option)
-        if path and (stage, option) not in (("train", "model"), ("pack", "data"), ("report", "data")):
+        if path and (stage, option) not in (
+            ("train", "model"),
+            ("pack", "data"),
+            ("report", "data"),
+        ):
             for file in _files(Path(path)):
                 seen.update(file.read_bytes())
     return seen.hexdigest()
@@ -67,7 +72,9 @@ def _digest(stage: str, arguments: argparse.Namespace) -> str:
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.suffix in (".h5", ".txt"))
+    return sorted(
+        file for file in path.rglob("*") if file.is_file() and file.suffix in (".h5", ".txt")
+    )
 
 
 def _write(path: Path, names: list[str] | None, digest: str) -> None:

@@ -1,7 +1,7 @@
 """An image's bytes by file name, from a zip archive or a folder, without unpacking anything.
 
-An archive's directory is read once; after that every image is one read at its offset. Reads do not share a file
-position, so any number of threads may read at once.
+An archive's directory is read once; after that every image is one read at its offset. Reads do not
+share a file position, so any number of threads may read at once.
 """
 
 import os
@@ -33,7 +33,9 @@ class _Entry:
 
 
 class Archive:
-    """Images of a zip archive, looked up by base name whatever folder of the archive they are in."""
+    """Images of a zip archive, looked up by base name whatever folder of the archive they are
+    in.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -45,7 +47,9 @@ class Archive:
                     if not info.is_dir():
                         self._add(info)
         except zipfile.BadZipFile as problem:
-            raise InputError(f"{path}: not a whole zip archive ({problem}); fetch it again") from None
+            raise InputError(
+                f"{path}: not a whole zip archive ({problem}); fetch it again"
+            ) from None
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def _add(self, info: zipfile.ZipInfo) -> None:
@@ -82,13 +86,23 @@ class Archive:
         return self._find(file_name).bytes
 
     def read(self, file_name: str) -> bytes:
-        """The bytes of an image; InputError names one that is missing, encrypted, damaged or of another size."""
+        """The bytes of an image; InputError names one that is missing, encrypted, damaged or of
+        another size.
+        """
         entry = self._find(file_name)
         where = f"{self.path}: image {file_name}"
-        head = os.pread(self._file, _LOCAL_HEADER_BYTES + _EXTRA_GUESS_BYTES + entry.stored_bytes, entry.offset)
+        head = os.pread(
+            self._file, _LOCAL_HEADER_BYTES + _EXTRA_GUESS_BYTES + entry.stored_bytes, entry.offset
+        )
         if head[:4] != _LOCAL_HEADER or len(head) < _LOCAL_HEADER_BYTES:
-            raise InputError(f"{where}: damaged archive, no entry at its place; fetch the archive again")
-        start = _LOCAL_HEADER_BYTES + int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+            raise InputError(
+                f"{where}: damaged archive, no entry at its place; fetch the archive again"
+            )
+        start = (
+            _LOCAL_HEADER_BYTES
+            + int.from_bytes(head[26:28], "little")
+            + int.from_bytes(head[28:30], "little")
+        )
         stored = head[start : start + entry.stored_bytes]
         if len(stored) < entry.stored_bytes:
             stored = os.pread(self._file, entry.stored_bytes, entry.offset + start)
@@ -104,14 +118,18 @@ class Archive:
         if entry is None:
             raise InputError(f"{where}: not in the archive, which holds {len(self._entries)} files")
         if name in self._ambiguous:
-            raise InputError(f"{where}: the archive holds several files of this name; every image needs its own")
+            raise InputError(
+                f"{where}: the archive holds several files of this name; every image needs its own"
+            )
         if entry.encrypted:
             raise InputError(f"{where}: encrypted; expected an archive without a password")
         return entry
 
 
 def _unpacked(stored: bytes, entry: _Entry, where: str) -> bytes:
-    """The bytes of an entry, never more than one byte beyond its declared size whatever the archive claims."""
+    """The bytes of an entry, never more than one byte beyond its declared size whatever the archive
+    claims.
+    """
     if len(stored) < entry.stored_bytes:
         raise InputError(f"{where}: the archive is cut off; fetch it again")
     if entry.method == zipfile.ZIP_STORED:
@@ -122,15 +140,23 @@ def _unpacked(stored: bytes, entry: _Entry, where: str) -> bytes:
         except zlib.error as problem:
             raise InputError(f"{where}: damaged ({problem}); fetch the archive again") from None
     else:
-        raise InputError(f"{where}: compression method {entry.method} is not supported; use stored or deflated entries")
+        raise InputError(
+            f"{where}: compression method {entry.method} is not supported; use stored or deflated "
+            f"entries"
+        )
     if len(data) != entry.bytes:
         more = "larger" if len(data) > entry.bytes else "smaller"
-        raise InputError(f"{where}: {more} than the {entry.bytes} bytes that the archive declares; damaged or forged")
+        raise InputError(
+            f"{where}: {more} than the {entry.bytes} bytes that the archive declares; damaged or "
+            f"forged"
+        )
     return data
 
 
 class Folder:
-    """Images in a plain folder, by file name, or by base name where the annotations add a folder of their own."""
+    """Images in a plain folder, by file name, or by base name where the annotations add a folder of
+    their own.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -192,12 +218,14 @@ def find_images(archives: Path | str, source: str) -> Path:
     for candidate in (archives / f"{source}.zip", archives / f"{source}.folder", archives / source):
         if candidate.exists():
             return candidate
-    raise InputError(f"{archives}: holds neither {source}.zip nor {source}.folder; run the stage download first")
+    raise InputError(
+        f"{archives}: holds neither {source}.zip nor {source}.folder; run the stage download first"
+    )
 
 
 def decode_bgr(data: bytes, name: str) -> np.ndarray:
-    """Decode an encoded image to uint8 [H, W, 3], BGR; grey and CMYK become BGR. EXIF orientation is ignored, because
-    annotations refer to the pixels as they are stored.
+    """Decode an encoded image to uint8 [H, W, 3], BGR; grey and CMYK become BGR. EXIF orientation
+    is ignored, because annotations refer to the pixels as they are stored.
 
     Raises:
         InputError: no image, or a damaged one; `name` says which.
@@ -207,17 +235,23 @@ def decode_bgr(data: bytes, name: str) -> np.ndarray:
             if simplejpeg.decode_jpeg_header(data)[2] not in ("CMYK", "YCCK"):
                 return simplejpeg.decode_jpeg(data, "BGR")
         except ValueError as problem:
-            if "extraneous bytes" not in str(problem):  # bytes between markers: harmless, and found in COCO
+            if "extraneous bytes" not in str(
+                problem
+            ):  # bytes between markers: harmless, and found in COCO
                 raise InputError(f"{name}: damaged JPEG ({problem})") from None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if image is None:
-        raise InputError(f"{name}: not an image that can be decoded (JPEG or PNG expected, {len(data)} bytes found)")
+        raise InputError(
+            f"{name}: not an image that can be decoded (JPEG or PNG expected, {len(data)} bytes "
+            f"found)"
+        )
     return image
 
 
 def size_hw(data: bytes, name: str) -> tuple[int, int]:
-    """(height, width) in pixels of an encoded image. Of a JPEG only the header is read, and its end is looked for.
+    """(height, width) in pixels of an encoded image. Of a JPEG only the header is read, and its end
+    is looked for.
 
     Raises:
         InputError: no image, or a JPEG that is cut off.
@@ -229,5 +263,8 @@ def size_hw(data: bytes, name: str) -> tuple[int, int]:
     except (ValueError, KeyError) as problem:
         raise InputError(f"{name}: damaged JPEG ({problem})") from None
     if not data.endswith(b"\xff\xd9") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        raise InputError(f"{name}: JPEG cut off after {len(data)} bytes, its end marker is missing; fetch it again")
+        raise InputError(
+            f"{name}: JPEG cut off after {len(data)} bytes, its end marker is missing; fetch it "
+            f"again"
+        )
     return height, width

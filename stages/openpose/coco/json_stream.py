@@ -1,8 +1,10 @@
-"""Reading the lists of a large JSON file piece by piece: memory stays at a few megabytes whatever the file's size.
+"""Reading the lists of a large JSON file piece by piece: memory stays at a few megabytes whatever
+the file's size.
 
-A COCO annotation file is one object whose long lists (`images`, `annotations`) hold hundreds of thousands of small
-objects. Parsed at once, 200 MB of it become more than 1 GB of Python objects. Here brackets and quotes are located
-with array operations, the text is cut between list elements, and orjson parses one piece at a time.
+A COCO annotation file is one object whose long lists (`images`, `annotations`) hold hundreds of
+thousands of small objects. Parsed at once, 200 MB of it become more than 1 GB of Python objects.
+Here brackets and quotes are located with array operations, the text is cut between list elements,
+and orjson parses one piece at a time.
 """
 
 import hashlib
@@ -27,10 +29,12 @@ _STRUCTURAL[ord('"')] = True
 def read_lists(
     path: Path | str, names: tuple[str, ...], digest: "hashlib._Hash | None" = None
 ) -> Iterator[tuple[str, list[Any]]]:
-    """Yield (name, some consecutive elements) of the lists called `names` at the top level of a JSON object.
+    """Yield (name, some consecutive elements) of the lists called `names` at the top level of a
+    JSON object.
 
-    Pieces come in file order; a list that is present but empty yields nothing. `digest` is fed every byte of the file.
-    The parts of the file that are not asked for are only checked for balanced brackets.
+    Pieces come in file order; a list that is present but empty yields nothing. `digest` is fed
+    every byte of the file. The parts of the file that are not asked for are only checked for
+    balanced brackets.
 
     Raises:
         InputError: the file is missing, no JSON object, or cut off.
@@ -39,7 +43,13 @@ def read_lists(
     scanner = _Scanner(path)
     rest = b""
     try:
-        bar = {"desc": f"read {path.name}", "unit": "B", "unit_scale": True, "mininterval": 1, "delay": 2}
+        bar = {
+            "desc": f"read {path.name}",
+            "unit": "B",
+            "unit_scale": True,
+            "mininterval": 1,
+            "delay": 2,
+        }
         with path.open("rb") as file, tqdm(total=path.stat().st_size, **bar) as progress:
             while block := file.read(max(BLOCK_BYTES, len(rest))):
                 progress.update(len(block))
@@ -52,7 +62,9 @@ def read_lists(
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file; expected a JSON file of annotations") from None
     if scanner.depth != 0 or not scanner.opened or rest.strip():
-        raise InputError(f"{path}: not whole JSON: the file ends in the middle of an object; fetch it again")
+        raise InputError(
+            f"{path}: not whole JSON: the file ends in the middle of an object; fetch it again"
+        )
 
 
 class _Scanner:
@@ -65,10 +77,15 @@ class _Scanner:
         self.list_name: str | None = None  # None between lists
 
     def feed(self, text: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
-        """Cut `text` after the last whole element; return (list name, its elements' text) pieces and the remainder."""
+        """Cut `text` after the last whole element; return (list name, its elements' text) pieces
+        and the remainder.
+        """
         if not self.opened and text.strip():
             if not text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
-                raise InputError(f"{self.path}: not a JSON object: expected `{{` at the start, found {text[:20]!r}")
+                raise InputError(
+                    f"{self.path}: not a JSON object: expected "
+                    f"`{{` at the start, found {text[:20]!r}"
+                )
             self.opened = True
         at, chars, depths = self._structure(text)
         whole = np.flatnonzero((_DEPTH[chars] < 0) & (depths <= 2))
@@ -82,7 +99,9 @@ class _Scanner:
         return pieces, text[at[last] + 1 :]
 
     def _structure(self, text: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Positions and characters of quotes and of brackets outside strings, and the depth after each."""
+        """Positions and characters of quotes and of brackets outside strings, and the depth after
+        each.
+        """
         if b"\\" in text:  # an escaped quote ends no string; same length, so that positions stay
             text = text.replace(b"\\\\", b"__").replace(b'\\"', b"__")
         codes = np.frombuffer(text, np.uint8)
@@ -94,11 +113,15 @@ class _Scanner:
         at, chars = at[kept], chars[kept]
         return at, chars, self.depth + np.cumsum(_DEPTH[chars])
 
-    def _pieces(self, text: bytes, at: np.ndarray, chars: np.ndarray, depths: np.ndarray) -> list[tuple[str, bytes]]:
+    def _pieces(
+        self, text: bytes, at: np.ndarray, chars: np.ndarray, depths: np.ndarray
+    ) -> list[tuple[str, bytes]]:
         """The runs of list elements in a text that ends after a whole element."""
         pieces = []
         start = 0
-        borders = np.flatnonzero(((_DEPTH[chars] > 0) & (depths == 2)) | ((_DEPTH[chars] < 0) & (depths == 1)))
+        borders = np.flatnonzero(
+            ((_DEPTH[chars] > 0) & (depths == 2)) | ((_DEPTH[chars] < 0) & (depths == 1))
+        )
         for border in borders:
             if depths[border] == 1:
                 if self.list_name is not None:
@@ -106,7 +129,9 @@ class _Scanner:
                 self.list_name = None
             else:
                 is_list = chars[border] == ord("[") and border >= 2
-                self.list_name = self.parse(text[at[border - 2] : at[border - 1] + 1])[0] if is_list else None
+                self.list_name = (
+                    self.parse(text[at[border - 2] : at[border - 1] + 1])[0] if is_list else None
+                )
                 start = int(at[border]) + 1
         if self.list_name is not None:
             pieces.append((self.list_name, text[start : at[-1] + 1]))
@@ -117,4 +142,6 @@ class _Scanner:
         try:
             return orjson.loads(b"[" + text.strip(b", \t\r\n") + b"]")
         except orjson.JSONDecodeError as problem:
-            raise InputError(f"{self.path}: not valid JSON ({problem}) near {text[:60]!r}") from None
+            raise InputError(
+                f"{self.path}: not valid JSON ({problem}) near {text[:60]!r}"
+            ) from None

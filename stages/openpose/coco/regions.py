@@ -1,9 +1,11 @@
-"""Regions of an image as run lengths: from COCO's polygons and RLEs, united and subtracted, without a pixel in between.
+"""Regions of an image as run lengths: from COCO's polygons and RLEs, united and subtracted, without
+a pixel in between.
 
-A region is a sorted list of *toggles*: positions in column-major order (x * height + y) where inside and outside
-change places. COCO defines a polygon's pixels on a grid five times finer: its outline is traced on that grid, and
-where it passes the middle of a pixel column, the pixel above which it passes is a toggle. Only these passages are
-computed here. Results equal pycocotools bit for bit.
+A region is a sorted list of *toggles*: positions in column-major order (x * height + y) where
+inside and outside change places. COCO defines a polygon's pixels on a grid five times finer: its
+outline is traced on that grid, and where it passes the middle of a pixel column, the pixel above
+which it passes is a toggle. Only these passages are computed here. Results equal pycocotools bit
+for bit.
 """
 
 from array import array
@@ -35,11 +37,12 @@ class Segments:
     def add(self, kind: int, segment: list[list[float]] | dict[str, Any]) -> None:
         """Add the segment of a HIDDEN or LABELLED person or of a CROWD, as COCO has it.
 
-        A list of polygons x, y, x, y ... in pixels (one of fewer than three points encloses nothing), or an RLE,
-        compressed or not.
+        A list of polygons x, y, x, y ... in pixels (one of fewer than three points encloses
+        nothing), or an RLE, compressed or not.
 
         Raises:
-            ValueError, TypeError, KeyError: it is neither, or an RLE of another size than the image.
+            ValueError, TypeError, KeyError: it is neither, or an RLE of another size than the
+                image.
         """
         if isinstance(segment, dict):
             self._rles.append((kind, _toggles_of_rle(segment, self.hw)))
@@ -51,7 +54,8 @@ class Segments:
         return any(kind == CROWD for kind, _ in self._polygons + self._rles)
 
     def unsupervised_rle(self) -> bytes:
-        """The compressed RLE of hidden people and of crowds without labelled people; b"" where that is nothing.
+        """The compressed RLE of hidden people and of crowds without labelled people; b"" where that
+        is nothing.
 
         Raises:
             ValueError: a polygon reaches farther than FARTHEST_PX.
@@ -75,8 +79,16 @@ def _points(polygon: list[float]) -> array:
 def _toggles_of_rle(rle: dict[str, Any], hw: tuple[int, int]) -> np.ndarray:
     counts = rle["counts"]
     runs = run_lengths(counts.encode()) if isinstance(counts, str) else np.array(counts, np.int64)
-    if tuple(rle["size"]) != hw or runs.ndim != 1 or (runs < 0).any() or runs.sum() != hw[0] * hw[1]:
-        raise ValueError(f"expected an RLE of {hw[0]} x {hw[1]} pixels, found {runs.sum()} pixels of {rle['size']}")
+    if (
+        tuple(rle["size"]) != hw
+        or runs.ndim != 1
+        or (runs < 0).any()
+        or runs.sum() != hw[0] * hw[1]
+    ):
+        raise ValueError(
+            f"expected an RLE of {hw[0]} x {hw[1]} pixels, found {runs.sum()} pixels of "
+            f"{rle['size']}"
+        )
     return np.cumsum(runs)[:-1]
 
 
@@ -144,8 +156,14 @@ def _trace(points, height, width, out):
         first = max((min(x0, x1) + _FINE // 2) // _FINE, 0)
         last = min((max(x0, x1) - _FINE // 2 - 1) // _FINE, width - 1)
         for column in range(first, last + 1):
-            middle = _FINE * column + _FINE // 2  # the outline passes from fine column `middle` to the next, or back
-            fine_y = _y_of_wide(x0, y0, x1, y1, middle) if wide >= tall else _y_of_tall(x0, y0, x1, y1, middle)
+            middle = (
+                _FINE * column + _FINE // 2
+            )  # the outline passes from fine column `middle` to the next, or back
+            fine_y = (
+                _y_of_wide(x0, y0, x1, y1, middle)
+                if wide >= tall
+                else _y_of_tall(x0, y0, x1, y1, middle)
+            )
             y = min(max((fine_y + 0.5) / _FINE - 0.5, 0.0), float(height))
             out[count] = column * height + int(np.ceil(y))
             count += 1
@@ -154,14 +172,18 @@ def _trace(points, height, width, out):
 
 @jit
 def _y_of_wide(x0, y0, x1, y1, middle):
-    """Smaller fine y of the points of an edge (x0 < x1, at most 45 degrees steep) at `middle` and beside it."""
+    """Smaller fine y of the points of an edge (x0 < x1, at most 45 degrees steep) at `middle` and
+    beside it.
+    """
     slope = (y1 - y0) / (x1 - x0)
     return min(int(y0 + slope * (middle - x0) + 0.5), int(y0 + slope * (middle + 1 - x0) + 0.5))
 
 
 @jit
 def _y_of_tall(x0, y0, x1, y1, middle):
-    """Smaller fine y of the two points between which a steep edge (y0 < y1) leaves or enters fine column `middle`."""
+    """Smaller fine y of the two points between which a steep edge (y0 < y1) leaves or enters fine
+    column `middle`.
+    """
     slope = (x1 - x0) / (y1 - y0)
     step = int((middle + 0.5 - x0) / slope)
     if slope > 0:
@@ -203,8 +225,8 @@ def _swept(keys, kinds, pixels):
 def _encoded(runs):
     """COCO's compressed RLE uint8 [N]; nothing where nothing is inside.
 
-    From the fourth run on the difference to the run before the last is written, five bits a character, lowest first:
-    32 = more follow, 16 in the last character = negative.
+    From the fourth run on the difference to the run before the last is written, five bits a
+    character, lowest first: 32 = more follow, 16 in the last character = negative.
     """
     if len(runs) == 1:
         return np.empty(0, np.uint8)

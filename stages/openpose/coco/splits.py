@@ -1,4 +1,6 @@
-"""Which images go into which packed file, and which evaluated images a packed file holds (FACTS 6, 9.3)."""
+"""Which images go into which packed file, and which evaluated images a packed file holds
+(docs/sources.md 6, 9.3).
+"""
 
 from collections.abc import Collection, Iterable
 
@@ -30,9 +32,11 @@ def choose(
 
     - clean: train images; the last `holdout_images` of them by id are "val".
     - clean_and_val: besides, val images that are not among `listed_ids` are "train".
-    - reference: train and val images; the first `reference_images` val images in the order of the annotation file are
-      "val" (the reference takes them in the order of a Python dictionary filled from that file).
-    - reference_persons: the same with the first val images by id that show a labelled person (OpenPose's own rule).
+    - reference: train and val images; the first `reference_images` val images in the order of the
+      annotation file are "val" (the reference takes them in the order of a Python dictionary filled
+      from that file).
+    - reference_persons: the same with the first val images by id that show a labelled person
+      (OpenPose's own rule).
 
     Args:
         sources: images by source.
@@ -46,18 +50,25 @@ def choose(
     if protocol in CLEAN:
         if holdout_images >= len(train):
             raise InputError(
-                f"parameter `pack.holdout_images`: expected fewer than the {len(train)} train images, "
+                f"parameter `pack.holdout_images`: expected fewer than the {len(train)} train "
+                f"images, "
                 f"found {holdout_images}"
             )
         train[len(train) - holdout_images :] = False
-        unlisted = ~np.isin(sources["val"].ids, list(listed_ids)) if protocol == "clean_and_val" else None
+        unlisted = (
+            ~np.isin(sources["val"].ids, list(listed_ids)) if protocol == "clean_and_val" else None
+        )
         held_out = {"train": train if split == "train" else ~train}
         return held_out if unlisted is None else {**held_out, "val": unlisted & (split == "train")}
     images = sources["val"]
     order = images.file_order if protocol == "reference" else np.unique(with_people["val"])
     held_out = np.zeros(len(images), bool)
     held_out[order[:reference_images]] = True
-    return {"train": train, "val": ~held_out} if split == "train" else {"train": ~train, "val": held_out}
+    return (
+        {"train": train, "val": ~held_out}
+        if split == "train"
+        else {"train": ~train, "val": held_out}
+    )
 
 
 def leaks(packed_ids: Iterable[int], evaluated_ids: Iterable[int]) -> list[int]:

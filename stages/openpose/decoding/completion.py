@@ -1,10 +1,11 @@
 """Keypoints that were not found, placed where the found ones and the heatmaps make them likely.
 
-OKS counts every labelled keypoint, hidden ones too, and a keypoint that is left out counts as wrong; a good guess costs
-nothing and often hits. (HigherHRNet, arXiv:1908.10357, fills missing keypoints for the same reason.) The guess: given
-the found parts, a Gaussian prior of bodies (pose_prior.py) says where a missing part is and how surely; the place is
-the maximum, within that region, of the Gaussian times the heatmap. Where the heatmap is silent it is the mean.
-Deviation from the reference, which leaves such keypoints out; `complete: false` does too.
+OKS counts every labelled keypoint, hidden ones too, and a keypoint that is left out counts as
+wrong; a good guess costs nothing and often hits. (HigherHRNet, arXiv:1908.10357, fills missing
+keypoints for the same reason.) The guess: given the found parts, a Gaussian prior of bodies
+(pose_prior.py) says where a missing part is and how surely; the place is the maximum, within that
+region, of the Gaussian times the heatmap. Where the heatmap is silent it is the mean. Deviation
+from the reference, which leaves such keypoints out; `complete: false` does too.
 """
 
 import numpy as np
@@ -15,7 +16,8 @@ from stages.openpose.decoding.pose_prior import PosePrior
 
 # Standard deviation, in sizes of the person, with which found parts are believed: some are wrong.
 NOISE = 0.1
-# Bodies vary more than the drawn ones of the sample: factor on the variance of the guess, and its least value in cells.
+# Bodies vary more than the drawn ones of the sample: factor on the variance of the guess, and its
+# least value in cells.
 INFLATE = 2.0
 LEAST_CELLS2 = 0.02
 # Standard deviations from the mean within which the heatmap is searched.
@@ -30,8 +32,9 @@ def complete(parts: np.ndarray, heatmaps: np.ndarray, stride: int, prior: PosePr
     """Place the missing parts of `parts` in place.
 
     Args:
-        parts: float32 [P, K, 3]: x, y in pixels of the network's input; score, 0 = missing. The score of a part placed
-            here is its heatmap value (0..1) times GUESS_SCORE, and at least a hundredth of that.
+        parts: float32 [P, K, 3]: x, y in pixels of the network's input; score, 0 = missing. The
+            score of a part placed here is its heatmap value (0..1) times GUESS_SCORE, and at least
+            a hundredth of that.
         heatmaps: float32 [h, w, K + 1], contiguous.
         stride: pixels a cell.
         prior: of the same K parts.
@@ -55,7 +58,9 @@ def _complete(person, heatmaps, stride, mean, covariance):
         part = missing[i]
         column = (x + size * (mean[2 * part] + away[2 * i]) - half) / stride
         row = (y + size * (mean[2 * part + 1] + away[2 * i + 1]) - half) / stride
-        column, row, heat = _likeliest(heatmaps, part, column, row, unsure[i] * (INFLATE * (size / stride) ** 2))
+        column, row, heat = _likeliest(
+            heatmaps, part, column, row, unsure[i] * (INFLATE * (size / stride) ** 2)
+        )
         person[part, 0], person[part, 1] = column * stride + half, row * stride + half
         person[part, 2] = GUESS_SCORE * min(max(heat, 0.01), 1.0)
 
@@ -78,7 +83,9 @@ def _frame(person, found, mean):
 
 @jit
 def _given_found(person, found, missing, x, y, size, mean, covariance):
-    """Mean difference [2 m] from the prior's mean, and covariances [m, 3] (xx, xy, yy), of missing parts."""
+    """Mean difference [2 m] from the prior's mean, and covariances [m, 3] (xx, xy, yy), of missing
+    parts.
+    """
     seen, sought = _coordinates(found), _coordinates(missing)
     n, m = seen.size, sought.size
     among, right = np.empty((n, n)), np.empty((n, m + 1))
@@ -114,8 +121,8 @@ def _coordinates(parts):
 
 @jit
 def _halfway(matrix, right):
-    """right <- L^-1 right with matrix = L L^T (Cholesky, in place): dot products of columns are then those with the
-    inverse of the matrix between them. numba's own solver would need SciPy."""
+    """right <- L^-1 right with matrix = L L^T (Cholesky, in place): dot products of columns are
+    then those with the inverse of the matrix between them. numba's own solver would need SciPy."""
     n = matrix.shape[0]
     for j in range(n):
         for k in range(j):
@@ -135,8 +142,8 @@ def _halfway(matrix, right):
 
 @jit
 def _likeliest(heatmaps, part, column, row, unsure):
-    """Place (column, row) in cells and heatmap value of the maximum of Gaussian times heatmap; the mean and 0 where no
-    heat lies within reach."""
+    """Place (column, row) in cells and heatmap value of the maximum of Gaussian times heatmap; the
+    mean and 0 where no heat lies within reach."""
     xx, xy, yy = unsure[0] + LEAST_CELLS2, unsure[1], unsure[2] + LEAST_CELLS2
     share = 0.5 / (xx * yy - xy * xy)
     left, right = _range(column, np.sqrt(xx), heatmaps.shape[1])
@@ -147,7 +154,9 @@ def _likeliest(heatmaps, part, column, row, unsure):
             heat = heatmaps[i, j, part]
             if heat + FLOOR > best and heat > 0:
                 dx, dy = j - column, i - row
-                value = (heat + FLOOR) * np.exp(-share * (yy * dx * dx - 2 * xy * dx * dy + xx * dy * dy))
+                value = (heat + FLOOR) * np.exp(
+                    -share * (yy * dx * dx - 2 * xy * dx * dy + xx * dy * dy)
+                )
                 if value > best:
                     best, best_row, best_column = value, i, j
     if best_row < 0:
@@ -155,9 +164,17 @@ def _likeliest(heatmaps, part, column, row, unsure):
     heat = heatmaps[best_row, best_column, part]
     column, row = float(best_column), float(best_row)
     if 0 < best_column < heatmaps.shape[1] - 1:
-        column += _vertex(heatmaps[best_row, best_column - 1, part], heat, heatmaps[best_row, best_column + 1, part])
+        column += _vertex(
+            heatmaps[best_row, best_column - 1, part],
+            heat,
+            heatmaps[best_row, best_column + 1, part],
+        )
     if 0 < best_row < heatmaps.shape[0] - 1:
-        row += _vertex(heatmaps[best_row - 1, best_column, part], heat, heatmaps[best_row + 1, best_column, part])
+        row += _vertex(
+            heatmaps[best_row - 1, best_column, part],
+            heat,
+            heatmaps[best_row + 1, best_column, part],
+        )
     return column, row, float(heat)
 
 

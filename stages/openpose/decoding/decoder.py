@@ -1,24 +1,28 @@
-"""Maps to people: peaks of the heatmaps, joined along the part affinity fields (arXiv:1611.08050, sections 2.3, 2.4).
+"""Maps to people: peaks of the heatmaps, joined along the part affinity fields (arXiv:1611.08050,
+sections 2.3, 2.4).
 
-Works at the resolution of the maps: no map is enlarged to the size of the image. Where the reference (FACTS 5,
-`reference_decoder.py`) is left on purpose:
+Works at the resolution of the maps: no map is enlarged to the size of the image. Where the
+reference (docs/sources.md 5, `reference_decoder.py`) is left on purpose:
 
-- peaks have sub-pixel places, and the half pixel of the stride is accounted for (FACTS 9.11);
-- peaks and limbs are accepted sooner: the heatmap need only exceed 0.05 (reference 0.1), a sample of the field need
-  only point forwards (reference 0.05), three parts make a person (reference 4). A lone false peak makes no person and a
-  weak limb yields to any better one, so sooner acceptance adds uncertain people at the end of the ranking, which costs
-  less AP than missed ones;
+- peaks have sub-pixel places, and the half pixel of the stride is accounted for (docs/sources.md
+  9.11);
+- peaks and limbs are accepted sooner: the heatmap need only exceed 0.05 (reference 0.1), a sample
+  of the field need only point forwards (reference 0.05), three parts make a person (reference 4). A
+  lone false peak makes no person and a weak limb yields to any better one, so sooner acceptance
+  adds uncertain people at the end of the ranking, which costs less AP than missed ones;
 - a peak belongs to one person;
 - parts of one person that a hidden joint keeps apart are joined (`decoder_pieces.py`);
 - with `complete`, keypoints that were not found are placed by a guess (`decoder_completion.py`).
 
-Values were chosen by these reasons and compared on maps of a real network for 36 images at heights 288, 368, 456 and
-544, mirrored too. Mean AP of the eight: rule `root` 0.357, `sum` 0.355, `mean` 0.355; with the reference's thresholds
-0.333; the neighbours of any value lie within 0.005. The optimum is broad, but AP on these images flatters a little.
-`benchmarks/decoder.py` prints intervals. On 150 training images of the sample (light network, four scales, missing
-keypoints guessed): `root` 0.531, `sum` 0.530, `mean` 0.523. Where missing keypoints are guessed, higher thresholds are
-better: a weak peak is no longer the only way to a keypoint. There 0.1, smoothing 0.5 cells and limb threshold 0.04 give
-0.559, and those are the sample preset's.
+Values were chosen by these reasons and compared on maps of a real network for 36 images at heights
+288, 368, 456 and 544, mirrored too. Mean AP of the eight: rule `root` 0.357, `sum` 0.355, `mean`
+0.355; with the reference's thresholds 0.333; the neighbours of any value lie within 0.005. The
+optimum is broad, but AP on these images flatters a little. `benchmarks/decoder.py` prints
+intervals. On 150 training images of the sample (light network, four scales, missing keypoints
+guessed): `root` 0.531, `sum` 0.530, `mean` 0.523. Where missing keypoints are guessed, higher
+thresholds are
+better: a weak peak is no longer the only way to a keypoint. There 0.1, smoothing 0.5 cells and limb
+threshold 0.04 give 0.559, and those are the sample preset's.
 """
 
 from functools import lru_cache
@@ -36,7 +40,8 @@ from stages.openpose.decoding.pose_prior import read_prior
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO, Skeleton
 
-# Maps of fewer pixels a cell are not enlarged in mode `exact`: heatmap peaks are wider than that by far.
+# Maps of fewer pixels a cell are not enlarged in mode `exact`: heatmap peaks are wider than that by
+# far.
 COARSE_STRIDE_PX = 4
 # The unit of `smoothing_cells`, whatever the stride of the maps.
 SMOOTHING_CELL_PX = 8
@@ -65,22 +70,28 @@ def decode(
     """Find the people in one image's maps.
 
     Args:
-        heatmaps: float32 [h, w, parts + 1], about 0..1, background last; NaN and infinite values count as 0.
+        heatmaps: float32 [h, w, parts + 1], about 0..1, background last; NaN and infinite values
+            count as 0.
         pafs: float32 [h, w, 2 limbs], about -1..1; NaN and infinite values count as 0.
-        stride: pixels of the network's input per cell; cell i is centred at pixel stride i + (stride - 1) / 2.
+        stride: pixels of the network's input per cell; cell i is centred at pixel stride i +
+            (stride - 1) / 2.
         skeleton: parts and limbs of the maps.
-        mode: `exact` searches peaks on a grid twice as fine as that of the maps (from stride 4 on), `fast` on theirs.
+        mode: `exact` searches peaks on a grid twice as fine as that of the maps (from stride 4 on),
+            `fast` on theirs.
         peak_threshold: smallest (smoothed) heatmap value of a peak.
         smoothing_cells: standard deviation of the Gaussian before the search, in units of 8 px.
         limb_samples: points along a limb at which its PAF is sampled.
         limb_threshold: a sample counts when the PAF along the limb exceeds this.
         limb_share: more than this share of the samples must count (reference: 80 %).
         min_parts: parts that a person must have.
-        min_score: what the sum of a person's part and limb scores, divided by its parts, must reach.
-        score_rule: that sum as it is (`sum`, the reference's rule, in favour of whole bodies), divided by the number of
-            parts (`mean`, in favour of fragments) or by its square root (`root`, between the two).
+        min_score: what the sum of a person's part and limb scores, divided by its parts, must
+            reach.
+        score_rule: that sum as it is (`sum`, the reference's rule, in favour of whole bodies),
+            divided by the number of parts (`mean`, in favour of fragments) or by its square root
+            (`root`, between the two).
         join_pieces: join parts of one person that no limb connects, see `decoder_pieces.py`.
-        complete: guess the parts that were not found, see `decoder_completion.py`; scores of guesses: people.py.
+        complete: guess the parts that were not found, see `decoder_completion.py`; scores of
+            guesses: people.py.
 
     Returns:
         People; x, y in pixels of the network's input, pixel centres at integers.
@@ -90,13 +101,25 @@ def decode(
     """
     heatmaps, pafs = _checked_maps(heatmaps, pafs, skeleton)
     _check_settings(mode, stride, limb_samples, score_rule)
-    table = _table(skeleton.limbs, skeleton.decode_order, skeleton.late_limbs, skeleton.keypoints, skeleton.parts)
+    table = _table(
+        skeleton.limbs,
+        skeleton.decode_order,
+        skeleton.late_limbs,
+        skeleton.keypoints,
+        skeleton.parts,
+    )
     parts = len(skeleton.parts)
     enlarge = 2 if mode == "exact" and stride >= COARSE_STRIDE_PX else 1
-    peaks, starts = find_peaks(heatmaps, parts, peak_threshold, smoothing_cells * SMOOTHING_CELL_PX / stride, enlarge)
+    peaks, starts = find_peaks(
+        heatmaps, parts, peak_threshold, smoothing_cells * SMOOTHING_CELL_PX / stride, enlarge
+    )
     positions, allowed = _sampling(limb_samples, limb_share)
-    ends, scores, firsts = match(pafs, peaks, starts, table.limbs, positions, np.float32(limb_threshold), allowed)
-    members, sums = assemble(peaks, parts, table.limbs, table.decode_order, table.late, ends, scores, firsts)
+    ends, scores, firsts = match(
+        pafs, peaks, starts, table.limbs, positions, np.float32(limb_threshold), allowed
+    )
+    members, sums = assemble(
+        peaks, parts, table.limbs, table.decode_order, table.late, ends, scores, firsts
+    )
     if join_pieces:
         pieces.join_pieces(peaks, members, sums, table.limbs, skeleton)
     least = int(min_parts), float(min_score)
@@ -107,8 +130,12 @@ def decode(
     return People(found[:, table.part_of_keypoint], found, scores)
 
 
-def _checked_maps(heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
-    """The maps as contiguous float32 that numba compiles for once (it takes read-only arrays for another type)."""
+def _checked_maps(
+    heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton
+) -> tuple[np.ndarray, np.ndarray]:
+    """The maps as contiguous float32 that numba compiles for once (it takes read-only arrays for
+    another type).
+    """
     shape = np.shape(heatmaps)
     if len(shape) != 3 or 0 in shape or shape[2] != skeleton.heatmap_channels:
         expected = f"[h, w, {skeleton.heatmap_channels}] with h, w >= 1"
@@ -116,19 +143,28 @@ def _checked_maps(heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton) ->
     expected = (*shape[:2], skeleton.paf_channels)
     if np.shape(pafs) != expected:
         raise InputError(
-            f"pafs: expected shape {list(expected)} beside heatmaps {list(shape)}, found {list(np.shape(pafs))}"
+            f"pafs: expected shape {list(expected)} beside heatmaps {list(shape)}, found "
+            f"{list(np.shape(pafs))}"
         )
     return np.require(heatmaps, np.float32, ["C", "W"]), np.require(pafs, np.float32, ["C", "W"])
 
 
 def _check_settings(mode: str, stride: int, limb_samples: int, score_rule: str) -> None:
     if mode not in ("exact", "fast"):
-        hint = "; parity needs the size of the image: reference_decoder.decode_full" if mode == "parity" else ""
+        hint = (
+            "; parity needs the size of the image: reference_decoder.decode_full"
+            if mode == "parity"
+            else ""
+        )
         raise InputError(f"mode: expected exact or fast, found {mode!r}{hint}")
     if score_rule not in SCORE_RULES:
-        raise InputError(f"score_rule: expected one of {', '.join(SCORE_RULES)}, found {score_rule!r}")
+        raise InputError(
+            f"score_rule: expected one of {', '.join(SCORE_RULES)}, found {score_rule!r}"
+        )
     if stride < 1 or limb_samples < 2:
-        raise InputError(f"expected stride >= 1 and limb_samples >= 2, found {stride} and {limb_samples}")
+        raise InputError(
+            f"expected stride >= 1 and limb_samples >= 2, found {stride} and {limb_samples}"
+        )
 
 
 class _Table(NamedTuple):
@@ -141,7 +177,9 @@ class _Table(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def _table(limbs: tuple, decode_order: tuple, late_limbs: tuple, keypoints: tuple, parts: tuple) -> _Table:
+def _table(
+    limbs: tuple, decode_order: tuple, late_limbs: tuple, keypoints: tuple, parts: tuple
+) -> _Table:
     return _Table(
         np.array(limbs, np.int64),
         np.array(decode_order, np.int64),

@@ -9,8 +9,9 @@ from stages.openpose.compiled import jit
 def assemble(peaks, parts, limbs, decode_order, late, ends, scores, firsts):
     """Join limbs to people, each peak owned by one person at most.
 
-    A limb starts a person, adds a peak to one, or joins two people who have no part in common; where they have, the
-    limb is dropped (the reference overwrites the part, and counts it twice). Late limbs start nobody.
+    A limb starts a person, adds a peak to one, or joins two people who have no part in common;
+    where they have, the limb is dropped (the reference overwrites the part, and counts it twice).
+    Late limbs start nobody.
 
     Args:
         peaks, ends, scores, firsts: see `decoder_limbs.match`.
@@ -56,7 +57,9 @@ def _take(person, part, peak):
 
 @jit
 def _join(members, limb_sums, owner, p, q):
-    """Move everything of person q to person p; False, and nothing moves, where both have the same part."""
+    """Move everything of person q to person p; False, and nothing moves, where both have the same
+    part.
+    """
     for part in range(members.shape[1]):
         if members[p, part] >= 0 and members[q, part] >= 0:
             return False

@@ -1,17 +1,20 @@
-"""Peaks and PAFs to limbs: which pairs of peaks belong together, judged by line integrals at the maps' resolution."""
+"""Peaks and PAFs to limbs: which pairs of peaks belong together, judged by line integrals at the
+maps' resolution.
+"""
 
 import numpy as np
 
 from stages.openpose.compiled import jit
 
-# Two limits on how far the other end of a limb is looked for. A limb longer than this share of the image's longer
-# side belongs to nobody whose other limbs are in the image.
+# Two limits on how far the other end of a limb is looked for. A limb longer than this share of the
+# image's longer side belongs to nobody whose other limbs are in the image.
 LONGEST_SHARE = 0.75
-# Among N evenly spread ends, the circle that holds this many: a limb does not skip more ends that are nearer. An image
-# of 60 people may still have somebody taller than itself, one of 200 somebody 0.7 times as tall. Keeps growth linear.
+# Among N evenly spread ends, the circle that holds this many: a limb does not skip more ends that
+# are nearer. An image of 60 people may still have somebody taller than itself, one of 200 somebody
+# 0.7 times as tall. Keeps growth linear.
 NEAREST = 32
-# Ends that a start remembers, best first: matching needs the next best where better ones are taken. More accepted ends
-# than this at one start exist in noise only. Keeps memory linear.
+# Ends that a start remembers, best first: matching needs the next best where better ones are taken.
+# More accepted ends than this at one start exist in noise only. Keeps memory linear.
 REMEMBERED = 16
 # No PAF value beyond this is a direction: it counts as 0, like NaN.
 HIGHEST_VALUE = np.float32(16)
@@ -23,7 +26,9 @@ _ONE = np.uint64(1)
 
 
 def sample_positions(samples: int) -> np.ndarray:
-    """Places of the inner samples along a limb, float32 in 0..1, middle first: false limbs fail there first."""
+    """Places of the inner samples along a limb, float32 in 0..1, middle first: false limbs fail
+    there first.
+    """
     inner = np.arange(1, samples - 1) / (samples - 1)
     return inner[np.argsort(np.abs(inner - 0.5), kind="stable")].astype(np.float32)
 
@@ -41,8 +46,8 @@ def match(pafs, peaks, starts, limbs, positions, threshold, allowed):
         allowed: how many samples may fail.
 
     Returns:
-        ends int64 [M, 2] (peaks), scores float32 [M], and firsts int64 [kinds + 1]: kind k owns rows
-        firsts[k]:firsts[k + 1].
+        ends int64 [M, 2] (peaks), scores float32 [M], and firsts int64 [kinds + 1]: kind k owns
+        rows firsts[k]:firsts[k + 1].
     """
     kinds = limbs.shape[0]
     counts = starts[1:] - starts[:-1]
@@ -60,7 +65,9 @@ def match(pafs, peaks, starts, limbs, positions, threshold, allowed):
         if counts[a] > 0 and counts[b] > 0:
             from_, to = places[starts[a] : starts[a + 1]], places[starts[b] : starts[b + 1]]
             field = flat[2 * kind :]
-            lists, list_scores = _accepted(field, channels, h, w, from_, to, positions, threshold, allowed)
+            lists, list_scores = _accepted(
+                field, channels, h, w, from_, to, positions, threshold, allowed
+            )
             at = _choose(lists, list_scores, to.shape[0], ends, scores, at)
             ends[firsts[kind] : at, 0] += starts[a]
             ends[firsts[kind] : at, 1] += starts[b]
@@ -70,7 +77,9 @@ def match(pafs, peaks, starts, limbs, positions, threshold, allowed):
 
 @jit
 def _inside(peaks, h, w):
-    """Places float32 [N, 2] of peaks, moved to the nearest cell centre line where they lie beyond the outer ones."""
+    """Places float32 [N, 2] of peaks, moved to the nearest cell centre line where they lie beyond
+    the outer ones.
+    """
     places = np.empty((peaks.shape[0], 2), np.float32)
     for i in range(peaks.shape[0]):
         places[i, 0] = min(max(peaks[i, 0], np.float32(0)), np.float32(w - 1))
@@ -80,7 +89,8 @@ def _inside(peaks, h, w):
 
 @jit
 def _accepted(field, step, h, w, from_, to, positions, threshold, allowed):
-    """The best ends of each start, best first: int64 [starts, REMEMBERED] (-1 = no more) and scores, float32.
+    """The best ends of each start, best first: int64 [starts, REMEMBERED] (-1 = no more) and
+    scores, float32.
 
     The PAF of cell (y, x) is field[(y w + x) step] and the number after it.
     """
@@ -94,7 +104,8 @@ def _accepted(field, step, h, w, from_, to, positions, threshold, allowed):
     for a in range(from_.shape[0]):
         x, y = from_[a, 0], from_[a, 1]
         sx, sy = _sample(field, step, h, w, x, y)
-        # peaks are sorted by fine row, and refinement moves none by more than half a cell: 2 cells of slack
+        # peaks are sorted by fine row, and refinement moves none by more than half a cell: 2 cells
+        # of slack
         while first < to.shape[0] and to[first, 1] < y - reach - 2:
             first += 1
         for b in range(first, to.shape[0]):
@@ -112,7 +123,9 @@ def _accepted(field, step, h, w, from_, to, positions, threshold, allowed):
                 continue
             inner = _inner(field, step, h, w, x, y, dx, dy, ux, uy, positions, threshold, left)
             mean = (low + high + inner) / np.float32(positions.size + 2)
-            score = mean + min(np.float32(0.5) * np.float32(h) / length - np.float32(1), np.float32(0))
+            score = mean + min(
+                np.float32(0.5) * np.float32(h) / length - np.float32(1), np.float32(0)
+            )
             if score > scores[a, REMEMBERED - 1]:
                 _remember(lists[a], scores[a], b, score)
     return lists, scores
@@ -126,7 +139,9 @@ def _reach(h, w, ends):
 
 @jit
 def _sample(field, step, h, w, x, y):
-    """The PAF (x, y) of one limb kind, bilinear at x 0..w-1, y 0..h-1 in cells; (0, 0) where it is not finite."""
+    """The PAF (x, y) of one limb kind, bilinear at x 0..w-1, y 0..h-1 in cells; (0, 0) where it is
+    not finite.
+    """
     x0, y0 = np.uint64(x), np.uint64(y)  # unsigned: no test for negative indices
     fx, fy = x - np.float32(x0), y - np.float32(y0)
     right = np.uint64(step) if x0 + _ONE < np.uint64(w) else np.uint64(0)
@@ -169,10 +184,12 @@ def _remember(ends, scores, end, score):
 
 @jit
 def _choose(lists, list_scores, ends_count, ends, scores, at):
-    """Greedy matching (best pair first, each peak once), written to rows `at` on; returns the row after the last.
+    """Greedy matching (best pair first, each peak once), written to rows `at` on; returns the row
+    after the last.
 
-    Found without sorting: every start asks for its best end, an end keeps the better of two starts, and the other asks
-    for its next best. With one score a pair, what is stable in this sense is what greedy choice gives.
+    Found without sorting: every start asks for its best end, an end keeps the better of two starts,
+    and the other asks for its next best. With one score a pair, what is stable in this sense is
+    what greedy choice gives.
     """
     partner = np.full(ends_count, -1, np.int64)
     held = np.zeros(ends_count, np.float32)

@@ -1,9 +1,10 @@
-"""Heatmaps to peaks: smoothing and enlargement in one separable filter, local maxima, sub-pixel refinement.
+"""Heatmaps to peaks: smoothing and enlargement in one separable filter, local maxima, sub-pixel
+refinement.
 
-The enlarged maps are never interleaved and never held whole: each phase (position within a cell) is a plane of its own
-with the channels-last layout of the network's maps, three rows of cells at a time. So every inner loop runs over
-contiguous memory that is still in the cache, and the neighbours of a fine grid point are the same index in another
-plane or one cell further.
+The enlarged maps are never interleaved and never held whole: each phase (position within a cell) is
+a plane of its own with the channels-last layout of the network's maps, three rows of cells at a
+time. So every inner loop runs over contiguous memory that is still in the cache, and the neighbours
+of a fine grid point are the same index in another plane or one cell further.
 """
 
 from functools import lru_cache
@@ -12,35 +13,44 @@ import numpy as np
 
 from stages.openpose.compiled import jit
 
-# Cubic convolution with a = -1/2 (Keys 1981) reproduces parabolas, so a peak keeps its place; OpenCV's -3/4 does not.
+# Cubic convolution with a = -1/2 (Keys 1981) reproduces parabolas, so a peak keeps its place;
+# OpenCV's -3/4 does not.
 CUBIC_A = -0.5
 # A heatmap value beyond this is no probability but an overflow: it counts as 0, like NaN.
 HIGHEST_VALUE = np.float32(16)
 OUTSIDE = np.float32(-1)
-# Values below this share of a peak say more about noise and neighbours than about the shape of the peak.
+# Values below this share of a peak say more about noise and neighbours than about the shape of the
+# peak.
 SHOULDER = np.float32(0.25)
 
 
-def find_peaks(heatmaps: np.ndarray, parts: int, threshold: float, sigma_cells: float, enlarge: int):
-    """Peaks of the first `parts` channels of heatmaps float32 [h, w, C], found on a grid `enlarge` times as fine.
+def find_peaks(
+    heatmaps: np.ndarray, parts: int, threshold: float, sigma_cells: float, enlarge: int
+):
+    """Peaks of the first `parts` channels of heatmaps float32 [h, w, C], found on a grid `enlarge`
+    times as fine.
 
-    A peak is higher than its left and upper neighbour, not lower than its right and lower one, and above the threshold
-    (all in smoothed maps). Its place and value are those of the vertex of a parabola through the logarithms along x and
-    along y, which is exact for a lone Gaussian.
+    A peak is higher than its left and upper neighbour, not lower than its right and lower one, and
+    above the threshold (all in smoothed maps). Its place and value are those of the vertex of a
+    parabola through the logarithms along x and along y, which is exact for a lone Gaussian.
 
     Returns:
-        peaks float32 [N, 3]: x, y in cells of the heatmaps (cell centres at integers) and the smoothed value there,
-        sorted by part, then by fine row; and starts int64 [parts + 1]: part p owns peaks[starts[p]:starts[p + 1]].
+        peaks float32 [N, 3]: x, y in cells of the heatmaps (cell centres at integers) and the
+        smoothed value there, sorted by part, then by fine row; and starts int64 [parts + 1]: part p
+        owns peaks[starts[p]:starts[p + 1]].
     """
-    return _by_part(_search(heatmaps, parts, np.float32(threshold), filter_taps(sigma_cells, enlarge)), parts)
+    return _by_part(
+        _search(heatmaps, parts, np.float32(threshold), filter_taps(sigma_cells, enlarge)), parts
+    )
 
 
 @lru_cache(maxsize=64)
 def filter_taps(sigma_cells: float, enlarge: int) -> np.ndarray:
-    """Weights float32 [enlarge, 2 r + 1] of the filter "Gaussian after cubic interpolation", one row a phase.
+    """Weights float32 [enlarge, 2 r + 1] of the filter "Gaussian after cubic interpolation", one
+    row a phase.
 
-    Fine grid point enlarge i + q lies at cell i + (q + 0.5) / enlarge - 0.5 (the half-pixel rule of enlargements); its
-    value is the sum over t of taps[q, t] maps[i + t - r].
+    Fine grid point enlarge i + q lies at cell i + (q + 0.5) / enlarge - 0.5 (the half-pixel rule of
+    enlargements); its value is the sum over t of taps[q, t] maps[i + t - r].
     """
     radius = int(np.ceil(2.5 * sigma_cells + (1 if enlarge > 1 else 0)))
     offset = (np.arange(enlarge) + 0.5) / enlarge - 0.5
@@ -74,7 +84,9 @@ def _combine(out, source, step, weights):
 
 @jit
 def _clean(maps, r):
-    """Maps [h, w, C] as one line of h + 2 r rows: NaN, infinite and negative values 0, edge rows repeated r times."""
+    """Maps [h, w, C] as one line of h + 2 r rows: NaN, infinite and negative values 0, edge rows
+    repeated r times.
+    """
     h, w, c = maps.shape
     row = w * c
     source = maps.reshape(h * row)
@@ -92,9 +104,11 @@ def _clean(maps, r):
 
 @jit
 def _search(maps, parts, threshold, taps):
-    """Maxima among 4 neighbours in the filtered maps, refined: float32 [N, 4] (part, x, y, value) by fine row.
+    """Maxima among 4 neighbours in the filtered maps, refined: float32 [N, 4] (part, x, y, value)
+    by fine row.
 
-    Three rows of cells are enlarged at a time; ring[y % 3] holds the planes [f, f] (phase y, phase x) of row y.
+    Three rows of cells are enlarged at a time; ring[y % 3] holds the planes [f, f] (phase y, phase
+    x) of row y.
     """
     h, w, c = maps.shape
     f, n = taps.shape
@@ -112,14 +126,25 @@ def _search(maps, parts, threshold, taps):
         else:
             ring[(y + 1) % 3] = OUTSIDE
         count = _search_row(
-            ring[(y + 2) % 3], ring[y % 3], ring[(y + 1) % 3], y, c, parts, threshold, flags, found, count
+            ring[(y + 2) % 3],
+            ring[y % 3],
+            ring[(y + 1) % 3],
+            y,
+            c,
+            parts,
+            threshold,
+            flags,
+            found,
+            count,
         )
     return found[:count]
 
 
 @jit
 def _enlarge_row(padded, line, taps, y, c, planes):
-    """Fill planes [f, f, (w + 2) C] of the row y of cells; their frame of one cell at both ends stays as it is."""
+    """Fill planes [f, f, (w + 2) C] of the row y of cells; their frame of one cell at both ends
+    stays as it is.
+    """
     f, n = taps.shape
     r, row = n // 2, planes.shape[2] - 2 * c
     for qy in range(f):
@@ -133,7 +158,9 @@ def _enlarge_row(padded, line, taps, y, c, planes):
 
 @jit
 def _search_row(before, planes, after, y, c, parts, threshold, flags, found, count):
-    """Add the maxima of the row y of cells to `found`, given the planes of the rows before and after it."""
+    """Add the maxima of the row y of cells to `found`, given the planes of the rows before and
+    after it.
+    """
     f, end = planes.shape[0], planes.shape[2] - c
     words = flags.view(np.uint64)
     for qy in range(f):
@@ -145,7 +172,13 @@ def _search_row(before, planes, after, y, c, parts, threshold, flags, found, cou
             below = planes[qy + 1, qx, c:end] if qy < f - 1 else after[0, qx, c:end]
             for i in range(here.size):
                 v = here[i]
-                flags[i] = (v > threshold) & (v > left[i]) & (v >= right[i]) & (v > above[i]) & (v >= below[i])
+                flags[i] = (
+                    (v > threshold)
+                    & (v > left[i])
+                    & (v >= right[i])
+                    & (v > above[i])
+                    & (v >= below[i])
+                )
             for word in range(words.size):
                 if words[word] == 0:
                     continue
@@ -163,7 +196,9 @@ def _search_row(before, planes, after, y, c, parts, threshold, flags, found, cou
 
 @jit
 def _vertex(before, at, after):
-    """The parabola through the logarithms of three values: offset of its top, -0.5 .. 0.5, and how far it rises."""
+    """The parabola through the logarithms of three values: offset of its top, -0.5 .. 0.5, and how
+    far it rises.
+    """
     b = np.log(at)
     a, c = np.log(max(before, SHOULDER * at)), np.log(max(after, SHOULDER * at))
     bend = 2 * b - a - c
@@ -175,7 +210,9 @@ def _vertex(before, at, after):
 
 @jit
 def _by_part(found, parts):
-    """Peaks and starts (see `find_peaks`) of [N, 4] (part, x, y, value); the order within a part stays."""
+    """Peaks and starts (see `find_peaks`) of [N, 4] (part, x, y, value); the order within a part
+    stays.
+    """
     starts = np.zeros(parts + 1, np.int64)
     for row in range(found.shape[0]):
         starts[int(found[row, 0]) + 1] += 1

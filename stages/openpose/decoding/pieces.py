@@ -1,9 +1,11 @@
-"""People in pieces: parts of one person that no limb connects, because the joint between them is hidden.
+"""People in pieces: parts of one person that no limb connects, because the joint between them is
+hidden.
 
-The neck, for example, is labelled only where both shoulders are; of a person seen from the side, arms, legs and face
-may each hang together and yet have no field between them. Two pieces are joined when one body could hold both: no part
-in common, about the same scale, no two parts farther apart than the body between them is long. Of several such partners
-each piece takes the one with which it looks most like a person at rest, and only if that one takes it too.
+The neck, for example, is labelled only where both shoulders are; of a person seen from the side,
+arms, legs and face may each hang together and yet have no field between them. Two pieces are joined
+when one body could hold both: no part in common, about the same scale, no two parts farther apart
+than the body between them is long. Of several such partners each piece takes the one with which it
+looks most like a person at rest, and only if that one takes it too.
 """
 
 from functools import lru_cache
@@ -13,19 +15,26 @@ import numpy as np
 from stages.openpose.compiled import jit
 from stages.openpose.skeleton import Skeleton
 
-# A person standing at ease, seen from the front: x, y in body heights. Proportions after the usual 7.5 heads.
+# A person standing at ease, seen from the front: x, y in body heights. Proportions after the usual
+# 7.5 heads.
 AT_REST = {
-    "nose": (0.0, 0.08), "neck": (0.0, 0.18), "right_shoulder": (-0.13, 0.19), "right_elbow": (-0.19, 0.35),
-    "right_wrist": (-0.21, 0.5), "left_shoulder": (0.13, 0.19), "left_elbow": (0.19, 0.35), "left_wrist": (0.21, 0.5),
-    "right_hip": (-0.08, 0.5), "right_knee": (-0.09, 0.73), "right_ankle": (-0.1, 0.95), "left_hip": (0.08, 0.5),
-    "left_knee": (0.09, 0.73), "left_ankle": (0.1, 0.95), "right_eye": (-0.03, 0.06), "left_eye": (0.03, 0.06),
+    "nose": (0.0, 0.08), "neck": (0.0, 0.18), "right_shoulder": (-0.13, 0.19),
+    "right_elbow": (-0.19, 0.35),
+    "right_wrist": (-0.21, 0.5), "left_shoulder": (0.13, 0.19), "left_elbow": (0.19, 0.35),
+    "left_wrist": (0.21, 0.5),
+    "right_hip": (-0.08, 0.5), "right_knee": (-0.09, 0.73), "right_ankle": (-0.1, 0.95),
+    "left_hip": (0.08, 0.5),
+    "left_knee": (0.09, 0.73), "left_ankle": (0.1, 0.95), "right_eye": (-0.03, 0.06),
+    "left_eye": (0.03, 0.06),
     "right_ear": (-0.06, 0.07), "left_ear": (0.06, 0.07),
 }  # fmt: skip
-# Score per part (heatmap and field, at most about 2) that a piece must have: unsure pieces are mostly false.
+# Score per part (heatmap and field, at most about 2) that a piece must have: unsure pieces are
+# mostly false.
 SURE = 0.5
 # Scales of two pieces may differ by this factor: limbs are foreshortened, and proportions differ.
 SCALE_RATIO = 2.0
-# With more pieces than this nothing is joined: they come of noise, or of a crowd in which joining would be guessing.
+# With more pieces than this nothing is joined: they come of noise, or of a crowd in which joining
+# would be guessing.
 MOST_PIECES = 1000
 # Cells by which two parts may be farther apart than the body between them is long.
 SLACK_CELLS = 1.0
@@ -33,7 +42,8 @@ SLACK_CELLS = 1.0
 
 @lru_cache(maxsize=8)
 def body_lengths(skeleton_parts: tuple, skeleton_limbs: tuple) -> tuple[np.ndarray, np.ndarray]:
-    """Distances between parts of a body at rest, in body heights, float32 [parts, parts]: straight, and along limbs.
+    """Distances between parts of a body at rest, in body heights, float32 [parts, parts]: straight,
+    and along limbs.
 
     Parts that AT_REST does not know lie at infinity, so that nothing is joined across them.
     """
@@ -49,9 +59,15 @@ def body_lengths(skeleton_parts: tuple, skeleton_limbs: tuple) -> tuple[np.ndarr
 
 
 def join_pieces(
-    peaks: np.ndarray, members: np.ndarray, limb_sums: np.ndarray, limbs: np.ndarray, skeleton: Skeleton
+    peaks: np.ndarray,
+    members: np.ndarray,
+    limb_sums: np.ndarray,
+    limbs: np.ndarray,
+    skeleton: Skeleton,
 ) -> None:
-    """Join rows of `members` and `limb_sums` (see `grouping.assemble`) in place; a row joined to another is emptied."""
+    """Join rows of `members` and `limb_sums` (see `grouping.assemble`) in place; a row joined to
+    another is emptied.
+    """
     straight, along = body_lengths(skeleton.parts, skeleton.limbs)
     _join(peaks, members, limb_sums, limbs, straight, along)
 
@@ -99,7 +115,9 @@ def _sure_rows(peaks, members, limb_sums):
 
 @jit
 def _lengths(peaks, person, limbs, straight):
-    """Sum of the lengths of a piece's limbs, in cells and (at rest) in body heights; their ratio is its scale."""
+    """Sum of the lengths of a piece's limbs, in cells and (at rest) in body heights; their ratio is
+    its scale.
+    """
     cells, heights = np.float32(0), np.float32(0)
     for kind in range(limbs.shape[0]):
         a, b = person[limbs[kind, 0]], person[limbs[kind, 1]]
@@ -123,7 +141,9 @@ def _find_partners(peaks, members, rows, lengths, masks, straight, along, partne
         for j in range(i + 1, rows.size):
             if masks[i] & masks[j] or masks[i] == 0 or masks[j] == 0:
                 continue
-            strange = _strangeness(peaks, members[rows[i]], members[rows[j]], lengths[i], lengths[j], straight, along)
+            strange = _strangeness(
+                peaks, members[rows[i]], members[rows[j]], lengths[i], lengths[j], straight, along
+            )
             if strange < best[i]:
                 best[i], partner[i] = strange, j
             if strange < best[j]:
@@ -132,8 +152,8 @@ def _find_partners(peaks, members, rows, lengths, masks, straight, along, partne
 
 @jit
 def _strangeness(peaks, one, other, lengths, other_lengths, straight, along):
-    """Mean square difference, in body heights, between the distances of two pieces' parts and those at rest; infinite
-    where no body could hold both."""
+    """Mean square difference, in body heights, between the distances of two pieces' parts and those
+    at rest; infinite where no body could hold both."""
     ratio = lengths[0] * other_lengths[1], other_lengths[0] * lengths[1]
     if not (max(ratio) <= SCALE_RATIO * min(ratio) and min(ratio) > 0):
         return np.float32(np.inf)
@@ -142,7 +162,9 @@ def _strangeness(peaks, one, other, lengths, other_lengths, straight, along):
     for a in range(one.size):
         for b in range(one.size):
             if one[a] >= 0 and other[b] >= 0:
-                distance = np.hypot(peaks[one[a], 0] - peaks[other[b], 0], peaks[one[a], 1] - peaks[other[b], 1])
+                distance = np.hypot(
+                    peaks[one[a], 0] - peaks[other[b], 0], peaks[one[a], 1] - peaks[other[b], 1]
+                )
                 if not distance <= scale * along[a, b] + SLACK_CELLS:
                     return np.float32(np.inf)
                 total += (distance / scale - straight[a, b]) ** 2

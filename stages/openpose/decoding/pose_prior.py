@@ -1,9 +1,10 @@
 """What bodies usually look like: the mean and covariance of the places of all parts, as a table.
 
-`pose_prior.csv` was fitted to the people of the bundled sample's training part (`python -m benchmarks.pose_prior`); no
-validation image and no image of anybody else was used. It served real people too (see decoder_completion.py).
-Places are in the person's own frame: moved and scaled so that its found parts have the mean and spread of the same
-parts of the mean body. Bodies are not turned upright: lying people are rare, and heads are mostly above feet.
+`pose_prior.csv` was fitted to the people of the bundled sample's training part (`python -m
+benchmarks.pose_prior`); no validation image and no image of anybody else was used. It served real
+people too (see decoder_completion.py). Places are in the person's own frame: moved and scaled so
+that its found parts have the mean and spread of the same parts of the mean body. Bodies are not
+turned upright: lying people are rare, and heads are mostly above feet.
 """
 
 import csv
@@ -31,14 +32,17 @@ class PosePrior:
 
 
 def frame(points: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, float]:
-    """Place (x, y) and size of the frame in which `points` [n, 2] have centre and spread of `mean` [n, 2], n >= 2."""
+    """Place (x, y) and size of the frame in which `points` [n, 2] have centre and spread of `mean`
+    [n, 2], n >= 2.
+    """
     spread, usual = (np.sqrt(((some - some.mean(axis=0)) ** 2).sum()) for some in (points, mean))
     size = spread / usual
     return points.mean(axis=0) - size * mean.mean(axis=0), size
 
 
 def fit(parts: np.ndarray, found: np.ndarray) -> PosePrior:
-    """Fit the prior to people of whom not every part is known (expectation-maximisation of a Gaussian).
+    """Fit the prior to people of whom not every part is known (expectation-maximisation of a
+    Gaussian).
 
     Args:
         parts: float [N, K, 2], (x, y) in pixels.

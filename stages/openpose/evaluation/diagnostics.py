@@ -1,17 +1,20 @@
-"""What kind of errors stand behind an AP: keypoint errors by kind, OKS, size, crowding, the worst images.
+"""What kind of errors stand behind an AP: keypoint errors by kind, OKS, size, crowding, the worst
+images.
 
-Kinds of keypoint errors after Ronchi & Perona 2017 (arXiv:1707.05388, section 3), by ks = exp(-d^2 / (2 s^2 k^2)) of a
-found keypoint against a labelled one, with s^2 the person's area and k twice the OKS sigma:
+Kinds of keypoint errors after Ronchi & Perona 2017 (arXiv:1707.05388, section 3), by ks = exp(-d^2
+/ (2 s^2 k^2)) of a found keypoint against a labelled one, with s^2 the person's area and k twice
+the OKS sigma:
 
     good        ks >= 0.85 with the right keypoint
     jitter      0.5 <= ks < 0.85 with the right keypoint
     inversion   nearer (ks >= 0.5) to the left/right counterpart of the same person
     swap        nearer (ks >= 0.5) to the same keypoint or its counterpart of another person
     miss        near none of them
-    absent      not in the detection at all: a deliberate addition, because bottom-up methods leave keypoints out
+    absent      not in the detection at all: a deliberate addition, because bottom-up methods leave
+        keypoints out
 
-Detections are matched to people greedily by score at OKS >= 0.1. Crowd regions and people without keypoints are left
-out.
+Detections are matched to people greedily by score at OKS >= 0.1. Crowd regions and people without
+keypoints are left out.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -57,7 +60,11 @@ class Scene:
     def person_oks(self) -> np.ndarray:
         """OKS of each labelled person with its detection, float64 [G]; 0 for the unmatched."""
         rows = np.arange(len(self.match))
-        return np.where(self.match >= 0, self.oks[self.match, rows], 0.0) if len(self.oks) else np.zeros(len(rows))
+        return (
+            np.where(self.match >= 0, self.oks[self.match, rows], 0.0)
+            if len(self.oks)
+            else np.zeros(len(rows))
+        )
 
 
 def scenes(truth: COCO, results: Iterable[dict], image_ids: Collection[int]) -> list[Scene]:
@@ -91,13 +98,17 @@ def _points(rows: Iterable[Sequence[float]]) -> np.ndarray:
 def keypoint_similarity(
     points: np.ndarray, labelled: np.ndarray, areas: np.ndarray, sigmas: np.ndarray = SIGMAS
 ) -> np.ndarray:
-    """ks of `points` [..., 17, 2 or 3] with `labelled` points of people of `areas` [..., 1]; shapes broadcast."""
+    """ks of `points` [..., 17, 2 or 3] with `labelled` points of people of `areas` [..., 1]; shapes
+    broadcast.
+    """
     squared = ((points[..., :2] - labelled[..., :2]) ** 2).sum(axis=-1)
     return np.exp(-squared / (2 * (2 * sigmas) ** 2 * (areas + np.spacing(1))))
 
 
 def oks(found: np.ndarray, labelled: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """OKS float64 [D, G] of detections [D, 17, 3] with people [G, 17, 3] that have at least one labelled keypoint."""
+    """OKS float64 [D, G] of detections [D, 17, 3] with people [G, 17, 3] that have at least one
+    labelled keypoint.
+    """
     similar = keypoint_similarity(found[:, None], labelled[None], areas[None, :, None])
     visible = labelled[None, :, :, 2] > 0
     return (similar * visible).sum(axis=2) / np.maximum(visible.sum(axis=2), 1)
@@ -113,7 +124,9 @@ def _greedy(similar: np.ndarray) -> np.ndarray:
 
 
 def keypoint_errors(many: Iterable[Scene]) -> np.ndarray:
-    """How often each kind occurs, int64 [17, len(KINDS)], over labelled keypoints of matched people."""
+    """How often each kind occurs, int64 [17, len(KINDS)], over labelled keypoints of matched
+    people.
+    """
     counts = np.zeros((len(skeleton.COCO.keypoints), len(KINDS)), np.int64)
     for scene in many:
         for person in np.flatnonzero(scene.match >= 0):
@@ -142,13 +155,19 @@ def _kinds(scene: Scene, person: int) -> np.ndarray:
 
 
 def _near(found: np.ndarray, scene: Scene, order: np.ndarray) -> np.ndarray:
-    """ks of one detection's keypoints with keypoints `order` of every person, float64 [G, 17]; 0 where not labelled."""
+    """ks of one detection's keypoints with keypoints `order` of every person, float64 [G, 17]; 0
+    where not labelled.
+    """
     labelled = scene.labelled[:, order]
-    return keypoint_similarity(found, labelled, scene.areas[:, None], SIGMAS[order]) * (labelled[:, :, 2] > 0)
+    return keypoint_similarity(found, labelled, scene.areas[:, None], SIGMAS[order]) * (
+        labelled[:, :, 2] > 0
+    )
 
 
 def oks_histogram(many: Iterable[Scene], bins: int = 20) -> np.ndarray:
-    """Labelled people by OKS with their detection, int64 [bins] over 0..1; unmatched people count as OKS 0."""
+    """Labelled people by OKS with their detection, int64 [bins] over 0..1; unmatched people count
+    as OKS 0.
+    """
     values = np.concatenate([np.zeros(0), *[scene.person_oks for scene in many]])
     return np.histogram(values, bins, (0, 1))[0]
 
@@ -156,7 +175,10 @@ def oks_histogram(many: Iterable[Scene], bins: int = 20) -> np.ndarray:
 def precision_recall(matches: Matches) -> dict[str, np.ndarray]:
     """Curves at the OKS of CURVE_OKS: `recall` and `precision_50`, `precision_75`, float64 [R]."""
     curves = precision_at_recall(matches)
-    rows = {f"precision_{round(100 * at)}": int(np.abs(matches.thresholds - at).argmin()) for at in CURVE_OKS}
+    rows = {
+        f"precision_{round(100 * at)}": int(np.abs(matches.thresholds - at).argmin())
+        for at in CURVE_OKS
+    }
     return {"recall": matches.recalls} | {name: curves[row] for name, row in rows.items()}
 
 
@@ -179,6 +201,8 @@ def crowding(matches: Matches) -> list[dict]:
 
 
 def worst(many: Iterable[Scene]) -> list[tuple[Scene, float]]:
-    """Scenes with people, most OKS lost (sum of 1 - OKS over labelled people) first, and that loss."""
+    """Scenes with people, most OKS lost (sum of 1 - OKS over labelled people) first, and that
+    loss.
+    """
     losses = [(scene, float((1 - scene.person_oks).sum())) for scene in many if len(scene.labelled)]
     return sorted(losses, key=lambda pair: (-pair[1], pair[0].image_id))

@@ -1,7 +1,8 @@
-"""AP during training: whole held-out images of a packed file, one scale, people of the file as ground truth.
+"""AP during training: whole held-out images of a packed file, one scale, people of the file as
+ground truth.
 
-A curve to compare epochs and runs by, not the AP of the stage evaluate: a packed file holds no areas of people, which
-OKS divides by, and the decoder's defaults are used.
+A curve to compare epochs and runs by, not the AP of the stage evaluate: a packed file holds no
+areas of people, which OKS divides by, and the decoder's defaults are used.
 """
 
 import contextlib
@@ -17,18 +18,27 @@ from stages.openpose.coco.annotations import PERSON
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.evaluation.scoring import evaluate
 from stages.openpose.inference.results import to_results
-from stages.openpose.inference.tta import View, network_inputs, scaled_size, to_image, without_padding
+from stages.openpose.inference.tta import (
+    View,
+    network_inputs,
+    scaled_size,
+    to_image,
+    without_padding,
+)
 from stages.openpose.network.forward import Forward
 from stages.openpose.samples.packed import Packed
 from stages.openpose.skeleton import COCO
 
-# Area of a person over that of the box of its keypoints: the median is 0.71 in the sample, 0.97 of 80 people of COCO.
+# Area of a person over that of the box of its keypoints: the median is 0.71 in the sample, 0.97 of
+# 80 people of COCO.
 AREA_OF_KEYPOINT_BOX = 0.8
 
 
 @dataclass(frozen=True)
 class OneScale:
-    """Settings of inference, as of section `detect`; sides padded to few sizes, each of which costs a compilation."""
+    """Settings of inference, as of section `detect`; sides padded to few sizes, each of which costs
+    a compilation.
+    """
 
     height_px: int = 368
     scales: tuple[float, ...] = (1.0,)
@@ -38,7 +48,8 @@ class OneScale:
 
 
 def average_precision(forward: Forward, packed: Packed, images: int) -> Callable[[], float | None]:
-    """A function that measures the AP of `forward` when it is called: 0..1, None where nobody is to be found.
+    """A function that measures the AP of `forward` when it is called: 0..1, None where nobody is to
+    be found.
 
     Args:
         forward: the network, as its weights are at that time.
@@ -56,36 +67,51 @@ def average_precision(forward: Forward, packed: Packed, images: int) -> Callable
     return measure
 
 
-def _results(forward: Forward, packed: Packed, row: int, settings: OneScale = OneScale()) -> list[dict]:
+def _results(
+    forward: Forward, packed: Packed, row: int, settings: OneScale = OneScale()
+) -> list[dict]:
     image, view = packed.image(row), View(1.0, mirrored=False)
     heatmaps, pafs = forward(network_inputs(image, [view], settings)[view][None])
     maps = without_padding(heatmaps[0], pafs[0], scaled_size(image.shape[:2], settings.height_px))
     people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px)
-    return to_results(to_image(people, image.shape[:2], settings.height_px), int(packed.image_ids[row]))
+    return to_results(
+        to_image(people, image.shape[:2], settings.height_px), int(packed.image_ids[row])
+    )
 
 
 def packed_truth(packed: Packed, rows: list[int]) -> CocoTruth:
     """The people of images number `rows` as pycocotools holds annotations.
 
-    Each region that must not be learned from (crowds, people without keypoints) becomes a crowd: who is found there
-    counts neither way.
+    Each region that must not be learned from (crowds, people without keypoints) becomes a crowd:
+    who is found there counts neither way.
     """
     truth, images, people = CocoTruth(), [], []
     for row in rows:
         image_id, (height, width) = int(packed.image_ids[row]), packed.sizes[row].tolist()
         images.append({"id": image_id, "height": height, "width": width})
-        people += [_person(keypoints) | {"image_id": image_id} for keypoints in coco_keypoints(packed.parts(row))]
+        people += [
+            _person(keypoints) | {"image_id": image_id}
+            for keypoints in coco_keypoints(packed.parts(row))
+        ]
         mask = packed.mask_miss(row)
-        people += [] if mask is None else [crowd | {"image_id": image_id} for crowd in _crowds(mask)]
+        people += (
+            [] if mask is None else [crowd | {"image_id": image_id} for crowd in _crowds(mask)]
+        )
     numbered = [person | {"id": i, "category_id": PERSON} for i, person in enumerate(people, 1)]
-    truth.dataset = {"images": images, "annotations": numbered, "categories": [{"id": PERSON, "name": "person"}]}
+    truth.dataset = {
+        "images": images,
+        "annotations": numbered,
+        "categories": [{"id": PERSON, "name": "person"}],
+    }
     with contextlib.redirect_stdout(io.StringIO()):
         truth.createIndex()
     return truth
 
 
 def coco_keypoints(parts: np.ndarray) -> np.ndarray:
-    """The inverse of `annotations.network_parts`: parts float32 [P, 18, 3] -> keypoints float64 [P, 17, 3]."""
+    """The inverse of `annotations.network_parts`: parts float32 [P, 18, 3] -> keypoints float64 [P,
+    17, 3].
+    """
     keypoints = parts[:, list(COCO.part_of_keypoint)].astype(np.float64)
     keypoints[..., 2] = (keypoints[..., 2] + 1) % 3  # 0 hidden, 1 visible, 2 absent -> 1, 2, 0
     return keypoints
@@ -93,7 +119,11 @@ def coco_keypoints(parts: np.ndarray) -> np.ndarray:
 
 def _person(keypoints: np.ndarray) -> dict:
     labelled = keypoints[keypoints[:, 2] > 0]
-    low, high = (labelled[:, :2].min(axis=0), labelled[:, :2].max(axis=0)) if len(labelled) else np.zeros((2, 2))
+    low, high = (
+        (labelled[:, :2].min(axis=0), labelled[:, :2].max(axis=0))
+        if len(labelled)
+        else np.zeros((2, 2))
+    )
     box = [*low.tolist(), *(high - low).tolist()]
     area = max(AREA_OF_KEYPOINT_BOX * box[2] * box[3], 1.0)
     return _annotation(keypoints.ravel().tolist(), box, area, len(labelled))
@@ -107,4 +137,10 @@ def _crowds(mask: np.ndarray) -> list[dict]:
 
 
 def _annotation(keypoints: list[float], box: list[float], area: float, labelled: int) -> dict:
-    return {"keypoints": keypoints, "num_keypoints": labelled, "bbox": box, "area": area, "iscrowd": 0}
+    return {
+        "keypoints": keypoints,
+        "num_keypoints": labelled,
+        "bbox": box,
+        "area": area,
+        "iscrowd": 0,
+    }

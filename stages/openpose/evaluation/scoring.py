@@ -1,7 +1,8 @@
 """People -> COCO results -> AP, and how far AP would move with other images.
 
-pycocotools computes every figure that is reported; what it matched, image by image, is kept as arrays, so that the
-bootstrap needs no second evaluation. Metrics: https://cocodataset.org/#keypoints-eval (OKS 0.50:0.05:0.95, 20 people).
+pycocotools computes every figure that is reported; what it matched, image by image, is kept as
+arrays, so that the bootstrap needs no second evaluation. Metrics:
+https://cocodataset.org/#keypoints-eval (OKS 0.50:0.05:0.95, 20 people).
 """
 
 import contextlib
@@ -32,8 +33,16 @@ def read_truth(path: Path | str) -> COCO:
         truth.dataset["images"], truth.dataset["annotations"]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected COCO keypoint annotations") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, AssertionError, KeyError, TypeError) as problem:
-        raise InputError(f"{path}: no COCO keypoint annotations ({type(problem).__name__}: {problem})") from None
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        AssertionError,
+        KeyError,
+        TypeError,
+    ) as problem:
+        raise InputError(
+            f"{path}: no COCO keypoint annotations ({type(problem).__name__}: {problem})"
+        ) from None
     return truth
 
 
@@ -56,7 +65,10 @@ class _Evaluation(COCOeval):
             self.evaluate()
             self.accumulate()
             self.summarize()
-        return {name: float(value) if value >= 0 else None for name, value in zip(METRICS, self.stats, strict=True)}
+        return {
+            name: float(value) if value >= 0 else None
+            for name, value in zip(METRICS, self.stats, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -85,17 +97,22 @@ class Matches:
 def evaluate(
     truth: COCO, results: Iterable[dict], image_ids: Collection[int], title: str = "AP"
 ) -> tuple[dict[str, float | None], Matches]:
-    """Metrics (of METRICS; 0..1, None where no such person exists) and matches of COCO results on `image_ids`.
+    """Metrics (of METRICS; 0..1, None where no such person exists) and matches of COCO results on
+    `image_ids`.
 
     Images without detections count. InputError where an image id is not in the annotations.
     """
     results = list(results)
     known = set(truth.getImgIds())
-    for what, ids in (("image list", image_ids), ("detections", {result["image_id"] for result in results})):
+    for what, ids in (
+        ("image list", image_ids),
+        ("detections", {result["image_id"] for result in results}),
+    ):
         unknown = sorted(set(ids) - known)
         if unknown:
             raise InputError(
-                f"{what}: {len(unknown)} image ids are not in the annotations, the first: {unknown[:5]}; expected "
+                f"{what}: {len(unknown)} image ids are not in the annotations, the first: "
+                f"{unknown[:5]}; expected "
                 "ids of the annotation file given"
             )
     wanted = set(image_ids)
@@ -108,9 +125,15 @@ def evaluate(
 def _results_index(truth: COCO, results: list[dict]) -> COCO:
     if results:
         with contextlib.redirect_stdout(io.StringIO()):
-            return truth.loadRes([dict(result) for result in results])  # loadRes writes into what it is given
+            return truth.loadRes(
+                [dict(result) for result in results]
+            )  # loadRes writes into what it is given
     empty = COCO()
-    empty.dataset = {"images": truth.dataset["images"], "categories": truth.dataset["categories"], "annotations": []}
+    empty.dataset = {
+        "images": truth.dataset["images"],
+        "categories": truth.dataset["categories"],
+        "annotations": [],
+    }
     with contextlib.redirect_stdout(io.StringIO()):
         empty.createIndex()
     return empty
@@ -118,7 +141,9 @@ def _results_index(truth: COCO, results: list[dict]) -> COCO:
 
 def _matches(evaluation: COCOeval) -> Matches:
     p = evaluation._paramsEval
-    everyone = evaluation.evalImgs[: len(p.imgIds)]  # one category; the first area range is all sizes
+    everyone = evaluation.evalImgs[
+        : len(p.imgIds)
+    ]  # one category; the first area range is all sizes
     scores, image = [np.zeros(0)], [np.zeros(0, np.int64)]
     hit, ignored = [np.zeros((len(p.iouThrs), 0), bool)], [np.zeros((len(p.iouThrs), 0), bool)]
     people = np.zeros(len(p.imgIds), np.int64)
@@ -143,11 +168,16 @@ def _matches(evaluation: COCOeval) -> Matches:
 
 
 def precision_at_recall(matches: Matches, image_counts: np.ndarray | None = None) -> np.ndarray:
-    """Precision float64 [T, R] at the recalls of `matches`, each image counted `image_counts` times (default once).
+    """Precision float64 [T, R] at the recalls of `matches`, each image counted `image_counts` times
+    (default once).
 
     The arithmetic is that of COCOeval.accumulate. NaN where nobody is to be found.
     """
-    counts = np.ones(len(matches.image_ids), np.int64) if image_counts is None else image_counts.astype(np.int64)
+    counts = (
+        np.ones(len(matches.image_ids), np.int64)
+        if image_counts is None
+        else image_counts.astype(np.int64)
+    )
     people = int(counts @ matches.people)
     if people == 0:
         return np.full((len(matches.thresholds), len(matches.recalls)), np.nan)
@@ -188,7 +218,9 @@ def _precision(hit, counted, weights, people, recalls):
 
 
 def average_precision(matches: Matches, image_counts: np.ndarray | None = None) -> float:
-    """AP over all thresholds, each image counted `image_counts` times; NaN where nobody is to be found."""
+    """AP over all thresholds, each image counted `image_counts` times; NaN where nobody is to be
+    found.
+    """
     return float(precision_at_recall(matches, image_counts).mean())
 
 
@@ -199,29 +231,48 @@ def draws(images: int, samples: int, rng: np.random.Generator) -> Iterable[np.nd
 
 
 def bootstrap(matches: Matches, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """AP of each of `samples` draws of the images with replacement (Efron 1979), float64 [samples]."""
+    """AP of each of `samples` draws of the images with replacement (Efron 1979), float64
+    [samples].
+    """
     return np.array(
-        [average_precision(matches, counts) for counts in draws(len(matches.image_ids), samples, rng)], np.float64
+        [
+            average_precision(matches, counts)
+            for counts in draws(len(matches.image_ids), samples, rng)
+        ],
+        np.float64,
     )
 
 
-def bootstrap_interval(matches: Matches, samples: int, rng: np.random.Generator) -> tuple[float, float] | None:
-    """95 % percentile interval of AP over images drawn with replacement; None where it is undefined."""
+def bootstrap_interval(
+    matches: Matches, samples: int, rng: np.random.Generator
+) -> tuple[float, float] | None:
+    """95 % percentile interval of AP over images drawn with replacement; None where it is
+    undefined.
+    """
     return percentile_interval(bootstrap(matches, samples, rng))
 
 
 def paired_difference(
     ours: Matches, theirs: Matches, samples: int, seed: int
 ) -> tuple[float, tuple[float, float] | None]:
-    """AP of `ours` minus AP of `theirs` and its 95 % interval, both on the same draws of the same images."""
+    """AP of `ours` minus AP of `theirs` and its 95 % interval, both on the same draws of the same
+    images.
+    """
     if not np.array_equal(ours.image_ids, theirs.image_ids):
-        raise InputError("paired difference: the two results are of different images; evaluate both on the same list")
+        raise InputError(
+            "paired difference: the two results are of different images; evaluate both on the "
+            "same list"
+        )
     drawn = [bootstrap(matches, samples, np.random.default_rng(seed)) for matches in (ours, theirs)]
-    return average_precision(ours) - average_precision(theirs), percentile_interval(drawn[0] - drawn[1])
+    return average_precision(ours) - average_precision(theirs), percentile_interval(
+        drawn[0] - drawn[1]
+    )
 
 
 def percentile_interval(values: np.ndarray) -> tuple[float, float] | None:
-    """The 2.5th and the 97.5th percentile of `values`; None where all of them are undefined (NaN)."""
+    """The 2.5th and the 97.5th percentile of `values`; None where all of them are undefined
+    (NaN).
+    """
     defined = values[~np.isnan(values)]
     if not len(defined):
         return None

@@ -1,4 +1,6 @@
-"""Does the installed pycocotools compute what it should? Masks and an AP whose answers are known beforehand."""
+"""Does the installed pycocotools compute what it should? Masks and an AP whose answers are known
+beforehand.
+"""
 
 from contextlib import redirect_stdout
 from importlib.metadata import PackageNotFoundError, version
@@ -13,9 +15,10 @@ from stages.openpose.skeleton import COCO
 REINSTALL = "pycocotools does not work here; install the version of the lock file again (make env)"
 PARTLY_RIGHT_OKS = 0.72
 
-# Three people, one an image; detections by falling score: one exact, one far off, one exact, one with an OKS of 0.72.
-# Up to the OKS threshold 0.70 the hits are 1, 0, 1, 1: precision is 1 at 34 of the 101 recalls and 3/4 at the other 67.
-# From 0.75 on they are 1, 0, 1, 0: precision is 1 at 34 recalls, 2/3 at 33, and the last third is never reached.
+# Three people, one an image; detections by falling score: one exact, one far off, one exact, one
+# with an OKS of 0.72. Up to the OKS threshold 0.70 the hits are 1, 0, 1, 1: precision is 1 at 34 of
+# the 101 recalls and 3/4 at the other 67. From 0.75 on they are 1, 0, 1, 0: precision is 1 at 34
+# recalls, 2/3 at 33, and the last third is never reached.
 LOOSE_AP, STRICT_AP = (34 + 67 * 3 / 4) / 101, (34 + 33 * 2 / 3) / 101
 EXPECTED = {
     "area_px": [6, 6],
@@ -39,11 +42,14 @@ def versions() -> dict[str, str]:
     try:
         return {name: version(name) for name in ("pycocotools", "numpy")}
     except PackageNotFoundError as missing:
-        raise InputError(f"{missing.name} is not installed; set up the environment with: make env") from None
+        raise InputError(
+            f"{missing.name} is not installed; set up the environment with: make env"
+        ) from None
 
 
 def self_test() -> dict[str, Any]:
-    """Run the known masks and the known AP; returns the figures found, floats rounded to six digits.
+    """Run the known masks and the known AP; returns the figures found, floats rounded to six
+    digits.
 
     Raises:
         InputError: a figure differs, or pycocotools cannot be loaded or fails.
@@ -53,14 +59,25 @@ def self_test() -> dict[str, Any]:
     except Exception as problem:  # a binary built for another numpy raises more than ImportError
         raise InputError(f"{REINSTALL}: {type(problem).__name__}: {problem}") from problem
     for name, expected in EXPECTED.items():
-        same = found[name] == expected if isinstance(expected, str) else np.allclose(found[name], expected, atol=1e-9)
+        same = (
+            found[name] == expected
+            if isinstance(expected, str)
+            else np.allclose(found[name], expected, atol=1e-9)
+        )
         if not same:
-            raise InputError(f"{REINSTALL}: self-test `{name}`: expected {expected}, found {found[name]}")
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in found.items()}
+            raise InputError(
+                f"{REINSTALL}: self-test `{name}`: expected {expected}, found {found[name]}"
+            )
+    return {
+        name: round(value, 6) if isinstance(value, float) else value
+        for name, value in found.items()
+    }
 
 
 def _known_masks() -> dict[str, Any]:
-    """Two rectangles of 2 x 3 pixels on a 5 x 6 image that share 2 pixels, and a polygon of 4 x 3 pixels."""
+    """Two rectangles of 2 x 3 pixels on a 5 x 6 image that share 2 pixels, and a polygon of 4 x 3
+    pixels.
+    """
     from pycocotools import mask
 
     images = np.zeros((5, 6, 2), np.uint8, order="F")
@@ -111,7 +128,12 @@ def _people() -> tuple[dict, list[dict]]:
     places = rng.uniform(20, 180, (3, 17, 2)).round()
     visible = np.full((17, 1), 2.0)
     area = 5000.0
-    drift = 2 * np.array(COCO.oks_sigmas)[:, None] * np.sqrt(-2 * np.log(PARTLY_RIGHT_OKS) * area) * [1.0, 0.0]
+    drift = (
+        2
+        * np.array(COCO.oks_sigmas)[:, None]
+        * np.sqrt(-2 * np.log(PARTLY_RIGHT_OKS) * area)
+        * [1.0, 0.0]
+    )
     truth = {
         "images": [{"id": i, "width": 200, "height": 200} for i in (1, 2, 3)],
         "categories": [{"id": 1, "name": "person"}],
@@ -129,9 +151,19 @@ def _people() -> tuple[dict, list[dict]]:
             for i in range(3)
         ],
     }
-    detections = [(1, places[0], 0.9), (1, places[0] + 1000, 0.8), (2, places[1], 0.7), (3, places[2] + drift, 0.6)]
+    detections = [
+        (1, places[0], 0.9),
+        (1, places[0] + 1000, 0.8),
+        (2, places[1], 0.7),
+        (3, places[2] + drift, 0.6),
+    ]
     found = [
-        {"image_id": i, "category_id": 1, "score": score, "keypoints": np.hstack([xy, visible]).ravel().tolist()}
+        {
+            "image_id": i,
+            "category_id": 1,
+            "score": score,
+            "keypoints": np.hstack([xy, visible]).ravel().tolist(),
+        }
         for i, xy, score in detections
     ]
     return truth, found

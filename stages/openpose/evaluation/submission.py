@@ -1,4 +1,5 @@
-"""Results as COCO's evaluation server wants them: one JSON in a zip, both named after the set of images and the method.
+"""Results as COCO's evaluation server wants them: one JSON in a zip, both named after the set of
+images and the method.
 
 Source: https://cocodataset.org, pages `upload` and `format-results`.
 """
@@ -18,14 +19,17 @@ OLDEST = (1980, 1, 1, 0, 0, 0)  # a zip holds times; one for all makes equal res
 
 
 def base_name(image_set: str, method: str) -> str:
-    """person_keypoints_<image_set>_<method>_results, the name of the JSON and of the zip without suffix.
+    """person_keypoints_<image_set>_<method>_results, the name of the JSON and of the zip without
+    suffix.
 
     Raises:
-        InputError: a set that is not a word with a year (test-dev2017); a method with other than letters, digits and -.
+        InputError: a set that is not a word with a year (test-dev2017); a method with other than
+            letters, digits and -.
     """
     if not re.fullmatch(r"(train|val|test|test-dev)20\d\d", image_set):
         raise InputError(
-            f"--set: expected train, val, test or test-dev and a year, as test-dev2017, found {image_set!r}"
+            f"--set: expected train, val, test or test-dev and a year, as test-dev2017, found "
+            f"{image_set!r}"
         )
     if not re.fullmatch(r"[A-Za-z0-9-]+", method):
         raise InputError(f"--name: expected letters, digits and hyphens, found {method!r}")

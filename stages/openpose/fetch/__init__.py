@@ -1,5 +1,5 @@
 """Files from elsewhere.
 
-In: a list of sources (URLs with bytes and hashes). Out: verified archives, annotations, id lists and
-weights in data/<name>.
+In: a list of sources (URLs with bytes and hashes). Out: verified archives, annotations, id lists
+and weights in data/<name>.
 """

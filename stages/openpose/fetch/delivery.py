@@ -1,10 +1,11 @@
-"""From the entries of a sources file to the folders of a data set: `archives`, `annotations`, `ids`, `weights`.
+"""From the entries of a sources file to the folders of a data set: `archives`, `annotations`,
+`ids`, `weights`.
 
-What comes over the network goes to `partial` first, is verified there and then *linked* to its place: no byte lies on
-the disk twice, and when a stage's outputs are deleted before it runs again, nothing has to be fetched a second time.
-`partial` may be deleted at any time. Zips of the user are linked too when they are large (they become read-only once
-the data set is under version control), copied when small, and left where they lie, with a pointer, on another file
-system.
+What comes over the network goes to `partial` first, is verified there and then *linked* to its
+place: no byte lies on the disk twice, and when a stage's outputs are deleted before it runs again,
+nothing has to be fetched a second time. `partial` may be deleted at any time. Zips of the user are
+linked too when they are large (they become read-only once the data set is under version control),
+copied when small, and left where they lie, with a pointer, on another file system.
 """
 
 import hashlib
@@ -58,17 +59,22 @@ def plan(entries: Iterable[Entry], settings: Settings, sources: Path) -> list[It
     """Find every entry: in the folder `settings.have`, at its local place, or on a server.
 
     Raises:
-        InputError: a folder or file that should be there is not; a file on a server whose hash is to be supplied.
+        InputError: a folder or file that should be there is not; a file on a server whose hash is
+            to be supplied.
     """
     have = Path(settings.have).expanduser() if settings.have else None
     if have and not have.is_dir():
-        raise InputError(f"download.have: expected a folder with the archives or the unpacked images, found no {have}")
+        raise InputError(
+            f"download.have: expected a folder with the archives or the unpacked images, found no "
+            f"{have}"
+        )
     items = [_locate(entry, settings, have, sources) for entry in entries]
     unknown = [item.entry for item in items if item.urls and not item.entry.md5]
     if unknown:
         names = ", ".join(f"{entry.key}.md5 ({entry.file_name})" for entry in unknown)
         raise InputError(
-            f"{sources}: {TO_BE_SUPPLIED}: {names}. This project has not verified these files: enter the md5 of a copy "
+            f"{sources}: {TO_BE_SUPPLIED}: {names}. This project has not verified these files: "
+            f"enter the md5 of a copy "
             "that you trust, or name a folder that holds the files: download.have"
         )
     return items
@@ -80,7 +86,9 @@ def _locate(entry: Entry, settings: Settings, have: Path | None, sources: Path) 
     own = in_folder(entry, have) if have else None
     if own:
         return Item(entry, local=own)
-    found = places(entry.url, root=settings.root, mirror=settings.mirror, sources_folder=sources.parent)
+    found = places(
+        entry.url, root=settings.root, mirror=settings.mirror, sources_folder=sources.parent
+    )
     urls = tuple(place for place in found if isinstance(place, str))
     if urls:
         return Item(entry, urls=urls)
@@ -95,24 +103,30 @@ def _images(entry: Entry, settings: Settings, sources: Path) -> Path:
     if isinstance(place, str):
         raise InputError(f"{sources}: {entry.key}: a folder of images must be local, found {place}")
     if not place.is_dir():
-        raise InputError(f"{sources}: {entry.key}: no folder {place}; {_advice(entry.folder, settings)}")
+        raise InputError(
+            f"{sources}: {entry.key}: no folder {place}; {_advice(entry.folder, settings)}"
+        )
     return place
 
 
 def _advice(address: str, settings: Settings) -> str:
     if urlsplit(address).scheme or Path(address).is_absolute():
         return "correct the address"
-    return f"it is relative to download.root ({settings.root or 'empty: the folder of the sources file'}): set that"
+    root = settings.root or "empty: the folder of the sources file"
+    return f"it is relative to download.root ({root}): set that"
 
 
-def deliver(items: Sequence[Item], output: Path, settings: Settings, advance: Advance = int) -> dict[str, str]:
+def deliver(
+    items: Sequence[Item], output: Path, settings: Settings, advance: Advance = int
+) -> dict[str, str]:
     """Bring every item to its place under `output`; returns how each came there, by key.
 
     Args:
         advance: called with the number of bytes newly in hand or checked.
 
     Raises:
-        InputError: too little disk, wrong size or hash, damaged or encrypted zip, server trouble; nothing is placed.
+        InputError: too little disk, wrong size or hash, damaged or encrypted zip, server trouble;
+            nothing is placed.
     """
     store = output / "partial"
     ready, remote = _in_hand(items, output, store, advance)
@@ -126,7 +140,11 @@ def deliver(items: Sequence[Item], output: Path, settings: Settings, advance: Ad
 def needed_bytes(items: Sequence[Item]) -> int:
     """Bytes that `deliver` is going to fetch or check, as far as they are known."""
     counted = [item for item in items if item.urls or item.entry.md5]
-    return sum({item.urls or item.local: item.entry.bytes or _size(item.local) for item in counted}.values())
+    return sum(
+        {
+            item.urls or item.local: item.entry.bytes or _size(item.local) for item in counted
+        }.values()
+    )
 
 
 def _size(path: Path | None) -> int:
@@ -137,7 +155,9 @@ def _as_remote(item: Item) -> Remote:
     return Remote(item.entry.file_name, item.urls, item.entry.bytes, item.entry.md5)
 
 
-def _in_hand(items: Sequence[Item], output: Path, store: Path, advance: Advance) -> tuple[dict[str, Path], list[Item]]:
+def _in_hand(
+    items: Sequence[Item], output: Path, store: Path, advance: Advance
+) -> tuple[dict[str, Path], list[Item]]:
     """Files that need no fetching, verified, by key of their entry; and the items that do."""
     ready, remote, checked = {}, [], {}
     for item in items:
@@ -174,10 +194,13 @@ def verify(path: Path, entry: Entry, advance: Advance = int) -> bool:
     size = path.stat().st_size
     if entry.bytes is not None and size != entry.bytes:
         raise InputError(
-            f"{entry.key}: {path}: expected {entry.bytes} bytes, found {size}: an unfinished or another file"
+            f"{entry.key}: {path}: expected {entry.bytes} bytes, found {size}: an unfinished or "
+            f"another file"
         )
     if entry.md5 and (found := md5_of(path, advance)) != entry.md5:
-        raise InputError(f"{entry.key}: {path}: wrong content: expected md5 {entry.md5}, found {found}")
+        raise InputError(
+            f"{entry.key}: {path}: wrong content: expected md5 {entry.md5}, found {found}"
+        )
     return True
 
 
@@ -192,7 +215,9 @@ def md5_of(path: Path, advance: Advance = int) -> str:
 
 
 def _check_disk(remote: Sequence[Item], output: Path, store: Path) -> None:
-    """Room for what is still to come: the files, and as much again for annotations taken out of their zip."""
+    """Room for what is still to come: the files, and as much again for annotations taken out of
+    their zip.
+    """
     fetched = {item.stored_name: item.entry.bytes or 0 for item in remote}
     unpacked = {item.stored_name: item.entry.bytes or 0 for item in remote if item.entry.member}
     here = sum(_size(store / f"{name}.part") for name in fetched)
@@ -201,12 +226,16 @@ def _check_disk(remote: Sequence[Item], output: Path, store: Path) -> None:
     free = shutil.disk_usage(output).free
     if need > free:
         raise InputError(
-            f"{output}: the download needs {need / 1e9:.1f} GB more, {free / 1e9:.1f} GB of this disk are free: "
-            f"{(need - free) / 1e9:.1f} GB are missing; make room, or link {output} to a larger disk"
+            f"{output}: the download needs {need / 1e9:.1f} GB more, {free / 1e9:.1f} GB of this "
+            f"disk are free: "
+            f"{(need - free) / 1e9:.1f} GB are missing; make room, or link {output} to a larger "
+            f"disk"
         )
 
 
-def fetch_all(jobs: dict[Remote, Path], patience: Patience, parallel: int, advance: Advance = int) -> None:
+def fetch_all(
+    jobs: dict[Remote, Path], patience: Patience, parallel: int, advance: Advance = int
+) -> None:
     """Fetch several files at once. The first failure ends all; unfinished parts are kept."""
     waiting, problems, stop = SimpleQueue(), [], Event()
     for job in jobs.items():
@@ -246,7 +275,9 @@ def _place(items: Sequence[Item], ready: dict[str, Path], output: Path) -> dict[
     for group, place in _PLACERS.items():
         with whole_folder(output / group) as folder:
             for item in groups[group]:
-                came[item.entry.key] = place(item.entry, ready[item.entry.key], folder, output / "partial")
+                came[item.entry.key] = place(
+                    item.entry, ready[item.entry.key], folder, output / "partial"
+                )
     return came
 
 
@@ -259,14 +290,20 @@ def _place_ids(entry: Entry, path: Path, folder: Path, _: Path) -> str:
 def read_ids(path: Path) -> list[int]:
     """Image ids of a text file, one a line, sorted; lines that begin with # are remarks."""
     ids = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+    for number, line in enumerate(
+        path.read_text(encoding="utf-8", errors="replace").splitlines(), 1
+    ):
         text = line.strip()
         if text and not text.startswith("#"):
             if not text.isdecimal():
-                raise InputError(f"{path}: line {number}: expected one image id, found {text[:60]!r}")
+                raise InputError(
+                    f"{path}: line {number}: expected one image id, found {text[:60]!r}"
+                )
             ids.append(int(text))
     if not ids or len(set(ids)) < len(ids):
-        raise InputError(f"{path}: expected image ids, each once; found {len(ids)}, {len(set(ids))} different")
+        raise InputError(
+            f"{path}: expected image ids, each once; found {len(ids)}, {len(set(ids))} different"
+        )
     return sorted(ids)
 
 
@@ -287,7 +324,9 @@ def _place_archive(entry: Entry, path: Path, folder: Path, store: Path) -> str:
     if path.is_dir():
         (folder / f"{entry.name}.folder").write_text(f"{path.resolve()}\n")
         return f"the images in {path}, where they lie"
-    return _place_file(path, folder / f"{entry.name}.zip", store, pointer=folder / f"{entry.name}.folder")
+    return _place_file(
+        path, folder / f"{entry.name}.zip", store, pointer=folder / f"{entry.name}.folder"
+    )
 
 
 def _place_weights(entry: Entry, path: Path, folder: Path, store: Path) -> str:
@@ -313,4 +352,9 @@ def _place_file(path: Path, target: Path, store: Path, pointer: Path | None = No
     return f"copy of {path}"
 
 
-_PLACERS = {"annotations": _place_annotations, "ids": _place_ids, "weights": _place_weights, "archives": _place_archive}
+_PLACERS = {
+    "annotations": _place_annotations,
+    "ids": _place_ids,
+    "weights": _place_weights,
+    "archives": _place_archive,
+}

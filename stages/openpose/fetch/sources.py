@@ -1,8 +1,9 @@
 """What a data set is made of: the entries of a sources file, and where each of them is to be found.
 
-A sources file (workflow/sources/*.yaml) has up to four groups of named entries: `archives` (zips of images, or a
-`folder` of images used where it lies), `annotations` (COCO keypoint JSON, alone or as `member` of a zip), `ids`
-(lists of image ids, one a line) and `weights`. Nothing here opens a connection.
+A sources file (workflow/sources/*.yaml) has up to four groups of named entries: `archives` (zips of
+images, or a `folder` of images used where it lies), `annotations` (COCO keypoint JSON, alone or as
+`member` of a zip), `ids` (lists of image ids, one a line) and `weights`. Nothing here opens a
+connection.
 """
 
 import re
@@ -25,7 +26,9 @@ Place = Path | str  # a local file, or an http(s) URL
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a sources file. `md5` and `bytes` are None where unknown; `key` is its name in errors."""
+    """One line of a sources file. `md5` and `bytes` are None where unknown; `key` is its name in
+    errors.
+    """
 
     group: str
     name: str
@@ -57,37 +60,55 @@ def parse_sources(values: Any, origin: str) -> list[Entry]:
         InputError: unknown group or key, missing or ill-formed value; names file and entry.
     """
     if not isinstance(values, dict):
-        raise InputError(f"{origin}: expected groups {', '.join(KEYS_OF_GROUP)}, found {type(values).__name__}")
+        raise InputError(
+            f"{origin}: expected groups {', '.join(KEYS_OF_GROUP)}, found {type(values).__name__}"
+        )
     for group in values:
         if group not in KEYS_OF_GROUP:
-            raise InputError(f"{origin}: unknown group `{group}`; known: {', '.join(KEYS_OF_GROUP)}")
+            raise InputError(
+                f"{origin}: unknown group `{group}`; known: {', '.join(KEYS_OF_GROUP)}"
+            )
     for group in ("archives", "annotations"):
         missing = {"train", "val"} - set(values.get(group) or ())
         if missing:
             raise InputError(f"{origin}: `{group}` lacks {' and '.join(sorted(missing))}")
     return [
-        _entry(group, str(name), given, origin) for group in values for name, given in (values[group] or {}).items()
+        _entry(group, str(name), given, origin)
+        for group in values
+        for name, given in (values[group] or {}).items()
     ]
 
 
 def _entry(group: str, name: str, given: Any, origin: str) -> Entry:
     where = f"{origin}: {group}.{name}"
     if not isinstance(given, dict):
-        raise InputError(f"{where}: expected keys {', '.join(KEYS_OF_GROUP[group])}, found {given!r}")
+        raise InputError(
+            f"{where}: expected keys {', '.join(KEYS_OF_GROUP[group])}, found {given!r}"
+        )
     for key in given:
         if key not in KEYS_OF_GROUP[group]:
-            raise InputError(f"{where}: unknown key `{key}`; known: {', '.join(KEYS_OF_GROUP[group])}")
+            raise InputError(
+                f"{where}: unknown key `{key}`; known: {', '.join(KEYS_OF_GROUP[group])}"
+            )
     if ("url" in given) == ("folder" in given):
-        raise InputError(f"{where}: expected a `url`" + (" or a `folder`, one of both" if group == "archives" else ""))
+        raise InputError(
+            f"{where}: expected a `url`"
+            + (" or a `folder`, one of both" if group == "archives" else "")
+        )
     for key in ("url", "folder", "member"):
         if key in given and not (isinstance(given[key], str) and given[key]):
             raise InputError(f"{where}: `{key}`: expected text, found {given[key]!r}")
     known = {key: value for key, value in given.items() if value != TO_BE_SUPPLIED}
     md5, size = known.get("md5"), known.get("bytes")
     if md5 is not None and not re.fullmatch("[0-9a-f]{32}", str(md5).lower()):
-        raise InputError(f"{where}: `md5`: expected 32 hexadecimal digits or `{TO_BE_SUPPLIED}`, found {md5!r}")
+        raise InputError(
+            f"{where}: `md5`: expected 32 hexadecimal digits or `{TO_BE_SUPPLIED}`, found {md5!r}"
+        )
     if size is not None and not (isinstance(size, int) and size > 0):
-        raise InputError(f"{where}: `bytes`: expected a positive whole number or `{TO_BE_SUPPLIED}`, found {size!r}")
+        raise InputError(
+            f"{where}: `bytes`: expected a positive whole number or `{TO_BE_SUPPLIED}`, found "
+            f"{size!r}"
+        )
     return Entry(group, name, **{**known, "md5": str(md5).lower() if md5 is not None else None})
 
 
@@ -97,8 +118,8 @@ def places(url: str, *, root: str, mirror: str, sources_folder: Path) -> list[Pl
     Args:
         url: absolute (http, https, file), or relative to `root`.
         root: folder or URL prefix for relative URLs; empty for the folder of the sources file.
-        mirror: folder or URL prefix that replaces the host of http(s) URLs; the file may lie there under its full path
-            or directly; empty for none.
+        mirror: folder or URL prefix that replaces the host of http(s) URLs; the file may lie there
+            under its full path or directly; empty for none.
         sources_folder: folder of the sources file.
     """
     scheme = urlsplit(url).scheme
@@ -129,9 +150,9 @@ def _local(place: str) -> Path:
 def in_folder(entry: Entry, have: Path) -> Path | None:
     """The user's own copy of an entry in the folder `have`, or None.
 
-    Found are: the file under the last part of its URL, in `have` or in a folder of it (zips, annotations); images
-    unpacked into a folder named like the zip (`train2014` or `images/train2014`); unpacked annotations under their
-    name in the zip.
+    Found are: the file under the last part of its URL, in `have` or in a folder of it (zips,
+    annotations); images unpacked into a folder named like the zip (`train2014` or
+    `images/train2014`); unpacked annotations under their name in the zip.
     """
     names = [entry.file_name]
     if entry.group == "archives":
@@ -139,4 +160,6 @@ def in_folder(entry: Entry, have: Path) -> Path | None:
     if entry.member:
         names = [entry.member, PurePosixPath(entry.member).name, *names]
     folders = [have, *sorted(path for path in have.iterdir() if path.is_dir())]
-    return next((folder / name for name in names for folder in folders if (folder / name).exists()), None)
+    return next(
+        (folder / name for name in names for folder in folders if (folder / name).exists()), None
+    )

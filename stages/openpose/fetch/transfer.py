@@ -1,7 +1,9 @@
-"""One file over HTTP: resumed where it broke, taken up again after a pause, hashed while it streams.
+"""One file over HTTP: resumed where it broke, taken up again after a pause, hashed while it
+streams.
 
-The unfinished file is `<name>.part`; it survives kills. Beside it `<name>.part.json` keeps the server's version of the
-file (ETag or Last-Modified), so that two versions are never joined (If-Range, RFC 9110 section 13.1.5).
+The unfinished file is `<name>.part`; it survives kills. Beside it `<name>.part.json` keeps the
+server's version of the file (ETag or Last-Modified), so that two versions are never joined
+(If-Range, RFC 9110 section 13.1.5).
 """
 
 import fcntl
@@ -29,7 +31,9 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Remote:
-    """A file on a server: name for messages, addresses (the next is tried where one does not have it), size, hash."""
+    """A file on a server: name for messages, addresses (the next is tried where one does not have
+    it), size, hash.
+    """
 
     name: str
     urls: tuple[str, ...]
@@ -39,7 +43,9 @@ class Remote:
 
 @dataclass(frozen=True)
 class Patience:
-    """When to give up. A try that brought the file at least 1 MiB further does not count towards `retries`."""
+    """When to give up. A try that brought the file at least 1 MiB further does not count towards
+    `retries`.
+    """
 
     retries: int
     timeout_s: float
@@ -62,15 +68,24 @@ class _Absent(Exception):
     """This address does not have the file."""
 
 
-def fetch(remote: Remote, path: Path, patience: Patience, *, advance: Advance = int, stop: Event | None = None) -> None:
+def fetch(
+    remote: Remote,
+    path: Path,
+    patience: Patience,
+    *,
+    advance: Advance = int,
+    stop: Event | None = None,
+) -> None:
     """Fetch `remote` to `path`, going on with `<path>.part` where an earlier call left it.
 
     Args:
-        advance: called with the number of bytes newly in hand; negative where bytes had to be thrown away.
+        advance: called with the number of bytes newly in hand; negative where bytes had to be
+            thrown away.
         stop: ends the transfer soon after it is set.
 
     Raises:
-        InputError: the server does not have the file, has another one (size or hash), or stays unreachable.
+        InputError: the server does not have the file, has another one (size or hash), or stays
+            unreachable.
         Stopped: `stop` was set.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +98,8 @@ def fetch(remote: Remote, path: Path, patience: Patience, *, advance: Advance = 
         if found != remote.md5:
             part.discard()
             raise InputError(
-                f"{remote.name}: {remote.urls[-1]}: wrong content: expected md5 {remote.md5}, found {found} "
+                f"{remote.name}: {remote.urls[-1]}: wrong content: expected md5 {remote.md5}, "
+                f"found {found} "
                 f"({part.size} bytes); check the address, or the hash in the sources file"
             )
         os.replace(part.path, path)
@@ -100,7 +116,9 @@ class _Part:
             fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.file.close()
-            raise InputError(f"{path}: another process is fetching this file; wait for it or end it") from None
+            raise InputError(
+                f"{path}: another process is fetching this file; wait for it or end it"
+            ) from None
         except OSError:  # a file system without locks
             pass
         self.md5, self.size = hashlib.md5(usedforsecurity=False), 0
@@ -163,7 +181,9 @@ def _complete(remote: Remote, part: _Part, patience: Patience, stop: Event) -> N
             return _try(remote, urls[0], part, patience.timeout_s, stop)
         except _Absent as absent:
             if len(urls) == 1:
-                raise InputError(f"{remote.name}: {urls[0]}: {absent}; correct it, or set download.mirror") from None
+                raise InputError(
+                    f"{remote.name}: {urls[0]}: {absent}; correct it, or set download.mirror"
+                ) from None
             urls.pop(0)
             continue
         except _Broken as broken:
@@ -171,7 +191,8 @@ def _complete(remote: Remote, part: _Part, patience: Patience, stop: Event) -> N
             farthest = max(farthest, part.size)
             if failures > patience.retries:
                 raise InputError(
-                    f"{remote.name}: {urls[0]}: {broken}; gave up after {failures} tries in a row; the {part.size} "
+                    f"{remote.name}: {urls[0]}: {broken}; gave up after {failures} tries in a "
+                    f"row; the {part.size} "
                     "bytes received are kept, the same command goes on from there"
                 ) from None
             pause_s = max(broken.pause_s, patience.first_pause_s * 2 ** (failures - 1))
@@ -202,7 +223,9 @@ def _try(remote: Remote, url: str, part: _Part, timeout_s: float, stop: Event) -
 
 def _judge(problem: HTTPError, part: _Part) -> None:
     answer = f"the server answers {problem.code} {problem.reason}"
-    if problem.code == 416:  # nothing to send from there on: the part is whole, or it belongs to another version
+    if (
+        problem.code == 416
+    ):  # nothing to send from there on: the part is whole, or it belongs to another version
         if problem.headers.get("Content-Range", "") == f"bytes */{part.size}":
             return
         part.restart()
@@ -239,16 +262,23 @@ def _receive(answer: HTTPResponse, remote: Remote, url: str, part: _Part, stop: 
         part.write(chunk)
         if remote.bytes is not None and part.size > remote.bytes:
             part.discard()
-            raise InputError(f"{remote.name}: {url}: sends more than the {remote.bytes} bytes expected: another file")
+            raise InputError(
+                f"{remote.name}: {url}: sends more than the {remote.bytes} bytes expected: "
+                f"another file"
+            )
     end = total or remote.bytes
     if end is not None and part.size < end:
         raise _Broken(f"the connection closed after {part.size} of {end} bytes")
 
 
 def _span(answer: HTTPResponse) -> tuple[int, int | None]:
-    """First byte of this answer and size of the whole file, None where the server does not say it."""
+    """First byte of this answer and size of the whole file, None where the server does not say
+    it.
+    """
     if answer.status == 206:
-        span, _, total = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        span, _, total = (
+            answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        )
         start = span.partition("-")[0]
         if not start.isdigit():
             raise _Broken("the server sent a part without saying which")
@@ -260,6 +290,7 @@ def _span(answer: HTTPResponse) -> tuple[int, int | None]:
 def _check_size(remote: Remote, url: str, total: int | None) -> None:
     if remote.bytes is not None and total is not None and total != remote.bytes:
         raise InputError(
-            f"{remote.name}: {url}: expected {remote.bytes} bytes, the server has {total}: another file, or an error"
+            f"{remote.name}: {url}: expected {remote.bytes} bytes, the server has {total}: "
+            f"another file, or an error"
             " page"
         )

@@ -1,8 +1,8 @@
 """Many images through one network: reading, network and decoding overlap, memory stays flat.
 
-A pool of threads reads and decodes images ahead of the network and turns its maps into people behind it; the network
-itself is called from one thread. Images of equal padded sizes share a call. Order and results do not depend on the
-number of threads.
+A pool of threads reads and decodes images ahead of the network and turns its maps into people
+behind it; the network itself is called from one thread. Images of equal padded sizes share a call.
+Order and results do not depend on the number of threads.
 """
 
 import time
@@ -41,7 +41,9 @@ PARTS = ("read", "network", "average", "decode")
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image to be looked at: its id, its name for `read`, and where it is known beforehand (height, width)."""
+    """An image to be looked at: its id, its name for `read`, and where it is known beforehand
+    (height, width).
+    """
 
     image_id: int
     file_name: str
@@ -50,7 +52,9 @@ class ImageEntry:
 
 @dataclass(frozen=True)
 class Seen:
-    """An image that was read: its (height, width) in pixels and what the network gets of it, by view."""
+    """An image that was read: its (height, width) in pixels and what the network gets of it, by
+    view.
+    """
 
     image: ImageEntry
     size_hw: tuple[int, int]
@@ -59,7 +63,9 @@ class Seen:
 
 @dataclass
 class Clock:
-    """Seconds of processor time that the parts of a run took, summed over threads, and the network's wall time."""
+    """Seconds of processor time that the parts of a run took, summed over threads, and the
+    network's wall time.
+    """
 
     seconds: dict[str, float] = field(
         default_factory=lambda: dict.fromkeys(("read", "average", "decode", "network"), 0.0)
@@ -78,7 +84,9 @@ class Clock:
 def plan_batches(
     images: Sequence[ImageEntry], settings: Settings, batch_size: int, *, reference: bool = False
 ) -> list[list[ImageEntry]]:
-    """Batches of at most `batch_size` images that have equal padded sizes at all scales, in a fixed order."""
+    """Batches of at most `batch_size` images that have equal padded sizes at all scales, in a fixed
+    order.
+    """
     scales = (*settings.scales, NATIVE) if reference else settings.scales
     groups: dict[tuple, list[ImageEntry]] = {}
     for image in sorted(images, key=lambda one: one.image_id):
@@ -107,9 +115,11 @@ def find_people(
     Args:
         batches: of `plan_batches`.
         read: uint8 [H, W, 3] BGR of an image; called from several threads.
-        decode: (heatmaps [h, w, 19], pafs [h, w, 38], stride=...) -> People in pixels of the network's input.
+        decode: (heatmaps [h, w, 19], pafs [h, w, 38], stride=...) -> People in pixels of the
+            network's input.
         outputs: of inference.OUTPUTS.
-        reference: average and decode as the reference does (`reference_inference.py`); `decode` is not used then.
+        reference: average and decode as the reference does (`reference_inference.py`); `decode` is
+            not used then.
         threads: that read and decode.
 
     Raises:
@@ -129,20 +139,31 @@ def find_people(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _prepare(image: ImageEntry, read: Callable, views: Sequence[View], settings: Settings, clock: Clock) -> Seen:
+def _prepare(
+    image: ImageEntry, read: Callable, views: Sequence[View], settings: Settings, clock: Clock
+) -> Seen:
     with clock.part("read"):
         pixels = _checked(read(image), image, settings)
         return Seen(image, pixels.shape[:2], network_inputs(pixels, views, settings))
 
 
 def _finish(
-    seen: Seen, maps: dict[View, tuple], outputs: Sequence[str], decode: Callable, settings: Settings, clock: Clock
+    seen: Seen,
+    maps: dict[View, tuple],
+    outputs: Sequence[str],
+    decode: Callable,
+    settings: Settings,
+    clock: Clock,
 ) -> dict[str, People]:
     with clock.part("average"):
         averaged = maps_for(outputs, maps, seen.size_hw, settings)
     with clock.part("decode"):
         return {
-            output: to_image(decode(one.heatmaps, one.pafs, stride=one.stride_px), seen.size_hw, settings.height_px)
+            output: to_image(
+                decode(one.heatmaps, one.pafs, stride=one.stride_px),
+                seen.size_hw,
+                settings.height_px,
+            )
             for output, one in averaged.items()
         }
 
@@ -159,8 +180,16 @@ def _finish_as_reference(
     return found
 
 
-def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, network: Callable, finish: Callable):
-    """Yield (image, finish(image, its maps)) in order, a few batches read ahead and a few decoded behind."""
+def _overlapped(
+    pool: ThreadPoolExecutor,
+    batches: Sequence,
+    prepare: Callable,
+    network: Callable,
+    finish: Callable,
+):
+    """Yield (image, finish(image, its maps)) in order, a few batches read ahead and a few decoded
+    behind.
+    """
     ahead: deque[list[Future]] = deque()
     behind: deque[tuple[ImageEntry, Future]] = deque()
     upcoming = iter(batches)
@@ -184,7 +213,9 @@ def _overlapped(pool: ThreadPoolExecutor, batches: Sequence, prepare: Callable, 
         yield image, future.result()
 
 
-def _run(forward: Forward, views: Sequence[View], many: Sequence[Seen], *, clock: Clock) -> list[dict]:
+def _run(
+    forward: Forward, views: Sequence[View], many: Sequence[Seen], *, clock: Clock
+) -> list[dict]:
     """Maps (heatmaps, pafs) by view of each image of a batch."""
     found: list[dict] = [{} for _ in many]
     for view in views:
@@ -200,13 +231,16 @@ def _checked(image: np.ndarray, expected: ImageEntry, settings: Settings) -> np.
     if expected.size_hw and image.shape[:2] != tuple(expected.size_hw):
         raise InputError(
             f"image {expected.file_name} (image {expected.image_id}): expected height x width "
-            f"{' x '.join(map(str, expected.size_hw))} as annotated, found {' x '.join(map(str, image.shape[:2]))}; "
+            f"{' x '.join(map(str, expected.size_hw))} as annotated, found "
+            f"{' x '.join(map(str, image.shape[:2]))}; "
             "annotations and images do not belong together"
         )
     height, width = scaled_size(image.shape[:2], settings.height_px, max(settings.scales))
     if height * width > LARGEST_INPUT_PX:
         raise InputError(
-            f"image {expected.file_name} of {image.shape[0]} x {image.shape[1]} pixels would be {height} x "
-            f"{width} for the network: too long and narrow; crop it, or lower `detect.height_px` or `detect.scales`"
+            f"image {expected.file_name} of {image.shape[0]} x {image.shape[1]} pixels would be "
+            f"{height} x "
+            f"{width} for the network: too long and narrow; crop it, or lower `detect.height_px` "
+            f"or `detect.scales`"
         )
     return image

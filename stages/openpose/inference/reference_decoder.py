@@ -1,7 +1,8 @@
-"""The reference's way from maps to people (FACTS 5), on maps as large as the image: slow, kept for parity and as the
-yardstick of benchmarks. The decoder proper is `decoder.py`.
+"""The reference's way from maps to people (docs/sources.md 5), on maps as large as the image: slow,
+kept for parity and as the yardstick of benchmarks. The decoder proper is `decoder.py`.
 
-Written anew from the published method (arXiv:1611.08050, section 2.3 and 2.4) and the figures of FACTS 5.
+Written anew from the published method (arXiv:1611.08050, section 2.3 and 2.4) and the figures of
+docs/sources.md 5.
 """
 
 from collections.abc import Iterable
@@ -36,14 +37,17 @@ def decode_full(
     Args:
         heatmaps: float [h, w, parts + 1], values about 0..1, one value a cell of `stride` pixels.
         pafs: float [h, w, 2 limbs], values about -1..1.
-        resized_hw: size of the image in the network's input, without the padding at the right and at the bottom.
+        resized_hw: size of the image in the network's input, without the padding at the right and
+            at the bottom.
         original_hw: size of the image itself.
 
     Returns:
-        People whose x, y are whole pixels of the **original** image (column, row of the maximum: the reference
-        makes no sub-pixel and no half-pixel correction, FACTS 9.11).
+        People whose x, y are whole pixels of the **original** image (column, row of the maximum:
+        the reference makes no sub-pixel and no half-pixel correction, docs/sources.md 9.11).
     """
-    return decode_views([(heatmaps, pafs, resized_hw, False)], original_hw, stride=stride, skeleton=skeleton)
+    return decode_views(
+        [(heatmaps, pafs, resized_hw, False)], original_hw, stride=stride, skeleton=skeleton
+    )
 
 
 def decode_views(
@@ -56,8 +60,9 @@ def decode_views(
     """People of several network outputs of one image: their maps are averaged at full size.
 
     Args:
-        views: (heatmaps, pafs, resized_hw, mirrored) each, the first three as in `decode_full`. The input of a mirrored
-            view is mirrored before it is padded at the right; the reference has no such views.
+        views: (heatmaps, pafs, resized_hw, mirrored) each, the first three as in `decode_full`. The
+            input of a mirrored view is mirrored before it is padded at the right; the reference has
+            no such views.
         original_hw, stride, skeleton: as in `decode_full`, as is what is returned.
     """
     sums, count = [0.0, 0.0], 0
@@ -73,21 +78,32 @@ def decode_views(
 def enlarge(
     maps: np.ndarray, resized_hw: tuple[int, int], original_hw: tuple[int, int], *, stride: int = 8
 ) -> np.ndarray:
-    """Enlarge maps [h, w, C] to float64 [H, W, C] of the original image: cubic by the stride, crop, cubic again.
+    """Enlarge maps [h, w, C] to float64 [H, W, C] of the original image: cubic by the stride, crop,
+    cubic again.
 
     The mean of such maps over scales (and mirrored images) is what the reference decodes.
     """
     height, width = resized_hw
-    full = cv2.resize(maps.astype(np.float32), None, fx=stride, fy=stride, interpolation=cv2.INTER_CUBIC)
+    full = cv2.resize(
+        maps.astype(np.float32), None, fx=stride, fy=stride, interpolation=cv2.INTER_CUBIC
+    )
     full = full[:height, :width]
-    return cv2.resize(full, (original_hw[1], original_hw[0]), interpolation=cv2.INTER_CUBIC).astype(np.float64)
+    return cv2.resize(full, (original_hw[1], original_hw[0]), interpolation=cv2.INTER_CUBIC).astype(
+        np.float64
+    )
 
 
 def decode_enlarged(heatmaps: np.ndarray, pafs: np.ndarray, *, skeleton: Skeleton = COCO) -> People:
-    """People of full-size maps, float64 [H, W, parts + 1] and [H, W, 2 limbs]; x, y as in `decode_full`."""
+    """People of full-size maps, float64 [H, W, parts + 1] and [H, W, 2 limbs]; x, y as in
+    `decode_full`.
+    """
     peaks = [_peaks(heatmaps[:, :, part]) for part in range(len(skeleton.parts))]
     limbs = [
-        _limbs(pafs[:, :, 2 * limb : 2 * limb + 2], peaks[skeleton.limbs[limb][0]], peaks[skeleton.limbs[limb][1]])
+        _limbs(
+            pafs[:, :, 2 * limb : 2 * limb + 2],
+            peaks[skeleton.limbs[limb][0]],
+            peaks[skeleton.limbs[limb][1]],
+        )
         for limb in range(len(skeleton.limbs))
     ]
     return _assemble(peaks, limbs, skeleton)
@@ -107,7 +123,9 @@ def _peaks(heatmap: np.ndarray) -> np.ndarray:
 
 
 def _limbs(paf: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> list[tuple[int, int, float]]:
-    """Chosen limbs (start peak, end peak, score) of one kind: accepted pairs, best first, each peak used once."""
+    """Chosen limbs (start peak, end peak, score) of one kind: accepted pairs, best first, each peak
+    used once.
+    """
     accepted = []
     for i, start in enumerate(starts):
         for j, end in enumerate(ends):
@@ -125,7 +143,9 @@ def _limbs(paf: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> list[tuple[
 
 
 def _limb_score(paf: np.ndarray, start: np.ndarray, end: np.ndarray) -> float | None:
-    """Mean of PAF [H, W, 2] along a limb, less a penalty beyond half the image's height; None where not accepted."""
+    """Mean of PAF [H, W, 2] along a limb, less a penalty beyond half the image's height; None where
+    not accepted.
+    """
     length = np.linalg.norm(end - start)
     if length == 0:
         return None
@@ -141,12 +161,17 @@ def _assemble(peaks: list[np.ndarray], limbs: list[list], skeleton: Skeleton) ->
     for limb in skeleton.decode_order:
         a, b = skeleton.limbs[limb]
         for i, j, limb_score in limbs[limb]:
-            found = [person for person in people if person["parts"].get(a) == i or person["parts"].get(b) == j]
+            found = [
+                person
+                for person in people
+                if person["parts"].get(a) == i or person["parts"].get(b) == j
+            ]
             if len(found) >= 2 and not found[0]["parts"].keys() & found[1]["parts"].keys():
                 _merge(found[0], found[1], limb_score)
                 people = [person for person in people if person is not found[1]]
             elif found:
-                # the reference tests the far part only when one person is found; with two it always overwrites
+                # the reference tests the far part only when one person is found; with two it always
+                # overwrites
                 if len(found) >= 2 or found[0]["parts"].get(b) != j:
                     found[0]["parts"][b] = j
                     found[0]["count"] += 1

@@ -1,7 +1,9 @@
-"""The reference's inference (FACTS 5), for parity: maps averaged and decoded at the size of the image.
+"""The reference's inference (docs/sources.md 5), for parity: maps averaged and decoded at the size
+of the image.
 
-Its `single` looks at the image at its native resolution; here that is padded to a multiple of 8, which the reference,
-whose network rounds down, does not do. Slow and large: about 140 MB for each running mean of a 640 x 480 image.
+Its `single` looks at the image at its native resolution; here that is padded to a multiple of 8,
+which the reference, whose network rounds down, does not do. Slow and large: about 140 MB for each
+running mean of a 640 x 480 image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +12,15 @@ import cv2
 import numpy as np
 
 from stages.openpose.inference.reference_decoder import enlarge
-from stages.openpose.inference.tta import NATIVE, NETWORK_STRIDE_PX, Settings, View, mirror_maps, scaled_size, views_for
+from stages.openpose.inference.tta import (
+    NATIVE,
+    NETWORK_STRIDE_PX,
+    Settings,
+    View,
+    mirror_maps,
+    scaled_size,
+    views_for,
+)
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -23,21 +33,34 @@ def reference_views(outputs: Sequence[str], scales: Sequence[float]) -> list[Vie
 
 
 def full_size_means(
-    outputs: Sequence[str], views: dict[View, Pair], original_hw: tuple[int, int], settings: Settings
+    outputs: Sequence[str],
+    views: dict[View, Pair],
+    original_hw: tuple[int, int],
+    settings: Settings,
 ) -> Iterator[tuple[str, Pair]]:
-    """(output, mean heatmaps [H, W, 19], mean pafs [H, W, 38]) for each of `outputs`; float64, size of the image.
+    """(output, mean heatmaps [H, W, 19], mean pafs [H, W, 38]) for each of `outputs`; float64, size
+    of the image.
 
     Args:
         views: heatmaps and pafs float32 [h, w, C] of one image by view, padding included.
     """
     if "single" in outputs:
-        yield "single", full_size(views[View(NATIVE, False)], View(NATIVE, False), original_hw, settings.height_px)
+        yield (
+            "single",
+            full_size(
+                views[View(NATIVE, False)], View(NATIVE, False), original_hw, settings.height_px
+            ),
+        )
     sums, count = None, 0
     for output, mirrored in (("multi", False), ("multi_flip", True)):
         for view, maps in views.items():
             if view.mirrored == mirrored and view.scale != NATIVE:
                 large = full_size(maps, view, original_hw, settings.height_px)
-                sums = large if sums is None else tuple(total + one for total, one in zip(sums, large, strict=True))
+                sums = (
+                    large
+                    if sums is None
+                    else tuple(total + one for total, one in zip(sums, large, strict=True))
+                )
                 count += 1
         if output in outputs:
             yield output, tuple(total / count for total in sums)
@@ -51,9 +74,15 @@ def full_size(maps: Pair, view: View, original_hw: tuple[int, int], height_px: i
     return tuple(_enlarge_right(one, size_px, original_hw) for one in mirror_maps(*maps))
 
 
-def _enlarge_right(maps: np.ndarray, size_px: tuple[int, int], original_hw: tuple[int, int]) -> np.ndarray:
-    """As `enlarge`, for maps whose padding lies at the left, where mirroring back has brought it."""
+def _enlarge_right(
+    maps: np.ndarray, size_px: tuple[int, int], original_hw: tuple[int, int]
+) -> np.ndarray:
+    """As `enlarge`, for maps whose padding lies at the left, where mirroring back has brought
+    it.
+    """
     stride = NETWORK_STRIDE_PX
-    large = cv2.resize(np.ascontiguousarray(maps), None, fx=stride, fy=stride, interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(
+        np.ascontiguousarray(maps), None, fx=stride, fy=stride, interpolation=cv2.INTER_CUBIC
+    )
     image = large[: size_px[0], large.shape[1] - size_px[1] :]
     return cv2.resize(image, original_hw[::-1], interpolation=cv2.INTER_CUBIC).astype(np.float64)

@@ -11,9 +11,9 @@ DIGITS = 2  # of coordinates: a hundredth of a pixel
 def to_results(people: People, image_id: int) -> list[dict]:
     """COCO results of one image, best person first.
 
-    Keypoints are [x, y, v] times 17 in pixels of the image, pixel centres at integers as in COCO's annotations; v = 2
-    where found, 1 where guessed (decoder_completion.py), else x = y = v = 0. `keypoint_scores` (17 numbers) is ours;
-    pycocotools ignores it.
+    Keypoints are [x, y, v] times 17 in pixels of the image, pixel centres at integers as in COCO's
+    annotations; v = 2 where found, 1 where guessed (decoder_completion.py), else x = y = v = 0.
+    `keypoint_scores` (17 numbers) is ours; pycocotools ignores it.
     """
     made = []
     for row in np.argsort(-people.scores, kind="stable"):

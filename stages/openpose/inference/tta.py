@@ -1,12 +1,16 @@
-"""From an image to maps: scaling, padding, the network at several scales and mirrored, the mean of all its maps.
+"""From an image to maps: scaling, padding, the network at several scales and mirrored, the mean of
+all its maps.
 
-Geometry. Pixel centres lie at integers, so that the left edge of an image is x = -0.5. Edges of a scaled image fall
-on edges of the original: x + 0.5 scales, x does not. Cell j of maps at a stride of s pixels is centred at
-s j + (s - 1) / 2 (for s = 8: 3.5). Every change of grid here goes through `_taps` and `to_image`; nothing else in the
-project corrects by half a pixel after the network.
+Geometry. Pixel centres lie at integers, so that the left edge of an image is x = -0.5. Edges of a
+scaled image fall
+on edges of the original: x + 0.5 scales, x does not. Cell j of maps at a stride of s pixels is
+centred at s j + (s - 1) / 2 (for s = 8: 3.5). Every change of grid here goes through `_taps` and
+`to_image`; nothing else in the project corrects by half a pixel after the network.
 
-Scales follow arXiv:1611.08050, section 3 (0.5, 1, 1.5, 2 times the base height) and FACTS 5. Deliberate deviations from
-the reference: `single` is scaled to the base height too; maps are averaged on a low-resolution grid, not at full size.
+Scales follow arXiv:1611.08050, section 3 (0.5, 1, 1.5, 2 times the base height) and docs/sources.md
+5. Deliberate deviations from
+the reference: `single` is scaled to the base height too; maps are averaged on a low-resolution
+grid, not at full size.
 """
 
 from collections.abc import Sequence
@@ -46,7 +50,9 @@ class View:
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps of one image: heatmaps float32 [h, w, parts + 1], pafs float32 [h, w, 2 limbs], pixels a cell."""
+    """Maps of one image: heatmaps float32 [h, w, parts + 1], pafs float32 [h, w, 2 limbs], pixels a
+    cell.
+    """
 
     heatmaps: np.ndarray
     pafs: np.ndarray
@@ -54,7 +60,9 @@ class Maps:
 
 
 def views_for(outputs: Sequence[str], scales: Sequence[float]) -> list[View]:
-    """The views that `outputs` (of OUTPUTS) need, each once: `single` is the view at scale 1 of `multi`."""
+    """The views that `outputs` (of OUTPUTS) need, each once: `single` is the view at scale 1 of
+    `multi`.
+    """
     if 1.0 not in scales:
         raise InputError(f"`detect.scales`: expected a list that holds 1.0, found {list(scales)}")
     several = any(output != "single" for output in outputs)
@@ -64,11 +72,14 @@ def views_for(outputs: Sequence[str], scales: Sequence[float]) -> list[View]:
     return views
 
 
-def scaled_size(original_hw: tuple[int, int], height_px: int, scale: float = 1.0) -> tuple[int, int]:
+def scaled_size(
+    original_hw: tuple[int, int], height_px: int, scale: float = 1.0
+) -> tuple[int, int]:
     """Size in pixels of an image scaled to `height_px * scale`, aspect kept.
 
-    Both sides are rounded to the nearest whole pixel, halves upwards: the height first, then the width by the aspect of
-    the original (not of the rounded height at scale 1); at least 1. The scale NATIVE leaves the image as it is.
+    Both sides are rounded to the nearest whole pixel, halves upwards: the height first, then the
+    width by the aspect of the original (not of the rounded height at scale 1); at least 1. The
+    scale NATIVE leaves the image as it is.
     """
     if scale == NATIVE:
         return original_hw
@@ -90,15 +101,18 @@ def input_sizes(
     return tuple(padded_size(size_px, settings.pad_multiple_px) for size_px in scaled)
 
 
-def network_inputs(image: np.ndarray, views: Sequence[View], settings: Settings) -> dict[View, np.ndarray]:
+def network_inputs(
+    image: np.ndarray, views: Sequence[View], settings: Settings
+) -> dict[View, np.ndarray]:
     """The image as the network sees it, by view.
 
     Args:
         image: uint8 [H, W, 3] BGR.
 
     Returns:
-        uint8 [H', W', 3] BGR, scaled (area mean when shrinking, else cubic), mirrored, padded at the right and at the
-        bottom with `settings.pad_value`; H', W' multiples of `settings.pad_multiple_px`.
+        uint8 [H', W', 3] BGR, scaled (area mean when shrinking, else cubic), mirrored, padded at
+        the right and at the bottom with `settings.pad_value`; H', W' multiples of
+        `settings.pad_multiple_px`.
     """
     made, scaled = {}, {}
     for view in views:
@@ -108,13 +122,18 @@ def network_inputs(image: np.ndarray, views: Sequence[View], settings: Settings)
             scaled[view.scale] = cv2.resize(image, (width, height), interpolation=method)
         shape = (*padded_size(size_px, settings.pad_multiple_px), 3)
         padded = np.full(shape, settings.pad_value, np.uint8)
-        padded[:height, :width] = cv2.flip(scaled[view.scale], 1) if view.mirrored else scaled[view.scale]
+        padded[:height, :width] = (
+            cv2.flip(scaled[view.scale], 1) if view.mirrored else scaled[view.scale]
+        )
         made[view] = padded
     return made
 
 
-def mirror_maps(heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton = COCO) -> tuple[np.ndarray, np.ndarray]:
-    """Maps of a mirrored image from those of the image (and back): columns reversed, left and right exchanged.
+def mirror_maps(
+    heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton = COCO
+) -> tuple[np.ndarray, np.ndarray]:
+    """Maps of a mirrored image from those of the image (and back): columns reversed, left and right
+    exchanged.
 
     Args:
         heatmaps: [..., h, w, parts + 1]; the background stays where it is.
@@ -123,11 +142,14 @@ def mirror_maps(heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton = COC
     background = len(skeleton.parts)
     limb_channels = np.array([(2 * limb, 2 * limb + 1) for limb in skeleton.mirrored_limbs]).ravel()
     signs = np.tile(np.array([-1, 1], pafs.dtype), len(skeleton.limbs))
-    return heatmaps[..., ::-1, [*skeleton.mirrored_parts, background]], pafs[..., ::-1, limb_channels] * signs
+    return heatmaps[..., ::-1, [*skeleton.mirrored_parts, background]], pafs[
+        ..., ::-1, limb_channels
+    ] * signs
 
 
 class MapMean:
-    """The running mean of one image's maps over views, on a grid of `stride_px` pixels of the scale-1 input.
+    """The running mean of one image's maps over views, on a grid of `stride_px` pixels of the
+    scale-1 input.
 
     The grid covers the image without padding. Memory: two grids, whatever the number of views.
     """
@@ -151,10 +173,14 @@ class MapMean:
         left_px = 0
         if view.mirrored:
             heatmaps, pafs = mirror_maps(heatmaps, pafs, self._skeleton)
-            left_px = heatmaps.shape[1] * NETWORK_STRIDE_PX - size_px[1]  # mirrored back, the padding lies at the left
+            left_px = (
+                heatmaps.shape[1] * NETWORK_STRIDE_PX - size_px[1]
+            )  # mirrored back, the padding lies at the left
         stride = self._settings.average_stride_px
         rows = _taps(self._grid[0], stride, size_px[0] / self._size_px[0], heatmaps.shape[0], 0)
-        columns = _taps(self._grid[1], stride, size_px[1] / self._size_px[1], heatmaps.shape[1], left_px)
+        columns = _taps(
+            self._grid[1], stride, size_px[1] / self._size_px[1], heatmaps.shape[1], left_px
+        )
         for total, maps in zip(self._sums, (heatmaps, pafs), strict=True):
             _add_resampled(total, np.ascontiguousarray(maps, np.float32), *rows, *columns)
         self._views += 1
@@ -165,11 +191,15 @@ class MapMean:
         return Maps(heatmaps, pafs, self._settings.average_stride_px)
 
 
-def _taps(count: int, stride_px: int, ratio: float, cells: int, origin_px: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where the `count` cells of the common grid lie on one axis of a view's maps: indices and weights [count, 4].
+def _taps(
+    count: int, stride_px: int, ratio: float, cells: int, origin_px: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the `count` cells of the common grid lie on one axis of a view's maps: indices and
+    weights [count, 4].
 
-    `ratio` is the size of the view's image over that at scale 1; `origin_px` the padding before the image.
-    Beyond the maps their border value goes on. Weights: Keys' cubic with a = -0.5, exact for quadratic functions.
+    `ratio` is the size of the view's image over that at scale 1; `origin_px` the padding before the
+    image. Beyond the maps their border value goes on. Weights: Keys' cubic with a = -0.5, exact for
+    quadratic functions.
     """
     edge_px = (np.arange(count) + 0.5) * stride_px * ratio + origin_px
     position = edge_px / NETWORK_STRIDE_PX - 0.5
@@ -190,12 +220,19 @@ def _taps(count: int, stride_px: int, ratio: float, cells: int, origin_px: int) 
 
 @jit
 def _add_resampled(total, maps, row_index, row_weight, column_index, column_weight):
-    """total [H, W, C] += maps [h, w, C] sampled at rows x columns; one row of the grid at a time."""
+    """total [H, W, C] += maps [h, w, C] sampled at rows x columns; one row of the grid at a
+    time.
+    """
     width, channels = maps.shape[1], maps.shape[2]
     rows = maps.reshape(maps.shape[0], width * channels)
     row = np.empty(width * channels, np.float32)
     for i in range(total.shape[0]):
-        a, b, c, d = rows[row_index[i, 0]], rows[row_index[i, 1]], rows[row_index[i, 2]], rows[row_index[i, 3]]
+        a, b, c, d = (
+            rows[row_index[i, 0]],
+            rows[row_index[i, 1]],
+            rows[row_index[i, 2]],
+            rows[row_index[i, 3]],
+        )
         wa, wb, wc, wd = row_weight[i, 0], row_weight[i, 1], row_weight[i, 2], row_weight[i, 3]
         for k in range(width * channels):
             row[k] = wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k]
@@ -203,16 +240,26 @@ def _add_resampled(total, maps, row_index, row_weight, column_index, column_weig
         for j in range(total.shape[1]):
             a, b = cells[column_index[j, 0]], cells[column_index[j, 1]]
             c, d = cells[column_index[j, 2]], cells[column_index[j, 3]]
-            wa, wb, wc, wd = column_weight[j, 0], column_weight[j, 1], column_weight[j, 2], column_weight[j, 3]
+            wa, wb, wc, wd = (
+                column_weight[j, 0],
+                column_weight[j, 1],
+                column_weight[j, 2],
+                column_weight[j, 3],
+            )
             out = total[i, j]
             for k in range(channels):
                 out[k] += wa * a[k] + wb * b[k] + wc * c[k] + wd * d[k]
 
 
 def without_padding(heatmaps: np.ndarray, pafs: np.ndarray, size_px: tuple[int, int]) -> Maps:
-    """Maps of one view at the network's stride, cut to the cells that touch the image of `size_px`."""
+    """Maps of one view at the network's stride, cut to the cells that touch the image of
+    `size_px`.
+    """
     height, width = (side // NETWORK_STRIDE_PX for side in padded_size(size_px))
-    return Maps(*(np.ascontiguousarray(maps[:height, :width]) for maps in (heatmaps, pafs)), NETWORK_STRIDE_PX)
+    return Maps(
+        *(np.ascontiguousarray(maps[:height, :width]) for maps in (heatmaps, pafs)),
+        NETWORK_STRIDE_PX,
+    )
 
 
 def maps_for(
@@ -221,10 +268,14 @@ def maps_for(
     original_hw: tuple[int, int],
     settings: Settings,
 ) -> dict[str, Maps]:
-    """The maps that each of `outputs` decodes, from one image's maps by view (heatmaps, pafs; padding included)."""
+    """The maps that each of `outputs` decodes, from one image's maps by view (heatmaps, pafs;
+    padding included).
+    """
     made = {}
     if "single" in outputs:
-        made["single"] = without_padding(*views[View(1.0, False)], scaled_size(original_hw, settings.height_px))
+        made["single"] = without_padding(
+            *views[View(1.0, False)], scaled_size(original_hw, settings.height_px)
+        )
     if outputs == ("single",):
         return made
     mean = MapMean(original_hw, settings)
@@ -238,7 +289,9 @@ def maps_for(
 
 
 def to_image(people: People, original_hw: tuple[int, int], height_px: int) -> People:
-    """People in pixels of the scale-1 input -> in pixels of the original image; absent keypoints stay (0, 0, 0)."""
+    """People in pixels of the scale-1 input -> in pixels of the original image; absent keypoints
+    stay (0, 0, 0).
+    """
     size_px = scaled_size(original_hw, height_px)
     ratio_xy = np.array([original_hw[1] / size_px[1], original_hw[0] / size_px[0]])
 

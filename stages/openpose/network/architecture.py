@@ -1,9 +1,10 @@
-"""The networks: the reference's VGG19 + six CPM stages (`full`) and a light one of the same family (`light`).
+"""The networks: the reference's VGG19 + six CPM stages (`full`) and a light one of the same family
+(`light`).
 
-Both take BGR images [B, H, W, 3] with values 0..255 (uint8 or float; H and W multiples of 8) and give a list
-[pafs of stage 1, heatmaps of stage 1, pafs of stage 2, ...], each float32 [B, H / 8, W / 8, 38 or 19]. Sources: FACTS
-section 2; CVPR 2017 (arXiv:1611.08050) for the stages; weight standardisation after arXiv:1903.10520 and 2101.08692.
-Nothing here belongs to one Keras backend.
+Both take BGR images [B, H, W, 3] with values 0..255 (uint8 or float; H and W multiples of 8) and
+give a list [pafs of stage 1, heatmaps of stage 1, pafs of stage 2, ...], each float32 [B, H / 8, W
+/ 8, 38 or 19]. Sources: docs/sources.md 2; CVPR 2017 (arXiv:1611.08050) for the stages; weight
+standardisation after arXiv:1903.10520 and 2101.08692. Nothing here belongs to one Keras backend.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,28 +19,34 @@ from stages.openpose.skeleton import COCO, Skeleton
 
 STRIDE_PX = 8
 VGG_LAYERS = {
-    "conv1_1": 64, "conv1_2": 64, "conv2_1": 128, "conv2_2": 128, "conv3_1": 256, "conv3_2": 256, "conv3_3": 256,
+    "conv1_1": 64, "conv1_2": 64, "conv2_1": 128, "conv2_2": 128, "conv3_1": 256, "conv3_2": 256,
+    "conv3_3": 256,
     "conv3_4": 256, "conv4_1": 512, "conv4_2": 512,
 }  # fmt: skip
 POOL_AFTER = ("conv1_2", "conv2_2", "conv3_4")
 REFINEMENT_STAGES = (2, 3, 4, 5, 6)
-LIGHT_WIDTH = 96  # a multiple of 32 suits the matrix units of processors: 44 % more work than 80, 14 % more time
+# A multiple of 32 suits the matrix units of processors: 44 % more work than 80, 14 % more time.
+LIGHT_WIDTH = 96
 # Residual branches start small (arXiv:1901.09321): the network begins shallow and learns faster.
 RESIDUAL_GAIN = 0.2
-# Variance of a rectified unit normal is (1 - 1/pi) / 2: this keeps signals at unit variance through ReLU.
+# Variance of a rectified unit normal is (1 - 1/pi) / 2: this keeps signals at unit variance through
+# ReLU.
 RELU_GAIN = 1.7139588594436646
 
 
 @keras.saving.register_keras_serializable("openpose")
 class StandardConv2D(layers.Layer):
-    """Convolution with a kernel standardised per output channel, then ReLU: the light network's normalised layer.
+    """Convolution with a kernel standardised per output channel, then ReLU: the light network's
+    normalised layer.
 
-    kernel used = gain * (kernel - mean) / (std * sqrt(fan in)). It costs nothing per pixel (batch normalisation
-    doubles the time of a bfloat16 step on CPU), does not depend on the batch, and is the same in training and use.
-    ReLU is scaled so that signals keep unit variance.
+    kernel used = gain * (kernel - mean) / (std * sqrt(fan in)). It costs nothing per pixel (batch
+    normalisation doubles the time of a bfloat16 step on CPU), does not depend on the batch, and is
+    the same in training and use. ReLU is scaled so that signals keep unit variance.
     """
 
-    def __init__(self, filters: int, size: int, strides: int = 1, first_gain: float = 1.0, **kwargs) -> None:
+    def __init__(
+        self, filters: int, size: int, strides: int = 1, first_gain: float = 1.0, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         self.filters, self.size, self.strides, self.first_gain = filters, size, strides, first_gain
         self._held: keras.KerasTensor | None = None
@@ -49,7 +56,9 @@ class StandardConv2D(layers.Layer):
         shape = (self.size, self.size, input_shape[-1], self.filters)
         self.kernel = self.add_weight(shape=shape, initializer="he_normal", name="kernel")
         self.gain = self.add_weight(
-            shape=(self.filters,), initializer=keras.initializers.Constant(self.first_gain), name="gain"
+            shape=(self.filters,),
+            initializer=keras.initializers.Constant(self.first_gain),
+            name="gain",
         )
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
@@ -83,7 +92,9 @@ class StandardConv2D(layers.Layer):
 
 @contextmanager
 def kernels_held(model: keras.Model) -> Iterator[None]:
-    """Within the block every StandardConv2D standardises its kernel once, however often it is called."""
+    """Within the block every StandardConv2D standardises its kernel once, however often it is
+    called.
+    """
     standard = [layer for layer in model.layers if isinstance(layer, StandardConv2D)]
     for layer in standard:
         layer._held = layer._cast_kernel()
@@ -96,7 +107,9 @@ def kernels_held(model: keras.Model) -> Iterator[None]:
 
 @keras.saving.register_keras_serializable("openpose")
 class UpsampleLike(layers.Layer):
-    """Double the size of the first input (nearest neighbour) and cut it to the size of the second."""
+    """Double the size of the first input (nearest neighbour) and cut it to the size of the
+    second.
+    """
 
     def call(self, coarse: keras.KerasTensor, fine: keras.KerasTensor) -> keras.KerasTensor:
         """coarse [B, h, w, C], fine [B, H, W, D], H in {2 h, 2 h - 1} -> [B, H, W, C]."""
@@ -105,7 +118,9 @@ class UpsampleLike(layers.Layer):
         if None in coarse.shape[1:3]:  # traced for images of any size, where resize wants numbers
             twice = ops.repeat(ops.repeat(coarse, 2, axis=1), 2, axis=2)
         else:
-            twice = ops.image.resize(coarse, (2 * coarse.shape[1], 2 * coarse.shape[2]), interpolation="nearest")
+            twice = ops.image.resize(
+                coarse, (2 * coarse.shape[1], 2 * coarse.shape[2]), interpolation="nearest"
+            )
         return ops.slice(twice, (0, 0, 0, 0), (batch, height, width, channels))
 
     def compute_output_shape(self, coarse_shape: tuple, fine_shape: tuple) -> tuple:
@@ -119,7 +134,8 @@ def build(network: str, *, skeleton: Skeleton = COCO, precision: str = "float32"
     Args:
         network: "light" or "full".
         skeleton: says how many PAF and heatmap channels a stage has.
-        precision: Keras dtype policy of all layers, "float32" or "mixed_bfloat16"; outputs are always float32.
+        precision: Keras dtype policy of all layers, "float32" or "mixed_bfloat16"; outputs are
+            always float32.
 
     Raises:
         InputError: no such network.
@@ -150,12 +166,16 @@ def _full(x: keras.KerasTensor, channels: tuple[int, int]) -> list[keras.KerasTe
     outputs = list(last)
     for stage in REFINEMENT_STAGES:
         joined = layers.Concatenate(name=f"stage{stage}_input")([*last, features])
-        last = [_branch(joined, later, stage, branch, count) for branch, count in enumerate(channels, 1)]
+        last = [
+            _branch(joined, later, stage, branch, count) for branch, count in enumerate(channels, 1)
+        ]
         outputs += last
     return outputs
 
 
-def _branch(x: keras.KerasTensor, widths: list[tuple[int, int]], stage: int, branch: int, count: int):
+def _branch(
+    x: keras.KerasTensor, widths: list[tuple[int, int]], stage: int, branch: int, count: int
+):
     for i, (filters, size) in enumerate(widths, 1):
         x = _conv(x, filters, size, f"Mconv{i}_stage{stage}_L{branch}")
     return _maps(x, count, f"Mconv{len(widths) + 1}_stage{stage}_L{branch}")
@@ -163,18 +183,24 @@ def _branch(x: keras.KerasTensor, widths: list[tuple[int, int]], stage: int, bra
 
 def _conv(x: keras.KerasTensor, filters: int, size: int, name: str) -> keras.KerasTensor:
     start = keras.initializers.RandomNormal(stddev=0.01)
-    conv = layers.Conv2D(filters, size, padding="same", activation="relu", kernel_initializer=start, name=name)
+    conv = layers.Conv2D(
+        filters, size, padding="same", activation="relu", kernel_initializer=start, name=name
+    )
     return conv(x)
 
 
 def _maps(x: keras.KerasTensor, count: int, name: str) -> keras.KerasTensor:
-    """Maps of one kind: linear, float32 whatever the precision of the rest (bfloat16 has 3 digits)."""
+    """Maps of one kind: linear, float32 whatever the precision of the rest (bfloat16 has 3
+    digits).
+    """
     start = keras.initializers.RandomNormal(stddev=0.01)
     return layers.Conv2D(count, 1, kernel_initializer=start, dtype="float32", name=name)(x)
 
 
 def _light(x: keras.KerasTensor, channels: tuple[int, int]) -> list[keras.KerasTensor]:
-    """Strided stem, residual blocks at strides 8 and 16 (wide view at a quarter of the cost), two stages."""
+    """Strided stem, residual blocks at strides 8 and 16 (wide view at a quarter of the cost), two
+    stages.
+    """
     width = LIGHT_WIDTH
     x = _norm_conv(x, 32, 4, "stem1", strides=2)
     x = _norm_conv(x, 64, 3, "stem2", strides=2)
@@ -191,10 +217,15 @@ def _light(x: keras.KerasTensor, channels: tuple[int, int]) -> list[keras.KerasT
 
 
 def _heads(x: keras.KerasTensor, channels: tuple[int, int], stage: int) -> list[keras.KerasTensor]:
-    return [_maps(x, count, f"stage{stage}_{kind}") for kind, count in zip(("pafs", "heatmaps"), channels, strict=True)]
+    return [
+        _maps(x, count, f"stage{stage}_{kind}")
+        for kind, count in zip(("pafs", "heatmaps"), channels, strict=True)
+    ]
 
 
-def _norm_conv(x: keras.KerasTensor, filters: int, size: int, name: str, **options) -> keras.KerasTensor:
+def _norm_conv(
+    x: keras.KerasTensor, filters: int, size: int, name: str, **options
+) -> keras.KerasTensor:
     return StandardConv2D(filters, size, name=name, **options)(x)
 
 
@@ -205,12 +236,15 @@ def _residual(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTenso
 
 
 def inference_outputs(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """(pafs [B, h, w, 38], heatmaps [B, h, w, 19]) of the last stage, out of all outputs of a network."""
+    """(pafs [B, h, w, 38], heatmaps [B, h, w, 19]) of the last stage, out of all outputs of a
+    network.
+    """
     return model.outputs[-2], model.outputs[-1]
 
 
 def freeze(model: keras.Model, names: Iterable[str]) -> None:
-    """Let layers keep their weights in training: those whose name is among `names` (`*` for any letters).
+    """Let layers keep their weights in training: those whose name is among `names` (`*` for any
+    letters).
 
     Raises:
         InputError: no layer has such a name, or none is left to learn.
@@ -221,7 +255,8 @@ def freeze(model: keras.Model, names: Iterable[str]) -> None:
         if not chosen:
             known = ", ".join(layer.name for layer in with_weights[:12])
             raise InputError(
-                f"parameter `train.freeze`: no layer of network `{model.name}` is called {name}; it has {known} ..."
+                f"parameter `train.freeze`: no layer of network `{model.name}` is called {name}; "
+                f"it has {known} ..."
             )
         for layer in chosen:
             layer.trainable = False
@@ -235,7 +270,8 @@ def head_kernels(model: keras.Model) -> frozenset[str]:
 
 
 def rate_multipliers(model: keras.Model) -> dict[str, float]:
-    """Learning-rate multiplier of each weight of `full` by its path, as the reference trained it (FACTS section 3).
+    """Learning-rate multiplier of each weight of `full` by its path, as the reference trained it
+    (docs/sources.md 3).
 
     The layers from VGG and stage 1: kernel 1, bias 2; stages 2 to 6: kernel 4, bias 8.
     """

@@ -1,9 +1,10 @@
 """Weights of a Caffe network (`.caffemodel`) as arrays, without Caffe.
 
-The file is one protobuf message, NetParameter. Read are its layers in both encodings: `layer` (field 100, the layer's
-name in 1 and its blobs in 7) and `layers` of older files (field 2; name 4, blobs 6). A blob holds float `data` (5) or
-`double_data` (8), packed or not, and its `shape` (7) or, in older files, num, channels, height and width (1 to 4).
-Sources: FACTS section 2; https://protobuf.dev/programming-guides/encoding.
+The file is one protobuf message, NetParameter. Read are its layers in both encodings: `layer`
+(field 100, the layer's name in 1 and its blobs in 7) and `layers` of older files (field 2; name 4,
+blobs 6). A blob holds float `data` (5) or `double_data` (8), packed or not, and its `shape` (7) or,
+in older files, num, channels, height and width (1 to 4).
+Sources: docs/sources.md 2; https://protobuf.dev/programming-guides/encoding.
 """
 
 from collections.abc import Iterator
@@ -38,12 +39,13 @@ def read_caffemodel(path: Path | str) -> dict[str, list[np.ndarray]]:
     """Arrays of each layer that has weights, by its name in the file, in the order of the file.
 
     Returns:
-        {name: [kernel, bias]}, float32. Caffe's kernels [out, in, height, width] come as [height, width, in, out], as
-        Keras has them. Everything else keeps its shape, but the leading ones of old biases (1, 1, 1, out).
+        {name: [kernel, bias]}, float32. Caffe's kernels [out, in, height, width] come as [height,
+        width, in, out], as Keras has them. Everything else keeps its shape, but the leading ones of
+        old biases (1, 1, 1, out).
 
     Raises:
-        InputError: no such file; no protobuf, or cut off; no layer with weights; a layer twice; as many numbers as its
-            shape does not have; numbers that are not finite.
+        InputError: no such file; no protobuf, or cut off; no layer with weights; a layer twice; as
+            many numbers as its shape does not have; numbers that are not finite.
     """
     path = Path(path)
     try:
@@ -55,14 +57,19 @@ def read_caffemodel(path: Path | str) -> dict[str, list[np.ndarray]]:
         for name, blobs in _layers(content):
             if name in found:
                 raise InputError(f"{path}: layer `{name}`: expected once, found twice")
-            found[name] = [_array(blob, i, f"{path}: layer `{name}`: blob {i}") for i, blob in enumerate(blobs)]
+            found[name] = [
+                _array(blob, i, f"{path}: layer `{name}`: blob {i}") for i, blob in enumerate(blobs)
+            ]
     except _Damaged as problem:
         raise InputError(
-            f"{path}: expected a whole Caffe model (.caffemodel), found {len(content)} bytes of which {problem}; "
+            f"{path}: expected a whole Caffe model (.caffemodel), found {len(content)} bytes of "
+            f"which {problem}; "
             "cut off or another file: fetch it again"
         ) from None
     if not found:
-        raise InputError(f"{path}: expected a Caffe model (.caffemodel), found no layer with weights in it")
+        raise InputError(
+            f"{path}: expected a Caffe model (.caffemodel), found no layer with weights in it"
+        )
     return found
 
 
@@ -75,7 +82,10 @@ def _layers(content: memoryview) -> Iterator[tuple[str, list[_Blob]]]:
         name, blobs = "", []
         for inner, inner_type, part in _fields(value, "a layer"):
             if inner == name_field and inner_type == LENGTH:
-                name = "".join(one if one.isprintable() else "?" for one in bytes(part).decode(errors="replace"))
+                name = "".join(
+                    one if one.isprintable() else "?"
+                    for one in bytes(part).decode(errors="replace")
+                )
             elif inner == blobs_field and inner_type == LENGTH:
                 blobs.append(_blob(part, f"a blob of layer `{name}`"))
         if blobs:
@@ -89,7 +99,10 @@ def _blob(content: memoryview, what: str) -> _Blob:
             blob.old_shape[number] = value
         elif number == SHAPE and wire_type == LENGTH:
             blob.shape = [
-                dim for one, *rest in _fields(value, f"the shape of {what}") if one == 1 for dim in _dims(*rest)
+                dim
+                for one, *rest in _fields(value, f"the shape of {what}")
+                if one == 1
+                for dim in _dims(*rest)
             ]
         elif number in (DATA, DOUBLE_DATA) and wire_type != VARINT:
             blob.values.append(_numbers(value, "<f4" if number == DATA else "<f8", what))
@@ -116,23 +129,33 @@ def _numbers(value: memoryview | np.ndarray, kind: str, what: str) -> np.ndarray
 def _array(blob: _Blob, index: int, where: str) -> np.ndarray:
     """The blob as float32 array; a kernel (the first blob) in Keras' order."""
     values = np.concatenate(blob.values) if blob.values else np.empty(0, np.float32)
-    old = [blob.old_shape.get(number, 1) for number in OLD_SHAPE] if blob.old_shape else [len(values)]
+    old = (
+        [blob.old_shape.get(number, 1) for number in OLD_SHAPE] if blob.old_shape else [len(values)]
+    )
     shape = old if blob.shape is None else blob.shape
     if prod(shape) != len(values):
-        raise InputError(f"{where}: expected {prod(shape)} numbers for its shape {tuple(shape)}, found {len(values)}")
+        raise InputError(
+            f"{where}: expected {prod(shape)} numbers for its shape {tuple(shape)}, found "
+            f"{len(values)}"
+        )
     if not np.isfinite(values).all():
-        raise InputError(f"{where}: expected finite numbers, found {np.count_nonzero(~np.isfinite(values))} others")
+        raise InputError(
+            f"{where}: expected finite numbers, found {np.count_nonzero(~np.isfinite(values))} "
+            f"others"
+        )
     array = values.astype(np.float32, copy=False).reshape(shape)
     if index == 0 and array.ndim == 4:
         return np.ascontiguousarray(array.transpose(2, 3, 1, 0))
     return array.reshape(-1) if array.ndim > 1 and prod(array.shape[:-1]) == 1 else array
 
 
-def _fields(content: memoryview, what: str) -> Iterator[tuple[int, int, int | memoryview | np.ndarray]]:
+def _fields(
+    content: memoryview, what: str
+) -> Iterator[tuple[int, int, int | memoryview | np.ndarray]]:
     """(field number, wire type, value) of one message.
 
-    The value of a varint is an int, else it is bytes. A run of fixed-size fields of one number comes as one value: so
-    are unpacked arrays of millions of numbers read at once.
+    The value of a varint is an int, else it is bytes. A run of fixed-size fields of one number
+    comes as one value: so are unpacked arrays of millions of numbers read at once.
     """
     at = 0
     while at < len(content):
@@ -144,7 +167,10 @@ def _fields(content: memoryview, what: str) -> Iterator[tuple[int, int, int | me
         elif wire_type == LENGTH:
             length, at = _varint(content, at, what)
             if length > len(content) - at:
-                raise _Damaged(f"{what} is cut off: {length} bytes expected at its byte {at}, {len(content) - at} left")
+                raise _Damaged(
+                    f"{what} is cut off: {length} bytes expected at its byte {at}, "
+                    f"{len(content) - at} left"
+                )
             value, at = content[at : at + length], at + length
         elif wire_type in WIDTH:
             value, at = _run(content, start, at, WIDTH[wire_type], what)
@@ -159,7 +185,9 @@ def _run(content: memoryview, start: int, at: int, width: int, what: str) -> tup
     """Bytes of the fixed-size values from `start` on that have the same tag, and where they end."""
     step = at - start + width
     if start + step > len(content):
-        raise _Damaged(f"{what} is cut off: {width} bytes expected at its byte {at}, {len(content) - at} left")
+        raise _Damaged(
+            f"{what} is cut off: {width} bytes expected at its byte {at}, {len(content) - at} left"
+        )
     whole = (len(content) - start) // step
     table = np.frombuffer(content[start : start + whole * step], np.uint8).reshape(whole, step)
     tags = table[:, : at - start]

@@ -1,7 +1,9 @@
-"""A network of ours in the formats of other runtimes, written by Keras itself: float32, images of any size.
+"""A network of ours in the formats of other runtimes, written by Keras itself: float32, images of
+any size.
 
-Each format gets a folder. Those that detect can run (keras, openvino, onnx) hold a model.yaml as forward.py reads it.
-Inputs are float32 BGR [B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, 19], then pafs [B, h, w, 38].
+Each format gets a folder. Those that detect can run (keras, openvino, onnx) hold a model.yaml as
+forward.py reads it. Inputs are float32 BGR [B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, 19],
+then pafs [B, h, w, 38].
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,8 @@ from stages.openpose.files import whole_folder
 from stages.openpose.network.architecture import STRIDE_PX, inference_outputs
 
 FILES = {
-    "keras": "model.keras", "tf_saved_model": "saved_model", "onnx": "model.onnx", "openvino": "model.xml",
+    "keras": "model.keras", "tf_saved_model": "saved_model", "onnx": "model.onnx",
+    "openvino": "model.xml",
     "litert": "model.tflite",
 }  # fmt: skip
 # What TensorFlow calls the first and the second output, and the converters keep.
@@ -34,7 +37,9 @@ def export(network: keras.Model, folder: Path, formats: Sequence[str] = tuple(FI
         raise InputError(f"format {', '.join(unknown)}: expected some of {', '.join(FILES)}")
     pafs, heatmaps = inference_outputs(network)
     model = keras.Model(network.input, [heatmaps, pafs], name=network.name)
-    model(np.zeros((1, 2 * STRIDE_PX, 2 * STRIDE_PX, 3), np.float32))  # Keras makes ONNX of models in use only
+    model(
+        np.zeros((1, 2 * STRIDE_PX, 2 * STRIDE_PX, 3), np.float32)
+    )  # Keras makes ONNX of models in use only
     for name in formats:
         with whole_folder(folder / name) as part:
             _write(model, part / FILES[name], name)
@@ -46,7 +51,9 @@ def export(network: keras.Model, folder: Path, formats: Sequence[str] = tuple(FI
                     "stride_px": STRIDE_PX,
                     **OUTPUT_NAMES,
                 }
-                (part / "model.yaml").write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+                (part / "model.yaml").write_text(
+                    yaml.safe_dump(described, sort_keys=False), encoding="utf-8"
+                )
 
 
 def _write(model: keras.Model, path: Path, name: str) -> None:

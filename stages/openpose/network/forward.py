@@ -1,16 +1,18 @@
-"""A trained network as one plain function: images in, maps out. Whatever trained it and whatever runs it.
+"""A trained network as one plain function: images in, maps out. Whatever trained it and whatever
+runs it.
 
 A model is a folder with `model.yaml`, which says what it holds:
 
     kind: keras                 network: light | full        file: weights.weights.h5
     kind: openvino | onnx       file: name.xml | name.onnx   (an .xml has its .bin beside it)
-        layout: NCHW | NHWC     of the input and of the outputs
-        colour: BGR | RGB       channel order of the input
-        mean, scale             the network gets (x - mean) / scale; a number or one a channel, in the order of `colour`
-        heatmaps, pafs          names of the two outputs, both at a stride of 8 pixels
-        heatmap_channels        part names and `background` in the network's order; default: that of FACTS 1
-        paf_channels            limbs [from, to] by part names in the network's order, two channels (x, y) each; a limb
-                                named the other way round has its direction turned; default: that of FACTS 1
+        layout: NCHW | NHWC     of the input and of the outputs colour: BGR | RGB       channel
+        order of the input mean, scale             the network gets (x - mean) / scale; a number or
+        one a channel, in the order of `colour` heatmaps, pafs          names of the two outputs,
+        both at a stride of 8 pixels heatmap_channels        part names and `background` in the
+        network's order; default: that of docs/sources.md 1 paf_channels            limbs [from, to]
+        by part names in the network's order, two channels (x, y) each; a limb
+                                named the other way round has its direction turned; default: that of
+                                docs/sources.md 1
 """
 
 import os
@@ -24,7 +26,8 @@ import yaml
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO, Skeleton
 
-# uint8 BGR [B, H, W, 3], H and W multiples of 8 -> heatmaps float32 [B, h, w, 19], pafs float32 [B, h, w, 38]
+# uint8 BGR [B, H, W, 3], H and W multiples of 8 -> heatmaps float32 [B, h, w, 19], pafs float32 [B,
+# h, w, 38]
 Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 KERAS_WEIGHTS = "weights.weights.h5"
@@ -32,9 +35,11 @@ OPENVINO_DEFAULTS = {"layout": "NCHW", "colour": "BGR", "mean": 0.0, "scale": 1.
 
 
 def load_forward(model_folder: Path | str, precision: str = "float32") -> Forward:
-    """The network of a model folder as a function of images. InputError says what is missing or does not fit.
+    """The network of a model folder as a function of images. InputError says what is missing or
+    does not fit.
 
-    `precision` ("float32" or "mixed_bfloat16") is for Keras networks; files of other kinds have their own.
+    `precision` ("float32" or "mixed_bfloat16") is for Keras networks; files of other kinds have
+    their own.
     """
     folder = Path(model_folder)
     model = read_model(folder)
@@ -49,16 +54,27 @@ def read_model(folder: Path) -> dict[str, Any]:
     try:
         model = yaml.safe_load(described.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{described}: no such file; expected the folder of a trained or imported model") from None
+        raise InputError(
+            f"{described}: no such file; expected the folder of a trained or imported model"
+        ) from None
     except yaml.YAMLError as problem:
         raise InputError(f"{described}: not valid YAML: {' '.join(str(problem).split())}") from None
     kind = model.get("kind") if isinstance(model, dict) else None
-    needed = {"keras": ("network",), "openvino": ("file", "heatmaps", "pafs"), "onnx": ("file", "heatmaps", "pafs")}
+    needed = {
+        "keras": ("network",),
+        "openvino": ("file", "heatmaps", "pafs"),
+        "onnx": ("file", "heatmaps", "pafs"),
+    }
     if kind not in needed:
-        raise InputError(f"{described}: `kind`: expected one of {', '.join(needed)}, found {kind!r}")
+        raise InputError(
+            f"{described}: `kind`: expected one of {', '.join(needed)}, found {kind!r}"
+        )
     missing = [key for key in needed[kind] if key not in model]
     if missing:
-        raise InputError(f"{described}: a model of kind {kind} needs {', '.join(needed[kind])}; missing {missing}")
+        raise InputError(
+            f"{described}: a model of kind {kind} needs {', '.join(needed[kind])}; missing "
+            f"{missing}"
+        )
     model.setdefault("file", KERAS_WEIGHTS)
     if not (folder / model["file"]).is_file():
         raise InputError(f"{folder / model['file']}: no such file, though {described} names it")
@@ -66,8 +82,12 @@ def read_model(folder: Path) -> dict[str, Any]:
 
 
 def keras_forward(weights: Path, network: str, precision: str = "float32") -> Forward:
-    """A network of ours with weights from a file, on the Keras backend of the environment (KERAS_BACKEND)."""
-    from stages.openpose.network.architecture import build  # here, because the backend is chosen by then
+    """A network of ours with weights from a file, on the Keras backend of the environment
+    (KERAS_BACKEND).
+    """
+    from stages.openpose.network.architecture import (
+        build,
+    )  # here, because the backend is chosen by then
     from stages.openpose.network.weights import load_weights
 
     whole = build(network, precision=precision)
@@ -93,7 +113,8 @@ def network_forward(whole: Any) -> Forward:
 def openvino_forward(file: Path, model: dict[str, Any], skeleton: Skeleton = COCO) -> Forward:
     """An OpenVINO IR or ONNX file, compiled once for images of any size.
 
-    float32 is asked for, because OpenVINO would use bfloat16 where the processor has it: other machines, other results.
+    float32 is asked for, because OpenVINO would use bfloat16 where the processor has it: other
+        machines, other results.
     Threads: INFERENCE_NUM_THREADS or OMP_NUM_THREADS of the environment.
     """
     model = OPENVINO_DEFAULTS | model
@@ -101,7 +122,10 @@ def openvino_forward(file: Path, model: dict[str, Any], skeleton: Skeleton = COC
     names = {name for output in compiled.outputs for name in output.names}
     for key in ("heatmaps", "pafs"):
         if model[key] not in names:
-            raise InputError(f"{file}: no output `{model[key]}` (setting `{key}`); it has {', '.join(sorted(names))}")
+            raise InputError(
+                f"{file}: no output `{model[key]}` (setting `{key}`); it has "
+                f"{', '.join(sorted(names))}"
+            )
     parts, (limbs, signs) = heatmap_order(model, skeleton), paf_order(model, skeleton)
     mean, scale = (np.asarray(model[key], np.float32) for key in ("mean", "scale"))
 
@@ -123,7 +147,9 @@ def _compile(file: Path, layout: str) -> Any:
     try:
         import openvino
     except ImportError:
-        raise InputError(f"{file}: needs OpenVINO, which is not installed; install requirements-extras.lock") from None
+        raise InputError(
+            f"{file}: needs OpenVINO, which is not installed; install requirements-extras.lock"
+        ) from None
     core = openvino.Core()
     try:
         network = core.read_model(file)
@@ -134,7 +160,9 @@ def _compile(file: Path, layout: str) -> Any:
             options["INFERENCE_NUM_THREADS"] = threads
         return core.compile_model(network, "CPU", options)
     except RuntimeError as problem:
-        raise InputError(f"{file}: OpenVINO cannot load it: {' '.join(str(problem).split())[:300]}") from None
+        raise InputError(
+            f"{file}: OpenVINO cannot load it: {' '.join(str(problem).split())[:300]}"
+        ) from None
 
 
 def _check_shapes(
@@ -148,7 +176,8 @@ def _check_shapes(
         if maps.shape != (*grid, channels):
             raise InputError(
                 f"{file}: {name} of images {inputs[1]} x {inputs[2]}: expected [B, h, w, C] "
-                f"{(*grid, channels)}, found {maps.shape}; check `layout`, `heatmaps` and `pafs` of the model"
+                f"{(*grid, channels)}, found {maps.shape}; check `layout`, `heatmaps` and `pafs` "
+                f"of the model"
             )
 
 
@@ -157,16 +186,22 @@ def heatmap_order(model: dict[str, Any], skeleton: Skeleton = COCO) -> list[int]
     ours = [*skeleton.parts, "background"]
     theirs = list(model.get("heatmap_channels") or ours)
     if sorted(theirs) != sorted(ours):
-        raise InputError(f"`heatmap_channels`: expected each of {', '.join(ours)} once, found {theirs}")
+        raise InputError(
+            f"`heatmap_channels`: expected each of {', '.join(ours)} once, found {theirs}"
+        )
     return [theirs.index(name) for name in ours]
 
 
 def paf_order(model: dict[str, Any], skeleton: Skeleton = COCO) -> tuple[list[int], np.ndarray]:
-    """For each of our PAF channels the channel of the network's and its sign, by `paf_channels` of the model."""
+    """For each of our PAF channels the channel of the network's and its sign, by `paf_channels` of
+    the model.
+    """
     ours = [(skeleton.parts[a], skeleton.parts[b]) for a, b in skeleton.limbs]
     theirs = [tuple(limb) for limb in model.get("paf_channels") or ours]
     if sorted(map(sorted, theirs)) != sorted(map(sorted, ours)):
-        raise InputError(f"`paf_channels`: expected each of {ours} once (either way round), found {theirs}")
+        raise InputError(
+            f"`paf_channels`: expected each of {ours} once (either way round), found {theirs}"
+        )
     channels, signs = [], []
     for limb in ours:
         turned = limb not in theirs

@@ -1,4 +1,6 @@
-"""Weights by layer name: written so that equal weights are equal bytes, read from all Keras layouts and from Caffe."""
+"""Weights by layer name: written so that equal weights are equal bytes, read from all Keras layouts
+and from Caffe.
+"""
 
 from pathlib import Path
 
@@ -13,16 +15,22 @@ from stages.openpose.network.caffemodel import read_caffemodel
 # Layer of keras.applications' VGG19 -> ours: block3_conv2 is conv3_2.
 VGG19_NAMES = {f"block{name[4]}_conv{name[6]}": name for name in VGG_LAYERS}
 # Names that older files of the same network give its first stage.
-STAGE1_ALIASES = {f"conv5_{i}_CPM_L{branch}": f"Mconv{i}_stage1_L{branch}" for i in range(1, 6) for branch in (1, 2)}
+STAGE1_ALIASES = {
+    f"conv5_{i}_CPM_L{branch}": f"Mconv{i}_stage1_L{branch}"
+    for i in range(1, 6)
+    for branch in (1, 2)
+}
 ALIASES = VGG19_NAMES | STAGE1_ALIASES
 CAFFE_SUFFIX = ".caffemodel"
 
 
 def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
-    """Arrays of each layer by its name, in the layer's own order (kernel, bias ...), aliases resolved.
+    """Arrays of each layer by its name, in the layer's own order (kernel, bias ...), aliases
+    resolved.
 
-    Read are Keras 3 `.weights.h5` files, `.h5` files of Keras 1 and 2 (weights alone or a whole model; the reference
-    network's, VGG19 ImageNet's), whose layouts differ, and `.caffemodel` files.
+    Read are Keras 3 `.weights.h5` files, `.h5` files of Keras 1 and 2 (weights alone or a whole
+    model; the reference network's, VGG19 ImageNet's), whose layouts differ, and `.caffemodel`
+    files.
 
     Raises:
         InputError: missing file, no HDF5 or Caffe model, or no layer in it.
@@ -38,7 +46,9 @@ def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
     except (OSError, KeyError) as problem:
         raise InputError(f"{path}: expected an HDF5 file of Keras weights, but {problem}") from None
     if not found:
-        raise InputError(f"{path}: expected an HDF5 file of Keras weights, found no layer with weights in it")
+        raise InputError(
+            f"{path}: expected an HDF5 file of Keras weights, found no layer with weights in it"
+        )
     return _ours(found)
 
 
@@ -48,7 +58,10 @@ def _ours(layers: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
 
 def _legacy_layers(root: h5py.Group) -> dict[str, list[np.ndarray]]:
     groups = {_text(name): root[_text(name)] for name in root.attrs["layer_names"]}
-    layers = {name: [g[_text(w)][()] for w in g.attrs.get("weight_names", ())] for name, g in groups.items()}
+    layers = {
+        name: [g[_text(w)][()] for w in g.attrs.get("weight_names", ())]
+        for name, g in groups.items()
+    }
     return {name: arrays for name, arrays in layers.items() if arrays}
 
 
@@ -79,11 +92,13 @@ def load_weights(model: keras.Model, path: Path | str) -> None:
 def convert_caffemodel(path: Path | str, target: Path | str) -> None:
     """Write OpenPose's COCO model, a `.caffemodel`, as Keras weights of `full`.
 
-    Only kernels are turned (Caffe's are [out, in, height, width]). Colours (BGR), scaling (x / 256 - 0.5), and order of
-    the maps (branch L1 PAFs, L2 heatmaps, channels as in skeleton.py) are those of the network already (FACTS 1, 2).
+    Only kernels are turned (Caffe's are [out, in, height, width]). Colours (BGR), scaling (x / 256
+    - 0.5), and order of the maps (branch L1 PAFs, L2 heatmaps, channels as in skeleton.py) are
+    those of the network already (docs/sources.md 1, 2).
 
     Raises:
-        InputError: a layer is missing, has other shapes, or is not part of `full`; whatever read_caffemodel raises.
+        InputError: a layer is missing, has other shapes, or is not part of `full`; whatever
+            read_caffemodel raises.
     """
     found = _ours(read_caffemodel(path))
     model = build("full")
@@ -91,7 +106,8 @@ def convert_caffemodel(path: Path | str, target: Path | str) -> None:
     extra = found.keys() - {layer.name for layer in _layers(model)}
     if extra:
         raise InputError(
-            f"{path}: not weights of network `full`: expected {len(found) - len(extra)} layers, found {len(extra)} "
+            f"{path}: not weights of network `full`: expected {len(found) - len(extra)} layers, "
+            f"found {len(extra)} "
             f"more: {', '.join(sorted(extra)[:4])}"
         )
     model.save_weights(target)
@@ -107,10 +123,11 @@ def _set_layers(model: keras.Model, found: dict[str, list[np.ndarray]], path: Pa
 
 
 def initialise(model: keras.Model, path: Path | str) -> list[str]:
-    """Start `model` from the layers of `path` that fit by name and shape; return the names of those left random.
+    """Start `model` from the layers of `path` that fit by name and shape; return the names of those
+    left random.
 
-    VGG19's ImageNet weights fill the front of `full`; a network trained for another skeleton fills all but the
-    layers that produce or read its maps.
+    VGG19's ImageNet weights fill the front of `full`; a network trained for another skeleton fills
+    all but the layers that produce or read its maps.
 
     Raises:
         InputError: no layer fits.
@@ -118,7 +135,9 @@ def initialise(model: keras.Model, path: Path | str) -> list[str]:
     found = read_layers(path)
     problems = {layer.name: _mismatch(layer, found) for layer in _layers(model)}
     if all(problems.values()):
-        raise InputError(f"{path}: no layer fits network `{model.name}`: {next(iter(problems.values()))}")
+        raise InputError(
+            f"{path}: no layer fits network `{model.name}`: {next(iter(problems.values()))}"
+        )
     for layer in _layers(model):
         if not problems[layer.name]:
             layer.set_weights(found[layer.name])
@@ -131,7 +150,13 @@ def _layers(model: keras.Model) -> list[keras.Layer]:
 
 def _mismatch(layer: keras.Layer, found: dict[str, list[np.ndarray]]) -> str:
     if layer.name not in found:
-        return f"layer `{layer.name}` is not in the file, which has {', '.join(list(found)[:4])} ..."
+        return (
+            f"layer `{layer.name}` is not in the file, which has {', '.join(list(found)[:4])} ..."
+        )
     expected = [tuple(weight.shape) for weight in layer.weights]
     shapes = [array.shape for array in found[layer.name]]
-    return "" if shapes == expected else f"layer `{layer.name}` has shapes {shapes}, expected {expected}"
+    return (
+        ""
+        if shapes == expected
+        else f"layer `{layer.name}` has shapes {shapes}, expected {expected}"
+    )

@@ -1,4 +1,6 @@
-"""Drawings of the report as SVG: curves of training, precision and recall, and where precision is lost."""
+"""Drawings of the report as SVG: curves of training, precision and recall, and where precision is
+lost.
+"""
 
 import io
 from collections.abc import Iterator
@@ -13,10 +15,18 @@ from matplotlib.ticker import MaxNLocator
 from stages.openpose.report.blocks import Chart
 from stages.openpose.report.inputs import INFERENCES, Evaluation, numbers
 
-BLUE, ORANGE, GREEN, GREY, RED, VIOLET = "#1f5fa8", "#d9822b", "#2f8f57", "#8a96a1", "#c2402d", "#7d5ba6"
+BLUE, ORANGE, GREEN, GREY, RED, VIOLET = (
+    "#1f5fa8",
+    "#d9822b",
+    "#2f8f57",
+    "#8a96a1",
+    "#c2402d",
+    "#7d5ba6",
+)
 COLOUR_OF = dict(zip(INFERENCES, (BLUE, ORANGE, GREEN), strict=True))
 ERROR_COLOURS = {
-    "good": "#2f8f57", "jitter": "#9fcbb0", "inversion": "#7d5ba6", "swap": "#d9822b", "miss": "#c2402d",
+    "good": "#2f8f57", "jitter": "#9fcbb0", "inversion": "#7d5ba6", "swap": "#d9822b",
+    "miss": "#c2402d",
     "absent": "#c9d0d6",
 }  # fmt: skip
 STYLE = {
@@ -38,7 +48,9 @@ STYLE = {
 
 
 @contextmanager
-def _drawing(name: str, caption: str, size: tuple[float, float] = (5.6, 3.4)) -> Iterator[tuple[Axes, list[Chart]]]:
+def _drawing(
+    name: str, caption: str, size: tuple[float, float] = (5.6, 3.4)
+) -> Iterator[tuple[Axes, list[Chart]]]:
     """Axes to draw on; the finished chart is in the list afterwards."""
     done: list[Chart] = []
     with rc_context(STYLE):
@@ -50,27 +62,46 @@ def _drawing(name: str, caption: str, size: tuple[float, float] = (5.6, 3.4)) ->
 
 
 def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
-    """Loss of training and of the held-out images, the held-out loss of the last stage by kind, and held-out AP."""
+    """Loss of training and of the held-out images, the held-out loss of the last stage by kind, and
+    held-out AP.
+    """
     if not log:
         return []
     epochs = numbers(log, "epoch")
     mark = "o" if len(log) < 30 else None
     charts: list[Chart] = []
     groups = {
-        "loss": ("Loss, sum over all outputs, by epoch", {"loss": "training", "val_loss": "held-out images"}),
+        "loss": (
+            "Loss, sum over all outputs, by epoch",
+            {"loss": "training", "val_loss": "held-out images"},
+        ),
         "val_loss": (
             "Held-out loss of the last stage, by epoch",
             {"val_paf": "part affinity fields", "val_heat": "heatmaps"},
         ),
     }
     for name, (caption, lines) in groups.items():
-        present = {column: label for column, label in lines.items() if np.isfinite(numbers(log, column)).any()}
+        present = {
+            column: label
+            for column, label in lines.items()
+            if np.isfinite(numbers(log, column)).any()
+        }
         if not present:
             continue
         with _drawing(name, caption) as (axes, done):
             for (column, label), colour in zip(present.items(), (BLUE, ORANGE), strict=False):
-                points = [point for point in zip(epochs, numbers(log, column), strict=True) if np.isfinite(point[1])]
-                axes.plot(*zip(*points, strict=True), color=colour, marker=mark, markersize=3.5, label=label)
+                points = [
+                    point
+                    for point in zip(epochs, numbers(log, column), strict=True)
+                    if np.isfinite(point[1])
+                ]
+                axes.plot(
+                    *zip(*points, strict=True),
+                    color=colour,
+                    marker=mark,
+                    markersize=3.5,
+                    label=label,
+                )
             axes.set(xlabel="epoch", ylabel="loss")
             axes.set_ylim(bottom=0)
             axes.legend()
@@ -84,11 +115,15 @@ def precision_chart(one: Evaluation) -> list[Chart]:
     if not table:
         return []
     recall = numbers(table, "recall")
-    caption = f"Precision and recall, model {one.model}, {one.split}: solid at OKS 0.50, dashed at 0.75"
+    caption = (
+        f"Precision and recall, model {one.model}, {one.split}: solid at OKS 0.50, dashed at 0.75"
+    )
     with _drawing(f"pr-{one.model}-{one.split}", caption) as (axes, done):
         for name in one.inferences:
             axes.plot(recall, numbers(table, f"{name}_50"), color=COLOUR_OF[name], label=name)
-            axes.plot(recall, numbers(table, f"{name}_75"), color=COLOUR_OF[name], linestyle=(0, (3, 2)))
+            axes.plot(
+                recall, numbers(table, f"{name}_75"), color=COLOUR_OF[name], linestyle=(0, (3, 2))
+            )
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axes.legend(loc="lower left")
     return done
@@ -101,14 +136,20 @@ def oks_chart(one: Evaluation) -> list[Chart]:
         return []
     low = np.array(numbers(table, "oks_from"))
     edges = np.append(low, 1.0)
-    with _drawing(f"oks-{one.model}-{one.split}", f"Labelled people by OKS, model {one.model}, {one.split}") as (
+    with _drawing(
+        f"oks-{one.model}-{one.split}", f"Labelled people by OKS, model {one.model}, {one.split}"
+    ) as (
         axes,
         done,
     ):
         for name in one.inferences:
-            axes.stairs(numbers(table, name), edges, color=COLOUR_OF[name], label=name, linewidth=1.6)
+            axes.stairs(
+                numbers(table, name), edges, color=COLOUR_OF[name], label=name, linewidth=1.6
+            )
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set(xlabel="OKS of the person's detection (0: not found)", ylabel="people", xlim=(0, 1))
+        axes.set(
+            xlabel="OKS of the person's detection (0: not found)", ylabel="people", xlim=(0, 1)
+        )
         axes.legend(loc="upper center")
     return done
 
@@ -120,7 +161,10 @@ def keypoint_chart(one: Evaluation) -> list[Chart]:
     if not table:
         return []
     names = [line["keypoint"].replace("_", " ") for line in table]
-    caption = f"Labelled keypoints of found people, by what became of them, model {one.model}, {one.split}, {name}"
+    caption = (
+        "Labelled keypoints of found people, by what became of them, "
+        f"model {one.model}, {one.split}, {name}"
+    )
     with _drawing(f"keypoints-{one.model}-{one.split}", caption, (5.6, 4.3)) as (axes, done):
         left = np.zeros(len(table))
         for kind, colour in ERROR_COLOURS.items():
@@ -131,7 +175,13 @@ def keypoint_chart(one: Evaluation) -> list[Chart]:
         axes.set(xlim=(0, 1), xlabel="share")
         axes.tick_params(axis="y", length=0, labelsize=9)
         axes.grid(visible=False)
-        axes.legend(loc="lower center", bbox_to_anchor=(0.42, 1.0), ncols=6, handlelength=1, columnspacing=0.9)
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.42, 1.0),
+            ncols=6,
+            handlelength=1,
+            columnspacing=0.9,
+        )
     return done
 
 
@@ -162,4 +212,8 @@ def _plural(group: str) -> str:
     kind, _, count = group.partition(" ")
     if kind != "people":
         return group
-    return "1 person" if count == "1" else f"{count.replace('-', ' to ').replace('+', ' or more')} people"
+    return (
+        "1 person"
+        if count == "1"
+        else f"{count.replace('-', ' to ').replace('+', ' or more')} people"
+    )

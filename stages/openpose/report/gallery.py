@@ -19,7 +19,9 @@ JPEG_QUALITY = 82
 
 
 def choose(images: Images, people: People, wanted: int, known: Iterable[int]) -> list[int]:
-    """`wanted` rows of images with labelled people among the ids `known`, evenly spread over them."""
+    """`wanted` rows of images with labelled people among the ids `known`, evenly spread over
+    them.
+    """
     known = set(known)
     rows = [row for row in np.unique(people.image).tolist() if int(images.ids[row]) in known]
     picks = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int)
@@ -27,7 +29,8 @@ def choose(images: Images, people: People, wanted: int, known: Iterable[int]) ->
 
 
 def detections(folder: Path, inference: str, image_ids: Iterable[int]) -> dict[int, np.ndarray]:
-    """Keypoints float64 [P, 17, 3] (x, y in pixels, 0 = not found) by image, where a shard in `folder` looked at it.
+    """Keypoints float64 [P, 17, 3] (x, y in pixels, 0 = not found) by image, where a shard in
+    `folder` looked at it.
 
     Guessed keypoints (third column 1) count as not found: what is drawn is what the network saw.
     """
@@ -43,7 +46,9 @@ def detections(folder: Path, inference: str, image_ids: Iterable[int]) -> dict[i
         for one in orjson.loads(results.read_bytes()):
             if one["image_id"] in seen:
                 found[one["image_id"]].append(one["keypoints"])
-    arrays = {image_id: np.array(rows, np.float64).reshape(-1, 17, 3) for image_id, rows in found.items()}
+    arrays = {
+        image_id: np.array(rows, np.float64).reshape(-1, 17, 3) for image_id, rows in found.items()
+    }
     return {image_id: rows * (rows[..., 2:] == 2) for image_id, rows in arrays.items()}
 
 
@@ -80,14 +85,24 @@ def show(
         views = [(f"labelled: {len(labelled)}", draw(image, labelled))]
         for model, by_image in found.items():
             if image_id in by_image:
-                views.append((f"found by {model}: {len(by_image[image_id])}", draw(image, by_image[image_id])))
+                views.append(
+                    (
+                        f"found by {model}: {len(by_image[image_id])}",
+                        draw(image, by_image[image_id]),
+                    )
+                )
         shown.append(GalleryImage(views, name))
     return shown
 
 
 def draw(image: np.ndarray, keypoints: np.ndarray) -> bytes:
-    """JPEG of a uint8 BGR [H, W, 3] image, scaled to FRAME_HW_PX, with the skeletons of `keypoints` [P, 17, 3]."""
-    scale = min(LARGEST_SCALE, *(most / side for most, side in zip(FRAME_HW_PX, image.shape[:2], strict=True)))
+    """JPEG of a uint8 BGR [H, W, 3] image, scaled to FRAME_HW_PX, with the skeletons of `keypoints`
+    [P, 17, 3].
+    """
+    scale = min(
+        LARGEST_SCALE,
+        *(most / side for most, side in zip(FRAME_HW_PX, image.shape[:2], strict=True)),
+    )
     size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     placed = keypoints.astype(np.float64)

@@ -1,4 +1,6 @@
-"""What the stages left behind, read for the report. What is missing is left out; nothing here is computed anew."""
+"""What the stages left behind, read for the report. What is missing is left out; nothing here is
+computed anew.
+"""
 
 import csv
 import json
@@ -14,14 +16,34 @@ from stages.openpose.errors import InputError
 from stages.openpose.evaluation.scoring import Matches
 
 INFERENCES = ("single", "multi", "multi_flip")
-STAGES = ("sample", "download", "coco_api", "masks", "pack", "train", "import_model", "detect", "evaluate")
-LIBRARIES = ("keras", "tensorflow", "jax", "numpy", "opencv-python-headless", "pycocotools", "h5py", "dvc", "snakemake")
+STAGES = (
+    "sample",
+    "download",
+    "coco_api",
+    "masks",
+    "pack",
+    "train",
+    "import_model",
+    "detect",
+    "evaluate",
+)
+LIBRARIES = (
+    "keras",
+    "tensorflow",
+    "jax",
+    "numpy",
+    "opencv-python-headless",
+    "pycocotools",
+    "h5py",
+    "dvc",
+    "snakemake",
+)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of one model on one split, the tables beside them by name (`pr`, `oks`, `keypoints`, ...), and what was
-    matched image by image, where it was kept."""
+    """Metrics of one model on one split, the tables beside them by name (`pr`, `oks`, `keypoints`,
+    ...), and what was matched image by image, where it was kept."""
 
     model: str
     split: str
@@ -47,21 +69,31 @@ class Run:
 
 
 def read_evaluations(folder: Path, first: str) -> list[Evaluation]:
-    """Evaluations below `folder`/<model>/<split>.json: model `first` before others, split val1k before val."""
+    """Evaluations below `folder`/<model>/<split>.json: model `first` before others, split val1k
+    before val.
+    """
     found = [
         Evaluation(
-            path.parent.name, path.stem, _json(path), _tables(path.with_suffix("")), _matches(path.with_suffix(""))
+            path.parent.name,
+            path.stem,
+            _json(path),
+            _tables(path.with_suffix("")),
+            _matches(path.with_suffix("")),
         )
         for path in sorted(folder.glob("*/*.json"))
     ]
-    return sorted(found, key=lambda one: (one.model != first, one.model, one.split == "val", one.split))
+    return sorted(
+        found, key=lambda one: (one.model != first, one.model, one.split == "val", one.split)
+    )
 
 
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
-        raise InputError(f"{path}: expected JSON, found {problem}; run the stage that writes it again") from None
+        raise InputError(
+            f"{path}: expected JSON, found {problem}; run the stage that writes it again"
+        ) from None
 
 
 def _tables(folder: Path) -> dict[str, list[dict[str, str]]]:
@@ -90,13 +122,17 @@ def numbers(table: list[dict[str, str]], column: str) -> list[float]:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Records of stages (`stage` or `stage@part`), in the order of the pipeline; without that of an earlier report."""
+    """Records of stages (`stage` or `stage@part`), in the order of the pipeline; without that of an
+    earlier report.
+    """
     runs = []
     for path in sorted(folder.glob("*.json"), key=_place):
         if path.stem == "report":
             continue
         facts = dict(_json(path))
-        measured = [float(facts.pop(key, 0.0)) for key in ("seconds", "cpu_seconds", "peak_memory_mb")]
+        measured = [
+            float(facts.pop(key, 0.0)) for key in ("seconds", "cpu_seconds", "peak_memory_mb")
+        ]
         runs.append(Run(path.stem, *measured, facts))
     return runs
 

@@ -1,4 +1,6 @@
-"""What the report says: measured beside published AP, the audit, all figures, curves, images, and the run's facts."""
+"""What the report says: measured beside published AP, the audit, all figures, curves, images, and
+the run's facts.
+"""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -20,7 +22,14 @@ from stages.openpose.report.blocks import (
     Table,
     Text,
 )
-from stages.openpose.report.inputs import Evaluation, Run, duration, interval, percent, with_interval
+from stages.openpose.report.inputs import (
+    Evaluation,
+    Run,
+    duration,
+    interval,
+    percent,
+    with_interval,
+)
 
 HEADLINE = "multi"
 SPLITS = ("val1k", "val")
@@ -57,7 +66,10 @@ def build(
     blocks += [Section("Run", "Run"), *run_facts(runs, facts)]
     if params_text:
         blocks.append(Folded("params.yaml", params_text))
-    lead = f"Multi-person pose estimation on the data set “{dataset}”. AP: mean average precision at OKS 0.50 to 0.95."
+    lead = (
+        f"Multi-person pose estimation on the data set “{dataset}”. AP: mean average precision "
+        "at OKS 0.50 to 0.95."
+    )
     return Page(f"OpenPose pipeline: results on {dataset}", lead, blocks)
 
 
@@ -69,10 +81,18 @@ def verdict(evaluations: Sequence[Evaluation]) -> Text:
     dirty = [f"{name}: {count} of its images" for name, count in leaks.items() if count]
     unknown = [name for name, count in leaks.items() if count is None]
     if dirty:
-        return Text(f"Contaminated: the model was trained or chosen on evaluated images ({'; '.join(dirty)}).", "bad")
+        return Text(
+            f"Contaminated: the model was trained or chosen on evaluated images "
+            f"({'; '.join(dirty)}).",
+            "bad",
+        )
     if unknown:
-        return Text(f"What these models were trained on is not known here: {', '.join(unknown)}.", "unknown")
-    return Text("Clean: no evaluated image is among those that the model was trained or chosen on.", "good")
+        return Text(
+            f"What these models were trained on is not known here: {', '.join(unknown)}.", "unknown"
+        )
+    return Text(
+        "Clean: no evaluated image is among those that the model was trained or chosen on.", "good"
+    )
 
 
 def headline(evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> list[Block]:
@@ -82,37 +102,77 @@ def headline(evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> list[Blo
         figures = one.metrics.get(HEADLINE)
         if one.model == published.THIS_RUN and figures:
             span = interval(figures)
-            remark = f"95 % interval {span.replace(',', ' to')}" if span else f"{one.metrics.get('images', '?')} images"
+            remark = (
+                f"95 % interval {span.replace(',', ' to')}"
+                if span
+                else f"{one.metrics.get('images', '?')} images"
+            )
             items.append(
-                (percent(figures.get("AP")), f"AP on {NAME_OF_SPLIT.get(one.split, one.split)}, {HEADLINE}", remark)
+                (
+                    percent(figures.get("AP")),
+                    f"AP on {NAME_OF_SPLIT.get(one.split, one.split)}, {HEADLINE}",
+                    remark,
+                )
             )
     training = next((run for run in runs if run.name == "train"), None)
     if training:
-        items.append((duration(training.seconds), "training", f"peak memory {training.peak_memory_mb / 1000:.1f} GB"))
+        items.append(
+            (
+                duration(training.seconds),
+                "training",
+                f"peak memory {training.peak_memory_mb / 1000:.1f} GB",
+            )
+        )
     if runs:
-        items.append((duration(sum(run.seconds for run in runs)), "all stages", "added up; some ran side by side"))
+        items.append(
+            (
+                duration(sum(run.seconds for run in runs)),
+                "all stages",
+                "added up; some ran side by side",
+            )
+        )
     return [Figures(items)] if items else []
 
 
 def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
-    """The table of published rows, each with what was measured here, and a row for every other model."""
+    """The table of published rows, each with what was measured here, and a row for every other
+    model.
+    """
     measured = {(one.model, one.split): one for one in evaluations}
     models = list(dict.fromkeys(one.model for one in evaluations))
     notes: list[str] = []
     rows = [
-        _row(row.method, row.model, (row.val1k, row.val), measured, _marks(row.notes, notes)) for row in published.ROWS
+        _row(row.method, row.model, (row.val1k, row.val), measured, _marks(row.notes, notes))
+        for row in published.ROWS
     ]
     known = {row.model for row in published.ROWS}
-    ours = [published.THIS_RUN, *(model for model in models if model not in {*known, published.THIS_RUN})]
+    ours = [
+        published.THIS_RUN,
+        *(model for model in models if model not in {*known, published.THIS_RUN}),
+    ]
     rows += [_row(_name(model), model, (None, None), measured, "") for model in ours]
     table = Table(
-        head=["", "Val-1k published", "Val-1k measured", "val published", "val measured", "protocol", "leaked"],
+        head=[
+            "",
+            "Val-1k published",
+            "Val-1k measured",
+            "val published",
+            "val measured",
+            "protocol",
+            "leaked",
+        ],
         rows=rows,
-        caption=f"AP in per cent. Measured: {HEADLINE} (the scales of detect.scales averaged, no mirroring), with the "
-        "95 % interval. Leaked: evaluated images that the model was trained or chosen on (Val-1k / val where they "
+        caption=f"AP in per cent. Measured: {HEADLINE} (the scales of detect.scales averaged, no "
+        f"mirroring), with the "
+        "95 % interval. Leaked: evaluated images that the model was trained or chosen on (Val-1k "
+        "/ val where they "
         "differ).",
         numeric=(1, 2, 3, 4, 6),
-        strong=[len(published.ROWS) + index for index, model in enumerate(ours) if model == published.THIS_RUN],
+        strong=[
+            len(published.ROWS) + index
+            for index, model in enumerate(ours)
+            if model == published.THIS_RUN
+        ],
         notes=notes,
         wide=True,
     )
@@ -120,7 +180,8 @@ def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
         return [table]
     return [
         Text(
-            f"Published values are of COCO 2014; what was measured here is of “{dataset}”. They stand side by side to "
+            f"Published values are of COCO 2014; what was measured here is of “{dataset}”. They "
+            f"stand side by side to "
             "show the form of the table, and must not be compared.",
             "unknown",
         ),
@@ -169,15 +230,20 @@ def all_figures(evaluations: Sequence[Evaluation]) -> Table:
         for name in one.inferences:
             figures = one.metrics[name]
             gain = one.metrics.get("gains", {}).get(name, {})
-            told = f"{100 * gain['AP']:+.1f} [{interval(gain)}]" if gain.get("AP") is not None else ""
+            told = (
+                f"{100 * gain['AP']:+.1f} [{interval(gain)}]" if gain.get("AP") is not None else ""
+            )
             if name == HEADLINE:
                 strong.append(len(rows))
             values = [percent(figures.get(metric)) for metric in METRICS]
-            rows.append([_name(one.model), one.split, name, with_interval(figures), *values[1:], told])
+            rows.append(
+                [_name(one.model), one.split, name, with_interval(figures), *values[1:], told]
+            )
     return Table(
         head=["model", "split", "inference", "AP [95 %]", *METRICS[1:], "gain over single"],
         rows=rows,
-        caption="single: one scale; multi: several scales averaged; multi_flip: mirrored images too. Intervals: "
+        caption="single: one scale; multi: several scales averaged; multi_flip: mirrored images "
+        "too. Intervals: "
         "bootstrap over images; gains on the same draws.",
         numeric=range(3, 10),
         strong=strong,
@@ -189,18 +255,25 @@ def differences(evaluations: Sequence[Evaluation], samples: int, seed: int) -> l
     rows = []
     kept = [one for one in evaluations if one.matches is not None]
     for ours, theirs in combinations(kept, 2):
-        if ours.split != theirs.split or not np.array_equal(ours.matches.image_ids, theirs.matches.image_ids):
+        if ours.split != theirs.split or not np.array_equal(
+            ours.matches.image_ids, theirs.matches.image_ids
+        ):
             continue
         gain, span = paired_difference(ours.matches, theirs.matches, samples, seed)
         low, high = span or (None, None)
         told = interval({"AP_low": low, "AP_high": high})
-        rows.append([ours.split, _name(ours.model), _name(theirs.model), f"{100 * gain:+.1f}", told])
+        rows.append(
+            [ours.split, _name(ours.model), _name(theirs.model), f"{100 * gain:+.1f}", told]
+        )
     if not rows:
         return []
     caption = (
-        f"Paired differences: {HEADLINE} AP of the first model minus that of the second, on the same draws of images."
+        f"Paired differences: {HEADLINE} AP of the first model minus that of the second, on "
+        "the same draws of images."
     )
-    return [Table(["split", "model", "against", "difference", "95 %"], rows, caption, numeric=(3, 4))]
+    return [
+        Table(["split", "model", "against", "difference", "95 %"], rows, caption, numeric=(3, 4))
+    ]
 
 
 def audit(evaluations: Sequence[Evaluation]) -> Table:
@@ -220,9 +293,19 @@ def audit(evaluations: Sequence[Evaluation]) -> Table:
         for one in evaluations
     ]
     return Table(
-        head=["model", "split", "images", "people", "protocol", "trained on", "images leaked", "verdict"],
+        head=[
+            "model",
+            "split",
+            "images",
+            "people",
+            "protocol",
+            "trained on",
+            "images leaked",
+            "verdict",
+        ],
         rows=rows,
-        caption="Leak audit: evaluated images that are in the packed files which the model was trained or chosen on.",
+        caption="Leak audit: evaluated images that are in the packed files which the model was "
+        "trained or chosen on.",
         numeric=(2, 3, 6),
     )
 
@@ -245,7 +328,9 @@ def curves(evaluations: Sequence[Evaluation], log: list[dict[str, str]]) -> list
 
 def run_facts(runs: Sequence[Run], facts: Sequence[tuple[str, str]]) -> list[Block]:
     """Data, program versions, and what each stage cost."""
-    blocks: list[Block] = [Table(head=["", ""], rows=[list(fact) for fact in facts])] if facts else []
+    blocks: list[Block] = (
+        [Table(head=["", ""], rows=[list(fact) for fact in facts])] if facts else []
+    )
     if runs:
         rows = [
             [
@@ -253,7 +338,11 @@ def run_facts(runs: Sequence[Run], facts: Sequence[tuple[str, str]]) -> list[Blo
                 duration(run.seconds),
                 duration(run.cpu_seconds),
                 f"{run.peak_memory_mb:.0f}",
-                ", ".join(f"{key} {value}" for key, value in run.facts.items() if not isinstance(value, dict)),
+                ", ".join(
+                    f"{key} {value}"
+                    for key, value in run.facts.items()
+                    if not isinstance(value, dict)
+                ),
             ]
             for run in runs
         ]

@@ -1,11 +1,12 @@
 """One affine map a training sample, the same for its image, its mask and its keypoints.
 
-Coordinates: pixel centres at integers, (x, y), as in COCO's annotations and in cv2.warpAffine. Cell i of the label grid
-covers pixels stride * i .. stride * i + stride - 1 of the crop, in rows as in columns; its centre is therefore pixel
-stride * i + (stride - 1) / 2. Pixel i of an image decoded at 1 / f covers pixels f * i .. f * i + f - 1 of the full
-one; its centre is pixel f * i + (f - 1) / 2.
+Coordinates: pixel centres at integers, (x, y), as in COCO's annotations and in cv2.warpAffine. Cell
+i of the label grid covers pixels stride * i .. stride * i + stride - 1 of the crop, in rows as in
+columns; its centre is therefore pixel stride * i + (stride - 1) / 2. Pixel i of an image decoded at
+1 / f covers pixels f * i .. f * i + f - 1 of the full one; its centre is pixel f * i + (f - 1) / 2.
 
-Source: FACTS section 4, with the deviations of FACTS 9.2 and 9.8 that the section `augment` of params.yaml names.
+Source: docs/sources.md 4, with the deviations of docs/sources.md 9.2 and 9.8 that the section
+`augment` of params.yaml names.
 """
 
 import math
@@ -45,7 +46,9 @@ UNCHANGED = Draw()
 
 
 def draw(rng: np.random.Generator, augment: Any) -> Draw:
-    """Draw scale, rotation, shift and flip of one sample, each uniform, from the section `augment`."""
+    """Draw scale, rotation, shift and flip of one sample, each uniform, from the section
+    `augment`.
+    """
     scale, rotation, shift_x, shift_y, flip = rng.random(5).tolist()
     low, high = (augment.scale_min, augment.scale_max) if augment.scale == "once" else (1.0, 1.0)
     return Draw(
@@ -56,13 +59,16 @@ def draw(rng: np.random.Generator, augment: Any) -> Draw:
     )
 
 
-def affine(drawn: Draw, centre_px: tuple[float, float], scale_provided: float, augment: Any) -> np.ndarray:
+def affine(
+    drawn: Draw, centre_px: tuple[float, float], scale_provided: float, augment: Any
+) -> np.ndarray:
     """The map from image pixels to crop pixels.
 
-    The main person's centre comes to pixel (S / 2, S / 2) of the crop and its height to `target_height` * S, S being
-    `crop_px`; then chance changes scale, rotation and place. `shift_in: crop` moves the person by `shift_px` pixels of
-    the crop; `shift_in: image` moves the centre by as many pixels of the image, as the reference does: a small person,
-    enlarged, may then leave the crop.
+    The main person's centre comes to pixel (S / 2, S / 2) of the crop and its height to
+    `target_height` * S, S being `crop_px`; then chance changes scale, rotation and place.
+    `shift_in: crop` moves the person by `shift_px` pixels of the crop; `shift_in: image` moves the
+    centre by as many pixels of the image, as the reference does: a small person, enlarged, may then
+    leave the crop.
 
     Args:
         drawn: what chance decided.
@@ -105,7 +111,8 @@ def map_parts(parts: np.ndarray, matrix: np.ndarray, skeleton: Skeleton = COCO) 
         matrix: [2, 3].
 
     Returns:
-        float64 [P, parts, 3], crop pixels; visibility as it was. What absent parts hold as x and y means nothing.
+        float64 [P, parts, 3], crop pixels; visibility as it was. What absent parts hold as x and y
+        means nothing.
     """
     mapped = np.empty(parts.shape, np.float64)
     mapped[..., :2] = parts[..., :2] @ matrix[:, :2].T + matrix[:, 2]
@@ -116,7 +123,12 @@ def map_parts(parts: np.ndarray, matrix: np.ndarray, skeleton: Skeleton = COCO) 
 
 
 def warp_image(
-    image: np.ndarray, matrix: np.ndarray, augment: Any, *, reduced_by: int = 1, out: np.ndarray | None = None
+    image: np.ndarray,
+    matrix: np.ndarray,
+    augment: Any,
+    *,
+    reduced_by: int = 1,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """The crop of an image; what lies outside the image is grey 127.
 
@@ -145,18 +157,24 @@ def warp_image(
 
 
 def warp_mask(
-    mask: np.ndarray | None, image_hw: tuple[int, int], matrix: np.ndarray, augment: Any, stride_px: int
+    mask: np.ndarray | None,
+    image_hw: tuple[int, int],
+    matrix: np.ndarray,
+    augment: Any,
+    stride_px: int,
 ) -> np.ndarray:
     """The share of each label cell that may be learned from.
 
-    `mask_shrink: area` takes for each pixel of the crop the nearest mask pixel, and for each cell the mean of its
-    pixels. `mask_shrink: cubic` warps and shrinks with cubic interpolation, as the reference does (FACTS 9.8).
+    `mask_shrink: area` takes for each pixel of the crop the nearest mask pixel, and for each cell
+    the mean of its pixels. `mask_shrink: cubic` warps and shrinks with cubic interpolation, as the
+    reference does (docs/sources.md 9.8).
 
     Args:
         mask: uint8 [H, W], 255 = supervised, 0 = not; None when the whole image is supervised.
         image_hw: (H, W) of the image, needed where `mask` is None.
         matrix: [2, 3], from image pixels to the crop.
-        augment: the section `augment`; `outside_supervised` says what pixels outside the image count as.
+        augment: the section `augment`; `outside_supervised` says what pixels outside the image
+            count as.
         stride_px: side of a cell.
 
     Returns:
@@ -181,14 +199,18 @@ def _warp_mask_cubic(
     side = augment.crop_px
     outside = 255 if augment.outside_supervised else 0
     warped = cv2.warpAffine(full, matrix, (side, side), flags=cv2.INTER_CUBIC, borderValue=outside)
-    return cv2.resize(warped, (cells, cells), interpolation=cv2.INTER_CUBIC).astype(np.float32) / np.float32(255)
+    return cv2.resize(warped, (cells, cells), interpolation=cv2.INTER_CUBIC).astype(
+        np.float32
+    ) / np.float32(255)
 
 
 @jit
 def _cell_means(mask, height, width, back, stride, outside_supervised, out):
-    """Fill `out` with the supervised share of each cell; an empty `mask` means that the whole image is supervised.
+    """Fill `out` with the supervised share of each cell; an empty `mask` means that the whole image
+    is supervised.
 
-    Places in the image are whole numbers of 2^-32 pixel: the inner loop then has neither rounding nor floating point.
+    Places in the image are whole numbers of 2^-32 pixel: the inner loop then has neither rounding
+    nor floating point.
     """
     ax, bx, cx = _fixed(back[0, 0]), _fixed(back[0, 1]), _fixed(back[0, 2] + 0.5)
     ay, by, cy = _fixed(back[1, 0]), _fixed(back[1, 1]), _fixed(back[1, 2] + 0.5)
@@ -197,8 +219,14 @@ def _cell_means(mask, height, width, back, stride, outside_supervised, out):
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             x, y = cx + (ax * j + bx * i) * stride, cy + (ay * j + by * i) * stride
-            left, right = (x + (min(ax, 0) + min(bx, 0)) * last) >> 32, (x + (max(ax, 0) + max(bx, 0)) * last) >> 32
-            top, bottom = (y + (min(ay, 0) + min(by, 0)) * last) >> 32, (y + (max(ay, 0) + max(by, 0)) * last) >> 32
+            left, right = (
+                (x + (min(ax, 0) + min(bx, 0)) * last) >> 32,
+                (x + (max(ax, 0) + max(bx, 0)) * last) >> 32,
+            )
+            top, bottom = (
+                (y + (min(ay, 0) + min(by, 0)) * last) >> 32,
+                (y + (max(ay, 0) + max(by, 0)) * last) >> 32,
+            )
             if right < 0 or bottom < 0 or left >= width or top >= height:
                 total = outside * stride * stride
             elif left < 0 or top < 0 or right >= width or bottom >= height:

@@ -1,10 +1,13 @@
-"""Which pixels may be learned from: masks of unlabelled people and crowds, by run-length arithmetic (FACTS 4).
+"""Which pixels may be learned from: masks of unlabelled people and crowds, by run-length arithmetic
+(docs/sources.md 4).
 
-A pixel is masked where somebody stands whose keypoints nobody labelled: mask_miss = 1 - (people without keypoints |
-(crowd regions - people with keypoints)). No image is opened and no pixel painted, see regions.py.
+A pixel is masked where somebody stands whose keypoints nobody labelled: mask_miss = 1 - (people
+without keypoints | (crowd regions - people with keypoints)). No image is opened and no pixel
+painted, see regions.py.
 
-Deviation from the reference: it subtracts only people annotated earlier than the crowd region, and stops at a second
-region (FACTS 9.4). Here the order does not matter; crowds come last in COCO's files, where both give the same.
+Deviation from the reference: it subtracts only people annotated earlier than the crowd region, and
+stops at a second region (docs/sources.md 9.4). Here the order does not matter; crowds come last in
+COCO's files, where both give the same.
 """
 
 import contextlib
@@ -28,33 +31,49 @@ KEPT_AS_LISTS = 5000
 
 
 def mask_miss(rle: bytes, hw: tuple[int, int]) -> np.ndarray:
-    """uint8 [H, W], 255 = may be learned from, 0 = not, of the bytes that `Segments.unsupervised_rle` gives."""
+    """uint8 [H, W], 255 = may be learned from, 0 = not, of the bytes that
+    `Segments.unsupervised_rle` gives.
+    """
     if not rle:
         return np.full(hw, 255, np.uint8)
     return paint(rle, hw, 255, 0)
 
 
 def shard_rows(count: int, shard: int, shards: int) -> range:
-    """Rows of shard number `shard` (from 0) of `shards` nearly equal consecutive blocks of `count` rows."""
+    """Rows of shard number `shard` (from 0) of `shards` nearly equal consecutive blocks of `count`
+    rows.
+    """
     return range(count * shard // shards, count * (shard + 1) // shards)
 
 
-def unsupervised_regions(path: Path | str, images: Images, rows: range) -> Iterator[tuple[int, bytes]]:
-    """Yield (row of the image, unsupervised_rle) for the images of `rows` that have such a region, rows ascending."""
-    return regions_of(path, images, ((row, one) for row, one in each_person(path, images) if row in rows))
+def unsupervised_regions(
+    path: Path | str, images: Images, rows: range
+) -> Iterator[tuple[int, bytes]]:
+    """Yield (row of the image, unsupervised_rle) for the images of `rows` that have such a region,
+    rows ascending.
+    """
+    return regions_of(
+        path, images, ((row, one) for row, one in each_person(path, images) if row in rows)
+    )
 
 
 def regions_of(
     path: Path | str, images: Images, people: Iterable[tuple[int, dict[str, Any]]]
 ) -> Iterator[tuple[int, bytes]]:
-    """The same of annotations (row of the image, annotation) that are given; InputError names a bad segmentation."""
+    """The same of annotations (row of the image, annotation) that are given; InputError names a bad
+    segmentation.
+    """
     masked: dict[int, Segments] = {}
     labelled: dict[int, list[dict[str, Any]]] = {}
     roomy: list[dict[str, Any]] = []
     sizes = list(map(tuple, images.sizes.tolist()))
     for row, one in people:
         if is_labelled(one):  # looked at beside crowds only, which may be still to come
-            kept = {"segmentation": one.get("segmentation"), "bbox": one["bbox"], "id": one.get("id")}
+            kept = {
+                "segmentation": one.get("segmentation"),
+                "bbox": one["bbox"],
+                "id": one.get("id"),
+            }
             labelled.setdefault(row, []).append(kept)
             roomy.append(kept)
             if len(roomy) == KEPT_AS_LISTS:
@@ -69,7 +88,9 @@ def regions_of(
         try:
             rle = segments.unsupervised_rle()
         except ValueError as problem:
-            raise InputError(f"{path}: segmentations of image {images.ids[row]}: {problem}") from None
+            raise InputError(
+                f"{path}: segmentations of image {images.ids[row]}: {problem}"
+            ) from None
         if rle:
             yield row, rle
 
@@ -78,17 +99,22 @@ def _compact(kept: list[dict[str, Any]]) -> None:
     """Turn polygons from lists into arrays, a quarter of the memory, and empty the list `kept`."""
     for one in kept:
         if isinstance(one["segmentation"], list):
-            with contextlib.suppress(TypeError):  # no polygons: an error only where they are looked at
+            with contextlib.suppress(
+                TypeError
+            ):  # no polygons: an error only where they are looked at
                 one["segmentation"] = [array("d", polygon) for polygon in one["segmentation"]]
     kept.clear()
 
 
-def _add(segments: Segments, kind: int, one: dict[str, Any], path: Path | str, image_id: int) -> None:
+def _add(
+    segments: Segments, kind: int, one: dict[str, Any], path: Path | str, image_id: int
+) -> None:
     try:
         segments.add(kind, one.get("segmentation") or [_box_polygon(one["bbox"])])
     except (TypeError, ValueError, KeyError) as problem:
         raise InputError(
-            f"{path}: segmentation of annotation {one.get('id')}, image {image_id}: neither polygons nor an RLE of the "
+            f"{path}: segmentation of annotation {one.get('id')}, image {image_id}: neither "
+            f"polygons nor an RLE of the "
             f"image's size: {problem}"
         ) from None
 
@@ -101,8 +127,8 @@ def _box_polygon(box: list[float]) -> list[float]:
 def write_masks(path: Path, annotations: Path, shard: int, shards: int) -> dict[str, int]:
     """Write the masks of one shard of an annotation file's images.
 
-    The file holds `image_id` int64 [M] (only images with an unsupervised region), `rle` uint8 (their compressed RLEs,
-    end to end) and `offset` int64 [M + 1].
+    The file holds `image_id` int64 [M] (only images with an unsupervised region), `rle` uint8
+    (their compressed RLEs, end to end) and `offset` int64 [M + 1].
 
     Returns:
         images in the shard, how many of them have a region, bytes of RLE.
@@ -154,7 +180,9 @@ def read_masks(folder: Path | str, source: str, annotations_sha256: str) -> Mask
                 shards = _checked_shards(path, dict(file.attrs), len(columns), annotations_sha256)
                 columns.append((file["image_id"][:], np.diff(file["offset"][:]), file["rle"][:]))
         except OSError:
-            raise InputError(f"{path}: no such file, or damaged; run the stage masks for all shards") from None
+            raise InputError(
+                f"{path}: no such file, or damaged; run the stage masks for all shards"
+            ) from None
     ids, lengths, rle = (np.concatenate(column) for column in zip(*columns, strict=True))
     return Masks(ids, np.concatenate([[0], np.cumsum(lengths)]), rle)
 
@@ -162,7 +190,11 @@ def read_masks(folder: Path | str, source: str, annotations_sha256: str) -> Mask
 def _checked_shards(path: Path, facts: dict[str, Any], shard: int, annotations_sha256: str) -> int:
     """Number of shards of the masks that a file belongs to."""
     if (facts.get("format"), facts.get("version"), facts.get("shard")) != (FORMAT, VERSION, shard):
-        raise InputError(f"{path}: not shard {shard} of masks, version {VERSION}; run the stage masks again")
+        raise InputError(
+            f"{path}: not shard {shard} of masks, version {VERSION}; run the stage masks again"
+        )
     if facts["annotations_sha256"] != annotations_sha256:
-        raise InputError(f"{path}: made from other annotations than pack reads; run the stage masks again")
+        raise InputError(
+            f"{path}: made from other annotations than pack reads; run the stage masks again"
+        )
     return int(facts["shards"])

@@ -1,6 +1,7 @@
 """Labels of the network made on the device from padded keypoints, with any backend of Keras.
 
-A batch then carries images, masks and keypoints only: 0.4 MB a sample at 368 pixels instead of 0.9 MB.
+A batch then carries images, masks and keypoints only: 0.4 MB a sample at 368 pixels instead of 0.9
+MB.
 """
 
 import functools
@@ -14,14 +15,18 @@ from stages.openpose.samples.labels import REACH_SIGMAS, SHORTEST_LIMB_PX
 from stages.openpose.skeleton import COCO, Skeleton
 
 
-def device_targets(parts: Any, grid_hw: tuple[int, int], labels: Any, *, skeleton: Skeleton = COCO) -> Any:
-    """The labels of `targets.make_targets` for a batch; a function of tensors, to be traced with the training step.
+def device_targets(
+    parts: Any, grid_hw: tuple[int, int], labels: Any, *, skeleton: Skeleton = COCO
+) -> Any:
+    """The labels of `targets.make_targets` for a batch; a function of tensors, to be traced with
+    the training step.
 
-    Values are those of the host within 1e-4, except that a cell whose distance from a limb equals `paf_width_px` to the
-    last bits of float32 may count as inside here and as outside there.
+    Values are those of the host within 1e-4, except that a cell whose distance from a limb equals
+    `paf_width_px` to the last bits of float32 may count as inside here and as outside there.
 
     Args:
-        parts: float32 [B, P, parts, 3] of (x, y, visibility), crop pixels; people are padded with visibility 2.
+        parts: float32 [B, P, parts, 3] of (x, y, visibility), crop pixels; people are padded with
+            visibility 2.
         grid_hw: (h, w) of the grid.
         labels: the section `labels`.
         skeleton: limbs and number of parts.
@@ -39,7 +44,9 @@ def device_targets(parts: Any, grid_hw: tuple[int, int], labels: Any, *, skeleto
 
 def _points(shape: tuple[int, int, int], stride: float, offset: float) -> Any:
     """float32 stride * i + offset for the cells of a row, column or line, in the given shape."""
-    return ops.convert_to_tensor(np.arange(max(shape), dtype=np.float32).reshape(shape) * stride + offset, "float32")
+    return ops.convert_to_tensor(
+        np.arange(max(shape), dtype=np.float32).reshape(shape) * stride + offset, "float32"
+    )
 
 
 def _heatmaps(parts: Any, labelled: Any, grid_hw: tuple[int, int], labels: Any) -> Any:
@@ -48,12 +55,16 @@ def _heatmaps(parts: Any, labelled: Any, grid_hw: tuple[int, int], labels: Any) 
     down = _points((grid_hw[0], 1, 1), labels.stride_px, centre) - parts[:, :, None, None, :, 1]
     across = _points((1, grid_hw[1], 1), labels.stride_px, centre) - parts[:, :, None, None, :, 0]
     exponent = (ops.square(down) + ops.square(across)) / (2 * labels.sigma_px**2)
-    near = ops.logical_and(labelled[:, :, None, None, :], exponent <= REACH_SIGMAS[labels.beyond_frame] ** 2 / 2)
+    near = ops.logical_and(
+        labelled[:, :, None, None, :], exponent <= REACH_SIGMAS[labels.beyond_frame] ** 2 / 2
+    )
     values = ops.where(near, ops.exp(-exponent), 0.0)
     return ops.max(values, axis=1)
 
 
-def _fields(parts: Any, labelled: Any, grid_hw: tuple[int, int], labels: Any, skeleton: Skeleton) -> Any:
+def _fields(
+    parts: Any, labelled: Any, grid_hw: tuple[int, int], labels: Any, skeleton: Skeleton
+) -> Any:
     """[B, h, w, 2 * limbs]: unit vectors along the limbs, x and y of each limb in turn."""
     first, second = (np.array(ends) for ends in zip(*skeleton.limbs, strict=True))
     start, end = ops.take(parts, first, axis=2)[..., :2], ops.take(parts, second, axis=2)[..., :2]
@@ -65,7 +76,9 @@ def _fields(parts: Any, labelled: Any, grid_hw: tuple[int, int], labels: Any, sk
     inside = _inside(start, end, unit, grid_hw, labels)
     inside = ops.cast(ops.logical_and(inside, both[:, :, None, None, :]), "float32")
     if labels.paf_overlap == "last":
-        later = ops.flip(ops.cumsum(ops.flip(inside, axis=1), axis=1), axis=1)  # people from this one on
+        later = ops.flip(
+            ops.cumsum(ops.flip(inside, axis=1), axis=1), axis=1
+        )  # people from this one on
         inside = inside * ops.cast(later == 1, "float32")
     count = ops.maximum(ops.sum(inside, axis=1), 1.0)
     fields = [ops.sum(inside * unit[:, :, None, None, :, axis], axis=1) / count for axis in (0, 1)]

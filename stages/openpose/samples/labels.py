@@ -1,8 +1,9 @@
 """Labels of the network: part affinity fields and heatmaps on the grid of cells, made on the host.
 
-The centre of cell i, in rows as in columns, is pixel stride * i + (stride - 1) / 2 of the crop (pixel centres at
-integers). Sources: arXiv:1611.08050 sections 2.2 and 2.3; the reference's ways (FACTS section 4, 9.7 and 9.8) by the
-settings `paf_overlap: last`, `paf_grid: corner` and `beyond_frame: keep`. Made on the device: device_targets.py.
+The centre of cell i, in rows as in columns, is pixel stride * i + (stride - 1) / 2 of the crop
+(pixel centres at integers). Sources: arXiv:1611.08050 sections 2.2 and 2.3; the reference's ways
+(docs/sources.md 4, 9.7 and 9.8) by the settings `paf_overlap: last`, `paf_grid: corner` and
+`beyond_frame: keep`. Made on the device: device_targets.py.
 """
 
 from typing import Any
@@ -14,7 +15,9 @@ from stages.openpose.compiled import jit
 from stages.openpose.skeleton import COCO, Skeleton
 
 REACH_SIGMAS = {"none": 4.5, "keep": 6.0}
-"""Where a Gaussian ends, in standard deviations: at 4e-5 of its peak, or (as if nowhere, the reference) at 1.5e-8."""
+"""Where a Gaussian ends, in standard deviations: at 4e-5 of its peak, or (as if nowhere, the
+reference) at 1.5e-8.
+"""
 
 SHORTEST_LIMB_PX = 1e-3
 """A shorter limb has no direction and leaves no field."""
@@ -32,11 +35,11 @@ def make_targets(
 ) -> np.ndarray:
     """Part affinity fields and heatmaps of the people of a crop.
 
-    A heatmap is the largest of the people's Gaussians at the cell's centre; a keypoint outside the crop leaves the tail
-    that lies inside. A field is the limb's unit vector in the cells that lie within `paf_width_px` of the limb's
-    infinite line and inside its box grown by as much; where limbs of several people overlap: their mean, or the last
-    person's.
-    With `paf_grid: corner` the distance is measured from the cell's first pixel and the box is rounded to whole cells.
+    A heatmap is the largest of the people's Gaussians at the cell's centre; a keypoint outside the
+    crop leaves the tail that lies inside. A field is the limb's unit vector in the cells that lie
+    within `paf_width_px` of the limb's infinite line and inside its box grown by as much; where
+    limbs of several people overlap: their mean, or the last person's. With `paf_grid: corner` the
+    distance is measured from the cell's first pixel and the box is rounded to whole cells.
 
     Args:
         parts: [P, parts, 3] of (x, y, visibility), crop pixels; visibility 2 = absent.
@@ -46,16 +49,21 @@ def make_targets(
         out: float32 [h, w, channels] of zeros to write into.
 
     Returns:
-        float32 [h, w, channels]: 2 a limb (x, y of the field, -1..1), one a part (heatmap 0..1), background = 1 - max.
+        float32 [h, w, channels]: 2 a limb (x, y of the field, -1..1), one a part (heatmap 0..1),
+        background = 1 - max.
     """
     if out is None:
         out = np.zeros((*grid_hw, skeleton.paf_channels + skeleton.heatmap_channels), np.float32)
     parts = np.ascontiguousarray(parts, np.float64)
     limbs = _LIMBS if skeleton is COCO else np.array(skeleton.limbs)
     reach = REACH_SIGMAS[labels.beyond_frame]
-    _fill_heatmaps(parts, float(labels.stride_px), float(labels.sigma_px), reach, 2 * len(limbs), out)
+    _fill_heatmaps(
+        parts, float(labels.stride_px), float(labels.sigma_px), reach, 2 * len(limbs), out
+    )
     corner, mean = labels.paf_grid == "corner", labels.paf_overlap == "mean"
-    _fill_fields(parts, limbs, float(labels.stride_px), float(labels.paf_width_px), corner, mean, out)
+    _fill_fields(
+        parts, limbs, float(labels.stride_px), float(labels.paf_width_px), corner, mean, out
+    )
     return out
 
 
@@ -72,7 +80,9 @@ def _fill_heatmaps(parts, stride, sigma, reach_sigmas, first, out):
     for person in range(parts.shape[0]):
         for part in range(parts.shape[1]):
             x, y, visibility = parts[person, part]
-            if not (visibility < ABSENT and x > -reach and y > -reach and x < stride * width + reach):
+            if not (
+                visibility < ABSENT and x > -reach and y > -reach and x < stride * width + reach
+            ):
                 continue
             left, right = _cells_between(x - reach, x + reach, stride, half, width)
             top, bottom = _cells_between(y - reach, y + reach, stride, half, height)
@@ -89,7 +99,9 @@ def _fill_heatmaps(parts, stride, sigma, reach_sigmas, first, out):
 
 @jit
 def _cells_between(low, high, stride, offset, count):
-    """First and past-the-last cell whose point stride * i + offset lies between `low` and `high`, both included."""
+    """First and past-the-last cell whose point stride * i + offset lies between `low` and `high`,
+    both included.
+    """
     first = max(np.ceil((low - offset) / stride), 0.0)
     last = min(np.floor((high - offset) / stride), count - 1.0)
     return int(min(first, count * 1.0)), int(max(last, -1.0)) + 1
@@ -97,7 +109,9 @@ def _cells_between(low, high, stride, offset, count):
 
 @jit
 def _box(a, b, width_px, stride, corner, count):
-    """Range of cells between coordinates `a` and `b`, grown by `width_px`; the reference rounds to whole cells."""
+    """Range of cells between coordinates `a` and `b`, grown by `width_px`; the reference rounds to
+    whole cells.
+    """
     low, high = min(a, b) - width_px, max(a, b) + width_px
     if corner:
         first = min(max(np.rint(low / stride), 0.0), count * 1.0)
@@ -119,7 +133,9 @@ def _fill_fields(parts, limbs, stride, width_px, corner, mean, out):
 
 @jit
 def _add_field(start, end, limb, stride, width_px, corner, mean, covered, out):
-    """Write one person's limb: over what is there, or (`mean`) into the running mean of `covered` people."""
+    """Write one person's limb: over what is there, or (`mean`) into the running mean of `covered`
+    people.
+    """
     length = np.hypot(end[0] - start[0], end[1] - start[1])
     if length < SHORTEST_LIMB_PX:
         return

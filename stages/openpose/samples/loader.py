@@ -1,13 +1,15 @@
 """From a packed file to batches, by threads that work ahead of the training step.
 
-Order of an epoch: the images pass in a random order, and each sample of an image is set back by a random number of
-images, independent and uniform in [0, `shuffle_images`). So the samples of an image, which show the same pixels, are
-spread over a window of that many images, for which the decoded image is kept: one decode serves them all. Two samples
-of an image are `shuffle_images` / 3 images apart on average. With `shuffle_images` at or above the number of images the
-order is a uniformly random permutation of all samples.
+Order of an epoch: the images pass in a random order, and each sample of an image is set back by a
+random number of images, independent and uniform in [0, `shuffle_images`). So the samples of an
+image, which show the same pixels, are
+spread over a window of that many images, for which the decoded image is kept: one decode serves
+them all. Two samples of an image are `shuffle_images` / 3 images apart on average. With
+`shuffle_images` at or above the number of images the order is a uniformly random permutation of all
+samples.
 
-Everything is a function of (seed, epoch, position): any batch can be made without those before it, by any number of
-threads, with the same bytes.
+Everything is a function of (seed, epoch, position): any batch can be made without those before it,
+by any number of threads, with the same bytes.
 """
 
 import itertools
@@ -31,7 +33,9 @@ from stages.openpose.samples.sampling import Samples
 from stages.openpose.skeleton import COCO
 
 
-def epoch_order(sample_image: np.ndarray, *, seed: int, epoch: int, shuffle_images: int) -> np.ndarray:
+def epoch_order(
+    sample_image: np.ndarray, *, seed: int, epoch: int, shuffle_images: int
+) -> np.ndarray:
     """The order in which an epoch takes the samples, see the module.
 
     Args:
@@ -44,7 +48,9 @@ def epoch_order(sample_image: np.ndarray, *, seed: int, epoch: int, shuffle_imag
         int64 [S], a permutation of 0 .. S - 1.
     """
     samples, images = len(sample_image), int(sample_image.max(initial=-1)) + 1
-    rng = np.random.default_rng((seed, epoch, samples))  # (seed, epoch, k) with k < samples are the samples' own
+    rng = np.random.default_rng(
+        (seed, epoch, samples)
+    )  # (seed, epoch, k) with k < samples are the samples' own
     if shuffle_images >= images:
         return rng.permutation(samples)
     place = rng.permutation(images)[sample_image] + rng.random(samples) * shuffle_images
@@ -60,15 +66,17 @@ def usable_threads() -> int:
 
 
 class _Batches(keras.utils.PyDataset):
-    """Batches of a packed file in a given order; `[i]` gives batch i and has the threads begin with those after it.
+    """Batches of a packed file in a given order; `[i]` gives batch i and has the threads begin with
+    those after it.
 
-    An item is (images, (targets, mask)): uint8 [B, S, S, 3] BGR; float32 [B, s, s, 57]; float32 [B, s, s, 1], the
-    share of each cell that may be learned from, 0..1; S = `crop_px`, s = S / stride. With `labels.made_on: device` it
-    is (images, (parts, mask)) with float32 [B, P, 18, 3], crop pixels, padded with visibility 2 to the most people of
-    any image of the file (see device_targets.py). The last batch of an epoch may be smaller.
+    An item is (images, (targets, mask)): uint8 [B, S, S, 3] BGR; float32 [B, s, s, 57]; float32 [B,
+    s, s, 1], the share of each cell that may be learned from, 0..1; S = `crop_px`, s = S / stride.
+    With `labels.made_on: device` it is (images, (parts, mask)) with float32 [B, P, 18, 3], crop
+    pixels, padded with visibility 2 to the most people of any image of the file (see
+    device_targets.py). The last batch of an epoch may be smaller.
 
-    Keras must not shuffle the batches again: fit(..., shuffle=False). OpenCV's own threads are switched off for the
-    whole process, because they would compete with these.
+    Keras must not shuffle the batches again: fit(..., shuffle=False). OpenCV's own threads are
+    switched off for the whole process, because they would compete with these.
     """
 
     def __init__(
@@ -88,7 +96,8 @@ class _Batches(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False)
         if augment.crop_px % labels.stride_px:
             raise InputError(
-                f"`augment.crop_px`: expected a multiple of `labels.stride_px` ({labels.stride_px}), "
+                f"`augment.crop_px`: expected a multiple of `labels.stride_px` "
+                f"({labels.stride_px}), "
                 f"found {augment.crop_px}"
             )
         self.packed: Packed = open_packed(packed_path)
@@ -97,7 +106,9 @@ class _Batches(keras.utils.PyDataset):
         self.part, self.parts = part
         self.skipped: dict[int, int] = {}
         self.order = np.arange(len(self.packed))
-        self._samples = Samples(self.packed, stride_px=labels.stride_px, augment=augment, seed=seed, keep=keep)
+        self._samples = Samples(
+            self.packed, stride_px=labels.stride_px, augment=augment, seed=seed, keep=keep
+        )
         self._most_people = self._count_people() if labels.made_on == "device" else 0
         self._threads = threads or usable_threads()
         cv2.setNumThreads(1)
@@ -107,7 +118,10 @@ class _Batches(keras.utils.PyDataset):
         weakref.finalize(self, _release, self._pool, self.packed)
 
     def _count_people(self) -> int:
-        return max((len(self.packed.parts(image)) for image in range(len(self.packed.image_ids))), default=0)
+        return max(
+            (len(self.packed.parts(image)) for image in range(len(self.packed.image_ids))),
+            default=0,
+        )
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -123,7 +137,9 @@ class _Batches(keras.utils.PyDataset):
             raise IndexError(index)
         with self._lock:
             wanted = range(index, min(index + self._threads + 2, len(self)))
-            for stale in [i for i in self._pending if i not in range(index - 2, wanted.stop)]:  # two may ask at once
+            for stale in [
+                i for i in self._pending if i not in range(index - 2, wanted.stop)
+            ]:  # two may ask at once
                 self._pending.pop(stale).cancel()
             for i in wanted:
                 if i not in self._pending:
@@ -132,7 +148,9 @@ class _Batches(keras.utils.PyDataset):
         batch, skipped = future.result()
         for image_id in skipped:
             if image_id not in self.skipped:
-                warnings.warn(f"{self.packed.path}: image {image_id} is damaged and left out", stacklevel=2)
+                warnings.warn(
+                    f"{self.packed.path}: image {image_id} is damaged and left out", stacklevel=2
+                )
             self.skipped[image_id] = self.skipped.get(image_id, 0) + 1
         return batch
 
@@ -152,24 +170,38 @@ class _Batches(keras.utils.PyDataset):
         mask = np.empty((count, cells, cells, 1), np.float32)
         people, skipped = [], []
         for row, position in enumerate(positions):
-            people.append(self._write(epoch, order, position, images[row], mask[row, ..., 0], skipped))
+            people.append(
+                self._write(epoch, order, position, images[row], mask[row, ..., 0], skipped)
+            )
         return (images, (self._labels(people, cells), mask)), skipped
 
     def _labels(self, people: list[np.ndarray], cells: int) -> np.ndarray:
         if self.labels.made_on == "device":
-            parts = np.full((len(people), self._most_people, len(COCO.parts), 3), ABSENT, np.float32)
+            parts = np.full(
+                (len(people), self._most_people, len(COCO.parts), 3), ABSENT, np.float32
+            )
             for row, one in enumerate(people):
                 parts[row, : len(one)] = one
             return parts
-        targets = np.zeros((len(people), cells, cells, COCO.paf_channels + COCO.heatmap_channels), np.float32)
+        targets = np.zeros(
+            (len(people), cells, cells, COCO.paf_channels + COCO.heatmap_channels), np.float32
+        )
         for row, one in enumerate(people):
             make_targets(one, (cells, cells), self.labels, out=targets[row])
         return targets
 
     def _write(
-        self, epoch: int, order: np.ndarray, position: int, image: np.ndarray, mask: np.ndarray, skipped: list[int]
+        self,
+        epoch: int,
+        order: np.ndarray,
+        position: int,
+        image: np.ndarray,
+        mask: np.ndarray,
+        skipped: list[int],
     ) -> np.ndarray:
-        """Make the sample at a position of the order, or the next one whose record is whole; returns its people."""
+        """Make the sample at a position of the order, or the next one whose record is whole;
+        returns its people.
+        """
         for sample in itertools.chain(order[position:], order[:position]):
             try:
                 return self._samples.write(epoch, int(sample), image, mask)
@@ -181,12 +213,15 @@ class _Batches(keras.utils.PyDataset):
 
 
 def _release(pool: ThreadPoolExecutor, file: Packed) -> None:
-    pool.shutdown(wait=False, cancel_futures=True)  # the last thread at work may be the one that calls this
+    pool.shutdown(
+        wait=False, cancel_futures=True
+    )  # the last thread at work may be the one that calls this
     file.close()
 
 
 class TrainingBatches(_Batches):
-    """The batches of one epoch of training, see the module for their order; `on_epoch_end` goes to the next epoch.
+    """The batches of one epoch of training, see the module for their order; `on_epoch_end` goes to
+    the next epoch.
 
     Args:
         packed_path: packed file.
@@ -196,11 +231,14 @@ class TrainingBatches(_Batches):
         seed: of order and augmentation.
         epoch: from 0.
         shuffle_images: images over which the samples of one image are spread.
-        keep_images: decoded images to keep for samples to come; None for `shuffle_images`, fewer cost time only.
-        corrupt_records: "fail", or "skip": a sample of a damaged image is replaced by the next whole one of the epoch;
-            `skipped` then holds how often, by image id, among the batches handed out so far.
+        keep_images: decoded images to keep for samples to come; None for `shuffle_images`, fewer
+            cost time only.
+        corrupt_records: "fail", or "skip": a sample of a damaged image is replaced by the next
+            whole one of the epoch; `skipped` then holds how often, by image id, among the batches
+            handed out so far.
         threads: None for `usable_threads`.
-        part: (i, n): make the i-th of n equal parts of every batch, which may be empty in the last one.
+        part: (i, n): make the i-th of n equal parts of every batch, which may be empty in the last
+            one.
 
     Raises:
         InputError: no packed file, or sizes that do not fit.
@@ -238,7 +276,12 @@ class TrainingBatches(_Batches):
 
     def go_to(self, epoch: int) -> "TrainingBatches":
         """Become the batches of another epoch."""
-        order = epoch_order(self.packed.sample_image, seed=self.seed, epoch=epoch, shuffle_images=self.shuffle_images)
+        order = epoch_order(
+            self.packed.sample_image,
+            seed=self.seed,
+            epoch=epoch,
+            shuffle_images=self.shuffle_images,
+        )
         with self._lock:
             for future in self._pending.values():
                 future.cancel()
@@ -252,8 +295,8 @@ class TrainingBatches(_Batches):
 
 
 class ValidationBatches(_Batches):
-    """All samples of a packed file in their stored order, main person in the middle, nothing random: the same set of
-    the same images each time.
+    """All samples of a packed file in their stored order, main person in the middle, nothing
+    random: the same set of the same images each time.
 
     Args: as of `TrainingBatches`.
     """

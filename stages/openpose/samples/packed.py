@@ -1,17 +1,18 @@
 """The packed file: everything that training reads, in one HDF5 file of plain arrays.
 
-Every image stands once, as the bytes of its JPEG. All datasets are contiguous, so a record is one read at a known
-offset, without the HDF5 library and from any number of threads. Version 1:
+Every image stands once, as the bytes of its JPEG. All datasets are contiguous, so a record is one
+read at a known offset, without the HDF5 library and from any number of threads. Version 1:
 
-    images/id int64 [N]            images/size int32 [N, 2] (height, width)     images/source uint8 [N] (0 train, 1 val)
-    jpeg/bytes uint8 [B]           jpeg/offset int64 [N + 1]      image i is bytes[offset[i] : offset[i + 1]]
-    mask/bytes uint8 [M]           mask/offset int64 [N + 1]      compressed RLE of what must not be learned from
-    people/parts float32 [P, 18, 3]  people/offset int64 [N + 1]  x, y in pixels, 0 hidden / 1 visible / 2 absent
-    people/id int64 [P]            annotation ids
-    samples/image int32 [S], ascending     samples/person int32 [S], counted within the image
-    samples/centre float64 [S, 2] (x, y)   samples/scale float64 [S], box height / 368
+    images/id int64 [N]            images/size int32 [N, 2] (height, width)     images/source uint8
+    [N] (0 train, 1 val) jpeg/bytes uint8 [B]           jpeg/offset int64 [N + 1]      image i is
+    bytes[offset[i] : offset[i + 1]] mask/bytes uint8 [M]           mask/offset int64 [N + 1]
+    compressed RLE of what must not be learned from people/parts float32 [P, 18, 3]  people/offset
+    int64 [N + 1]  x, y in pixels, 0 hidden / 1 visible / 2 absent people/id int64 [P]
+    annotation ids samples/image int32 [S], ascending     samples/person int32 [S], counted within
+    the image samples/centre float64 [S, 2] (x, y)   samples/scale float64 [S], box height / 368
 
-Attributes: format, version, provenance (JSON: protocol, split, parameters, SHA-256 of the annotation files).
+Attributes: format, version, provenance (JSON: protocol, split, parameters, SHA-256 of the
+annotation files).
 """
 
 import json
@@ -37,7 +38,8 @@ class Packed:
     Attributes:
         path: of the file.
         provenance: dict, see the module.
-        image_ids: int64 [N]. sizes: int32 [N, 2] (height, width). sources: uint8 [N], 0 train, 1 val.
+        image_ids: int64 [N]. sizes: int32 [N, 2] (height, width). sources: uint8 [N], 0 train, 1
+            val.
         people_counts: int64 [N], labelled people of each image.
         sample_image: int32 [S], ascending. sample_person: int32 [S], counted within the image.
         centres: float64 [S, 2] (x, y) in pixels. scales: float64 [S], box height / 368.
@@ -85,33 +87,46 @@ class Packed:
 
     def image(self, image: int) -> np.ndarray:
         """The image, uint8 [H, W, 3], BGR; InputError names the image if its record is damaged."""
-        return image_files.decode_bgr(self.jpeg(image), f"{self.path}: image {self.image_ids[image]}")
+        return image_files.decode_bgr(
+            self.jpeg(image), f"{self.path}: image {self.image_ids[image]}"
+        )
 
     def mask_rle(self, image: int) -> bytes:
         """Compressed RLE of the region that must not be learned from; b"" where there is none."""
         return self._record("mask/bytes", image, 1)
 
     def mask_miss(self, image: int) -> np.ndarray | None:
-        """uint8 [H, W], 255 = may be learned from, 0 = not; None where all of the image may be learned from."""
+        """uint8 [H, W], 255 = may be learned from, 0 = not; None where all of the image may be
+        learned from.
+        """
         rle = self.mask_rle(image)
         return crowd_masks.mask_miss(rle, tuple(self.sizes[image].tolist())) if rle else None
 
     def parts(self, image: int) -> np.ndarray:
-        """All labelled people of an image, float32 [P, 18, 3]: x, y in pixels, 0 hidden / 1 visible / 2 absent."""
-        return np.frombuffer(self._record("people/parts", image, 18 * 3 * 4), np.float32).reshape(-1, 18, 3)
+        """All labelled people of an image, float32 [P, 18, 3]: x, y in pixels, 0 hidden / 1 visible
+        / 2 absent.
+        """
+        return np.frombuffer(self._record("people/parts", image, 18 * 3 * 4), np.float32).reshape(
+            -1, 18, 3
+        )
 
     def _record(self, name: str, image: int, item_bytes: int) -> bytes:
         first, last = self._offset[name][image : image + 2].tolist()
-        data = os.pread(self._file, (last - first) * item_bytes, self._start[name] + first * item_bytes)
+        data = os.pread(
+            self._file, (last - first) * item_bytes, self._start[name] + first * item_bytes
+        )
         if len(data) != (last - first) * item_bytes:
             raise InputError(
-                f"{self.path}: image {self.image_ids[image]}: the file is cut off; run the stage pack again"
+                f"{self.path}: image {self.image_ids[image]}: the file is cut off; run the stage "
+                f"pack again"
             )
         return data
 
 
 def open_packed(path: Path | str) -> Packed:
-    """Open a packed file; InputError where it is none, or of another version than this program writes."""
+    """Open a packed file; InputError where it is none, or of another version than this program
+    writes.
+    """
     return Packed(path)
 
 
@@ -121,12 +136,15 @@ def _open_checked(path: Path) -> h5py.File:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage pack first") from None
     except OSError as problem:
-        raise InputError(f"{path}: not a whole HDF5 file ({problem}); run the stage pack again") from None
+        raise InputError(
+            f"{path}: not a whole HDF5 file ({problem}); run the stage pack again"
+        ) from None
     found = file.attrs.get("format"), file.attrs.get("version")
     if found != (FORMAT, VERSION):
         file.close()
         raise InputError(
-            f"{path}: expected a packed file ({FORMAT}, version {VERSION}), found {found}; run the stage pack again"
+            f"{path}: expected a packed file ({FORMAT}, version {VERSION}), found {found}; run "
+            f"the stage pack again"
         )
     return file
 
@@ -135,13 +153,17 @@ def describe(packed: Packed) -> str:
     """What a packed file holds, as lines of text."""
     sizes = packed._offset["jpeg/bytes"][-1], packed._offset["mask/bytes"][-1]
     images, samples = len(packed.image_ids), len(packed)
-    by_source = ", ".join(f"{(packed.sources == i).sum()} of {name}" for i, name in enumerate(SOURCES))
+    by_source = ", ".join(
+        f"{(packed.sources == i).sum()} of {name}" for i, name in enumerate(SOURCES)
+    )
     masked = int((np.diff(packed._offset["mask/bytes"]) > 0).sum())
     lines = [
         f"{packed.path}: {FORMAT} version {VERSION}",
         f"images   {images} ({by_source}), {sizes[0]} bytes of JPEG",
-        f"samples  {samples} main persons, {os.stat(packed.path).st_size / max(samples, 1):.0f} bytes a sample",
-        f"people   {packed.people_counts.sum()} labelled, at most {packed.people_counts.max(initial=0)} in an image",
+        f"samples  {samples} main persons, {os.stat(packed.path).st_size / max(samples, 1):.0f} "
+        f"bytes a sample",
+        f"people   {packed.people_counts.sum()} labelled, at most "
+        f"{packed.people_counts.max(initial=0)} in an image",
         f"masks    {masked} images have a region not to learn from, {sizes[1]} bytes",
     ]
     lines += [f"{key:<9}{value}" for key, value in packed.provenance.items()]

@@ -40,32 +40,47 @@ class Source:
 def write(
     path: Path | str, sources: list[Source], provenance: dict[str, Any], progress: Callable = iter
 ) -> dict[str, int]:
-    """Write a packed file of all images of `sources` that hold a sample; memory does not grow with their number.
+    """Write a packed file of all images of `sources` that hold a sample; memory does not grow with
+    their number.
 
-    The same input gives the same bytes. `progress` wraps the iteration over images (for example tqdm).
+    The same input gives the same bytes. `progress` wraps the iteration over images (for example
+    tqdm).
 
     Returns:
         images, samples, people, bytes of JPEG and of masks.
 
     Raises:
-        InputError: names the image whose image is missing, cut off, or of another size than annotated; or the disk
-            is too full.
+        InputError: names the image whose image is missing, cut off, or of another size than
+            annotated; or the disk is too full.
     """
-    chosen = [(source, int(row)) for source in sources for row in np.unique(source.people.image[source.samples])]
+    chosen = [
+        (source, int(row))
+        for source in sources
+        for row in np.unique(source.people.image[source.samples])
+    ]
     columns = _columns(sources, chosen)
     size = int(columns["jpeg/offset"][-1])
     _check_room(Path(path), size + sum(column.nbytes for column in columns.values()))
     with whole_file(path) as part, h5py.File(part, "w", libver=("earliest", "v110")) as file:
-        file.attrs.update(format=FORMAT, version=VERSION, provenance=json.dumps(provenance, sort_keys=True))
+        file.attrs.update(
+            format=FORMAT, version=VERSION, provenance=json.dumps(provenance, sort_keys=True)
+        )
         for name, column in columns.items():
             file.create_dataset(name, data=column, track_times=False)
-        room = file.create_dataset("jpeg/bytes", shape=(size,), dtype=np.uint8, track_times=False, fill_time="never")
+        room = file.create_dataset(
+            "jpeg/bytes", shape=(size,), dtype=np.uint8, track_times=False, fill_time="never"
+        )
         at = 0
         for source, row in progress(chosen):
             data = _checked_image(source, row)
             room[at : at + len(data)] = np.frombuffer(data, np.uint8)
             at += len(data)
-    counts = {"images": "images/id", "samples": "samples/image", "people": "people/id", "mask_bytes": "mask/bytes"}
+    counts = {
+        "images": "images/id",
+        "samples": "samples/image",
+        "people": "people/id",
+        "mask_bytes": "mask/bytes",
+    }
     return {name: len(columns[column]) for name, column in counts.items()} | {"jpeg_bytes": size}
 
 
@@ -74,7 +89,8 @@ def _check_room(path: Path, needed: int) -> None:
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         raise InputError(
-            f"{path}: needs {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free; make room for "
+            f"{path}: needs {needed / 1e9:.2f} GB of disk, {free / 1e9:.2f} GB are free; make "
+            f"room for "
             f"{(needed - free) / 1e9:.2f} GB more"
         )
 
@@ -90,8 +106,10 @@ def _checked_image(source: Source, row: int) -> bytes:
     expected = tuple(images.sizes[row].tolist())
     if found != expected:
         raise InputError(
-            f"{name}: {images.path} says {expected[1]} x {expected[0]} pixels (width x height), the image in "
-            f"{source.archive.path} has {found[1]} x {found[0]}; the annotations belong to another image"
+            f"{name}: {images.path} says {expected[1]} x {expected[0]} pixels (width x height), "
+            f"the image in "
+            f"{source.archive.path} has {found[1]} x {found[0]}; the annotations belong to "
+            f"another image"
         )
     return data
 
@@ -103,10 +121,14 @@ def _columns(sources: list[Source], chosen: list[tuple[Source, int]]) -> dict[st
     tables = [_people_columns(source) for source in sources]
     people = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     first = np.cumsum([0, *(len(table["people/count"]) for table in tables)])
-    image = np.concatenate([start + table["samples/image"] for start, table in zip(first, tables, strict=False)])
+    image = np.concatenate(
+        [start + table["samples/image"] for start, table in zip(first, tables, strict=False)]
+    )
     return {
         "images/id": np.array([source.images.ids[row] for source, row in chosen], np.int64),
-        "images/size": np.array([source.images.sizes[row] for source, row in chosen], np.int32).reshape(-1, 2),
+        "images/size": np.array(
+            [source.images.sizes[row] for source, row in chosen], np.int32
+        ).reshape(-1, 2),
         "images/source": np.array([SOURCES.index(source.name) for source, _ in chosen], np.uint8),
         "mask/bytes": np.frombuffer(b"".join(rles), np.uint8),
         "mask/offset": _offsets([len(rle) for rle in rles]),
@@ -118,7 +140,9 @@ def _columns(sources: list[Source], chosen: list[tuple[Source, int]]) -> dict[st
 
 
 def _people_columns(source: Source) -> dict[str, np.ndarray]:
-    """The people and samples of one source; images counted from its first image that has a sample."""
+    """The people and samples of one source; images counted from its first image that has a
+    sample.
+    """
     people, mains = source.people, source.samples
     rows = np.unique(people.image[mains])
     here = np.isin(people.image, rows)

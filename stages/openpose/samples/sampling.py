@@ -1,6 +1,7 @@
 """From a packed file to single samples: decode the image once for all its samples, draw, warp.
 
-What a sample looks like depends on (seed, epoch, sample) only, not on threads, order or what was decoded before.
+What a sample looks like depends on (seed, epoch, sample) only, not on threads, order or what was
+decoded before.
 """
 
 import math
@@ -16,7 +17,15 @@ import numpy as np
 import simplejpeg
 
 from stages.openpose.errors import InputError
-from stages.openpose.samples.augment import UNCHANGED, affine, affine_scale, draw, map_parts, warp_image, warp_mask
+from stages.openpose.samples.augment import (
+    UNCHANGED,
+    affine,
+    affine_scale,
+    draw,
+    map_parts,
+    warp_image,
+    warp_mask,
+)
 from stages.openpose.samples.packed import Packed
 
 _REDUCTIONS = (8, 4, 2)
@@ -50,13 +59,19 @@ class Samples:
         packed: the open file.
         stride_px: side of a cell of the mask.
         augment: the section `augment`.
-        seed: of the random maps; None for the plain map of the main person, the same in every epoch.
-        keep: images whose image is kept at once for samples still to come; a smaller number costs time only.
+        seed: of the random maps; None for the plain map of the main person, the same in every
+            epoch.
+        keep: images whose image is kept at once for samples still to come; a smaller number costs
+            time only.
     """
 
-    def __init__(self, packed: Packed, *, stride_px: int, augment: Any, seed: int | None, keep: int):
+    def __init__(
+        self, packed: Packed, *, stride_px: int, augment: Any, seed: int | None, keep: int
+    ):
         self.packed, self.stride_px, self.augment, self.seed = packed, stride_px, augment, seed
-        self._first = np.searchsorted(packed.sample_image, np.arange(len(packed.image_ids) + 1)).tolist()
+        self._first = np.searchsorted(
+            packed.sample_image, np.arange(len(packed.image_ids) + 1)
+        ).tolist()
         self._kept, self._memory = _Kept(keep), _Memory()
 
     def affine(self, epoch: int, sample: int) -> np.ndarray:
@@ -68,16 +83,21 @@ class Samples:
     def decode(self, epoch: int, image: int) -> DecodedImage:
         """Read and decode an image for all its samples of an epoch, none of which needs it larger.
 
-        With linear interpolation a pixels that all samples shrink at least twice is decoded at 1/2, 1/4 or 1/8 size:
-        12, 18 or 24 % faster on COCO's images, and the mean of the pixels instead of a few of them. To decode only
-        the region that the samples show would save 7 % of that, less than it costs.
+        With linear interpolation a pixels that all samples shrink at least twice is decoded at 1/2,
+        1/4 or 1/8 size: 12, 18 or 24 % faster on COCO's images, and the mean of the pixels instead
+        of a few of them. To decode only the region that the samples show would save 7 % of that,
+        less than it costs.
 
         Raises:
             InputError: the record is damaged; names the file and the image id.
         """
-        affines = {sample: self.affine(epoch, sample) for sample in range(*self._first[image : image + 2])}
+        affines = {
+            sample: self.affine(epoch, sample) for sample in range(*self._first[image : image + 2])
+        }
         largest = max(map(affine_scale, affines.values()))
-        allowed = [f for f in _REDUCTIONS if self.augment.interpolation == "linear" and largest * f <= 1]
+        allowed = [
+            f for f in _REDUCTIONS if self.augment.interpolation == "linear" and largest * f <= 1
+        ]
         pixels, reduced_by = self._pixels(image, next(iter(allowed), 1))
         return DecodedImage(
             pixels=pixels,
@@ -96,12 +116,15 @@ class Samples:
         pixels = self.packed.image(image)
         if pixels.shape[:2] != hw:
             raise InputError(
-                f"{self.packed.path}: image {self.packed.image_ids[image]}: expected {hw[1]} x {hw[0]} pixels, the "
+                f"{self.packed.path}: image {self.packed.image_ids[image]}: expected {hw[1]} x "
+                f"{hw[0]} pixels, the "
                 f"image has {pixels.shape[1]} x {pixels.shape[0]}; run the stage pack again"
             )
         return pixels, 1
 
-    def write(self, epoch: int, sample: int, crop_out: np.ndarray, mask_out: np.ndarray) -> np.ndarray:
+    def write(
+        self, epoch: int, sample: int, crop_out: np.ndarray, mask_out: np.ndarray
+    ) -> np.ndarray:
         """Make one sample.
 
         Args:
@@ -111,8 +134,9 @@ class Samples:
             mask_out: float32 [S / stride, S / stride] to write the supervised share of cells into.
 
         Returns:
-            float64 [P, parts, 3], the people in pixels of the crop. The main person stands first, as in the reference,
-            where it matters to labels of which the last person wins; the others follow in the order of the file.
+            float64 [P, parts, 3], the people in pixels of the crop. The main person stands first,
+            as in the reference, where it matters to labels of which the last person wins; the
+            others follow in the order of the file.
 
         Raises:
             InputError: the record of the image is damaged.
@@ -121,15 +145,21 @@ class Samples:
         uses = self._first[image + 1] - self._first[image]
         decoded = self._kept.take((epoch, image), uses, lambda: self.decode(epoch, image))
         matrix = decoded.affines[sample]
-        warp_image(decoded.pixels, matrix, self.augment, reduced_by=decoded.reduced_by, out=crop_out)
+        warp_image(
+            decoded.pixels, matrix, self.augment, reduced_by=decoded.reduced_by, out=crop_out
+        )
         mask_out[...] = warp_mask(decoded.mask, decoded.hw, matrix, self.augment, self.stride_px)
         main = int(self.packed.sample_person[sample])
         order = [main, *range(main), *range(main + 1, len(decoded.parts))]
         return map_parts(decoded.parts[order], matrix)
 
 
-def _decode_jpeg(data: bytes, hw: tuple[int, int], reduced_by: int, memory: "_Memory") -> np.ndarray | None:
-    """Decode a JPEG of known size at 1 / `reduced_by` of it; None where it is not as expected, damaged, or no JPEG."""
+def _decode_jpeg(
+    data: bytes, hw: tuple[int, int], reduced_by: int, memory: "_Memory"
+) -> np.ndarray | None:
+    """Decode a JPEG of known size at 1 / `reduced_by` of it; None where it is not as expected,
+    damaged, or no JPEG.
+    """
     height, width = (-(-side // reduced_by) for side in hw)
     try:
         header = simplejpeg.decode_jpeg_header(data)
@@ -137,7 +167,12 @@ def _decode_jpeg(data: bytes, hw: tuple[int, int], reduced_by: int, memory: "_Me
             return None
         pixels = memory.array((height, width, 3))
         made = simplejpeg.decode_jpeg(
-            data, "BGR", min_height=height, min_width=width, min_factor=reduced_by, buffer=pixels.reshape(-1)
+            data,
+            "BGR",
+            min_height=height,
+            min_width=width,
+            min_factor=reduced_by,
+            buffer=pixels.reshape(-1),
         )
     except ValueError:
         return None
@@ -145,7 +180,8 @@ def _decode_jpeg(data: bytes, hw: tuple[int, int], reduced_by: int, memory: "_Me
 
 
 class _Memory:
-    """Memory for images, used again when an image is gone: the pages of new memory cost time at their first touch.
+    """Memory for images, used again when an image is gone: the pages of new memory cost time at
+    their first touch.
 
     Only for arrays of which no view outlives them.
     """
@@ -168,9 +204,11 @@ class _Memory:
 
 
 class _Kept:
-    """Results that several callers need: made once, by whoever asks first, and dropped after the last use.
+    """Results that several callers need: made once, by whoever asks first, and dropped after the
+    last use.
 
-    No more than `most` are held; the oldest goes first and is made again if somebody still asks for it.
+    No more than `most` are held; the oldest goes first and is made again if somebody still asks for
+    it.
     """
 
     def __init__(self, most: int):

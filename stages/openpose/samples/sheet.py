@@ -17,8 +17,11 @@ GAP_PX = 6
 UNSUPERVISED_BGR = (60, 60, 255)
 
 
-def contact_sheet(packed: Packed, settings: Any, *, count: int = 12, columns: int = 2) -> np.ndarray:
-    """Augmented samples of a packed file, drawn by chance from the seed of the training, on one image.
+def contact_sheet(
+    packed: Packed, settings: Any, *, count: int = 12, columns: int = 2
+) -> np.ndarray:
+    """Augmented samples of a packed file, drawn by chance from the seed of the training, on one
+    image.
 
     Args:
         packed: the open file; InputError where it holds no sample.
@@ -27,8 +30,9 @@ def contact_sheet(packed: Packed, settings: Any, *, count: int = 12, columns: in
         columns: samples side by side.
 
     Returns:
-        uint8 [H, W, 3] BGR. Of each sample side by side: the crop with its people and, in red, the cells that are not
-        learned from; the strongest heatmap of each cell; the longest PAF vector of each cell (hue = direction).
+        uint8 [H, W, 3] BGR. Of each sample side by side: the crop with its people and, in red, the
+        cells that are not learned from; the strongest heatmap of each cell; the longest PAF vector
+        of each cell (hue = direction).
     """
     if not len(packed):
         raise InputError(f"{packed.path}: holds no sample to draw")
@@ -53,8 +57,12 @@ def _tile(packed: Packed, samples: Samples, sample: int, labels: Any, augment: A
     name = str(packed.image_ids[packed.sample_image[sample]])
     (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_PLAIN, 1.0, 1)
     cv2.rectangle(tile, (0, side - height - below - 4), (width + 6, side), (0, 0, 0), cv2.FILLED)
-    cv2.putText(tile, name, (3, side - below), cv2.FONT_HERSHEY_PLAIN, 1.0, (255, 255, 255), 1, cv2.LINE_AA)
-    return cv2.copyMakeBorder(tile, GAP_PX, 0, GAP_PX, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    cv2.putText(
+        tile, name, (3, side - below), cv2.FONT_HERSHEY_PLAIN, 1.0, (255, 255, 255), 1, cv2.LINE_AA
+    )
+    return cv2.copyMakeBorder(
+        tile, GAP_PX, 0, GAP_PX, 0, cv2.BORDER_CONSTANT, value=(255, 255, 255)
+    )
 
 
 def _with_people_and_mask(image: np.ndarray, parts: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -62,4 +70,8 @@ def _with_people_and_mask(image: np.ndarray, parts: np.ndarray, mask: np.ndarray
     shown[..., 2] = parts[..., 2] != ABSENT
     drawn = draw_people(image, shown)
     lost = 1 - cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
-    return (drawn * (1 - 0.45 * lost) + 0.45 * lost * np.array(UNSUPERVISED_BGR)).round().astype(np.uint8)
+    return (
+        (drawn * (1 - 0.45 * lost) + 0.45 * lost * np.array(UNSUPERVISED_BGR))
+        .round()
+        .astype(np.uint8)
+    )

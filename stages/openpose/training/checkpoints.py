@@ -1,7 +1,7 @@
 """Checkpoints: a folder of files that are whole or absent, verified when read, the newest two kept.
 
-A file holds arrays and a JSON state. Its name carries the step and the SHA-256 of its bytes, so one rename makes it
-valid and damage of any later kind is noticed.
+A file holds arrays and a JSON state. Its name carries the step and the SHA-256 of its bytes, so one
+rename makes it valid and damage of any later kind is noticed.
 """
 
 import hashlib
@@ -25,7 +25,9 @@ CHUNK_BYTES = 1 << 24
 
 
 def run_key(files: Iterable[Path], settings: Any) -> str:
-    """16 hex digits that name a training run: the content of `files` in their order, and `settings` (plain values)."""
+    """16 hex digits that name a training run: the content of `files` in their order, and `settings`
+    (plain values).
+    """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in files:
         digest.update(file_digest(path).encode())
@@ -40,8 +42,14 @@ def file_digest(path: Path) -> str:
 
 def code_files(packages: Sequence[str] = ("stages.openpose", "stages.train")) -> list[Path]:
     """Source files of `packages` that this process has imported, sorted by module name."""
-    modules = {name: module for name, module in sys.modules.items() if name.startswith(tuple(packages))}
-    return [Path(module.__file__) for _, module in sorted(modules.items()) if getattr(module, "__file__", None)]
+    modules = {
+        name: module for name, module in sys.modules.items() if name.startswith(tuple(packages))
+    }
+    return [
+        Path(module.__file__)
+        for _, module in sorted(modules.items())
+        if getattr(module, "__file__", None)
+    ]
 
 
 class CheckpointFolder:
@@ -54,12 +62,14 @@ class CheckpointFolder:
     def save(self, step: int, arrays: Sequence[np.ndarray], state: dict) -> None:
         """Write a checkpoint in the background; `arrays` must not change afterwards.
 
-        A checkpoint that cannot be written (full disk), or that holds values that are not finite, is reported by a
-        warning and left out; earlier ones stay.
+        A checkpoint that cannot be written (full disk), or that holds values that are not finite,
+        is reported by a warning and left out; earlier ones stay.
         """
         self.wait()
         text = json.dumps(state)
-        self._writer = threading.Thread(target=self._write, args=(step, list(arrays), text), name="checkpoint")
+        self._writer = threading.Thread(
+            target=self._write, args=(step, list(arrays), text), name="checkpoint"
+        )
         self._writer.start()
 
     def wait(self) -> None:
@@ -69,7 +79,8 @@ class CheckpointFolder:
             self._writer = None
 
     def load(self) -> tuple[list[np.ndarray], dict] | None:
-        """Arrays and state of the newest undamaged checkpoint, or None; damaged ones are deleted with a warning.
+        """Arrays and state of the newest undamaged checkpoint, or None; damaged ones are deleted
+        with a warning.
 
         Deletes what a run killed while writing has left behind.
         """
@@ -79,7 +90,9 @@ class CheckpointFolder:
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest()[:16] == NAME.fullmatch(path.name)[2]:
                 return _unpack(data)
-            warnings.warn(f"{path}: damaged checkpoint, deleted; an earlier one is used", stacklevel=2)
+            warnings.warn(
+                f"{path}: damaged checkpoint, deleted; an earlier one is used", stacklevel=2
+            )
             path.unlink()
         return None
 
@@ -90,7 +103,9 @@ class CheckpointFolder:
 
     def _write(self, step: int, arrays: list[np.ndarray], text: str) -> None:
         if not all(np.isfinite(array).all() for array in arrays):
-            warnings.warn(f"step {step}: weights are not finite, no checkpoint is written", stacklevel=2)
+            warnings.warn(
+                f"step {step}: weights are not finite, no checkpoint is written", stacklevel=2
+            )
             return
         data = _pack(arrays, text)
         path = self.folder / f"step-{step:010d}-{hashlib.sha256(data).hexdigest()[:16]}.npz"
@@ -100,7 +115,9 @@ class CheckpointFolder:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as problem:
-            warnings.warn(f"{path}: cannot write ({problem}); earlier checkpoints stay", stacklevel=2)
+            warnings.warn(
+                f"{path}: cannot write ({problem}); earlier checkpoints stay", stacklevel=2
+            )
             return
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)

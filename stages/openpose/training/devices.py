@@ -1,7 +1,9 @@
-"""All devices of the environment at once: each computes a part of every batch, all hold the same weights.
+"""All devices of the environment at once: each computes a part of every batch, all hold the same
+weights.
 
-JAX: `keras.distribution.DataParallel` over the devices of all hosts. A launcher says who is who by Keras' own variables
-KERAS_DISTRIBUTION_JOB_ADDRESSES, KERAS_DISTRIBUTION_NUM_PROCESSES and KERAS_DISTRIBUTION_PROCESS_ID.
+JAX: `keras.distribution.DataParallel` over the devices of all hosts. A launcher says who is who by
+Keras' own variables KERAS_DISTRIBUTION_JOB_ADDRESSES, KERAS_DISTRIBUTION_NUM_PROCESSES and
+KERAS_DISTRIBUTION_PROCESS_ID.
 TensorFlow: `tf.distribute.MirroredStrategy` over the devices of this host.
 """
 
@@ -17,8 +19,8 @@ class Devices:
 
     Attributes:
         count: devices of all hosts; each gets as many samples of a batch.
-        replicas: copies of the training step that see nothing but their own part of a batch (TensorFlow); with JAX the
-            step sees the whole batch wherever its parts lie.
+        replicas: copies of the training step that see nothing but their own part of a batch
+            (TensorFlow); with JAX the step sees the whole batch wherever its parts lie.
         hosts: processes that read data, each its own part.
         host: number of this one; 0 writes the results.
     """
@@ -34,7 +36,9 @@ ONE_DEVICE = Devices()
 
 @contextmanager
 def all_devices() -> Iterator[Devices]:
-    """Within the block models are made and trained on all devices there are; to be entered before any model is made."""
+    """Within the block models are made and trained on all devices there are; to be entered before
+    any model is made.
+    """
     import keras  # here, because the backend is chosen by then
 
     if keras.backend.backend() == "jax":
@@ -63,7 +67,9 @@ def _jax_devices() -> Devices:
 def _mirrored() -> Iterator[Devices]:
     import tensorflow as tf
 
-    names = [device.name for kind in ("GPU", "CPU") for device in tf.config.list_logical_devices(kind)]
+    names = [
+        device.name for kind in ("GPU", "CPU") for device in tf.config.list_logical_devices(kind)
+    ]
     names = [name for name in names if name.split(":")[-2] == names[0].split(":")[-2]]
     if len(names) == 1:
         yield ONE_DEVICE

@@ -1,4 +1,6 @@
-"""TensorBoard events of a training run: the numbers of the log and images of predicted maps. Needs no TensorFlow."""
+"""TensorBoard events of a training run: the numbers of the log and images of predicted maps. Needs
+no TensorFlow.
+"""
 
 import time
 from pathlib import Path
@@ -20,12 +22,17 @@ class Events:
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Add one point to each curve."""
-        self._add(step, [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()])
+        self._add(
+            step,
+            [Summary.Value(tag=tag, simple_value=float(value)) for tag, value in values.items()],
+        )
 
     def image(self, step: int, tag: str, pixels: np.ndarray) -> None:
         """Add an image, uint8 [H, W, 3] BGR."""
         png = cv2.imencode(".png", pixels)[1].tobytes()
-        image = Summary.Image(height=pixels.shape[0], width=pixels.shape[1], colorspace=3, encoded_image_string=png)
+        image = Summary.Image(
+            height=pixels.shape[0], width=pixels.shape[1], colorspace=3, encoded_image_string=png
+        )
         self._add(step, [Summary.Value(tag=tag, image=image)])
 
     def close(self) -> None:
@@ -33,12 +40,15 @@ class Events:
         self._writer.close()
 
     def _add(self, step: int, values: list) -> None:
-        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+        self._writer.add_event(
+            Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+        )
         self._writer.flush()
 
 
 def maps_image(image: np.ndarray, pafs: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """Side by side: the image, the highest part heatmap laid over it, the longest PAF vector laid over it.
+    """Side by side: the image, the highest part heatmap laid over it, the longest PAF vector laid
+    over it.
 
     Args:
         image: uint8 [H, W, 3] BGR.
@@ -56,5 +66,7 @@ def maps_image(image: np.ndarray, pafs: np.ndarray, heatmaps: np.ndarray) -> np.
 def _overlay(image: np.ndarray, values: np.ndarray) -> np.ndarray:
     grey = (np.clip(values, 0, 1) * 255).astype(np.uint8)
     size = (image.shape[1], image.shape[0])
-    coloured = cv2.applyColorMap(cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLORMAP_VIRIDIS)
+    coloured = cv2.applyColorMap(
+        cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), cv2.COLORMAP_VIRIDIS
+    )
     return cv2.addWeighted(image, 1 - MAPS_OPACITY, coloured, MAPS_OPACITY, 0)

@@ -1,7 +1,7 @@
 """What is trained: masked L2 loss over all stages, around a network.
 
-Sources: FACTS section 3. Deviation: the mask multiplies the squared error once (the reference multiplies both
-prediction and label, which squares the mask where it is neither 0 nor 1).
+Sources: docs/sources.md 3. Deviation: the mask multiplies the squared error once (the reference
+multiplies both prediction and label, which squares the mask where it is neither 0 nor 1).
 """
 
 from collections.abc import Callable
@@ -17,7 +17,8 @@ KINDS = ("paf", "heat")
 def masked_l2(prediction, target, mask):
     """Sum of (prediction - target)^2 * mask over everything, halved: float32 scalar.
 
-    prediction and target [B, h, w, C]; mask [B, h, w, 1], 0..1. The reference's loss is this divided by B.
+    prediction and target [B, h, w, C]; mask [B, h, w, 1], 0..1. The reference's loss is this
+    divided by B.
     """
     return 0.5 * ops.sum(ops.square(ops.cast(prediction, "float32") - target) * mask)
 
@@ -41,21 +42,33 @@ class LastValue(keras.metrics.Metric):
 class TrainingModel(keras.Model):
     """A network with its loss.
 
-    Batches are (images, (targets float32 [B, h, w, 57], mask float32 [B, h, w, 1])); targets hold PAFs first. With
-    `targets_of` batches hold something else in place of targets (keypoints), and targets_of(that, (h, w)) makes them.
-    With `parts` > 1 a batch (of a multiple of it) goes through the network in that many slices, independently: on a CPU
-    they run side by side, each operation on one thread, faster than one operation on many threads and with the same
-    result on any number of cores.
-    With `replicas` > 1 this is one of as many equal models that each see a part of a batch; losses are their shares.
+    Batches are (images, (targets float32 [B, h, w, 57], mask float32 [B, h, w, 1])); targets hold
+    PAFs first. With `targets_of` batches hold something else in place of targets (keypoints), and
+    targets_of(that, (h, w)) makes them. With `parts` > 1 a batch (of a multiple of it) goes through
+    the network in that many slices, independently: on a CPU they run side by side, each operation
+    on one thread, faster than one operation on many threads and with the same result on any number
+    of cores. With `replicas` > 1 this is one of as many equal models that each see a part of a
+    batch; losses are their shares.
     """
 
     def __init__(
-        self, network: keras.Model, parts: int = 1, targets_of: Callable | None = None, replicas: int = 1
+        self,
+        network: keras.Model,
+        parts: int = 1,
+        targets_of: Callable | None = None,
+        replicas: int = 1,
     ) -> None:
         super().__init__(name="training")
-        self.network, self.parts, self.targets_of, self.replicas = network, parts, targets_of, replicas
+        self.network, self.parts, self.targets_of, self.replicas = (
+            network,
+            parts,
+            targets_of,
+            replicas,
+        )
         stages = range(1, len(network.outputs) // 2 + 1)
-        self.losses_by_output = [LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS]
+        self.losses_by_output = [
+            LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS
+        ]
 
     def call(self, images, training=None) -> list[list]:
         """Outputs of the network for each slice of the batch."""
@@ -63,13 +76,18 @@ class TrainingModel(keras.Model):
             return [self.network(some, training=training) for some in ops.split(images, self.parts)]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Sum of the masked L2 losses of all outputs, divided by the batch size (topped-up images count)."""
+        """Sum of the masked L2 losses of all outputs, divided by the batch size (topped-up images
+        count).
+        """
         (targets, mask), channels = y, self.network.outputs[0].shape[-1]
         if self.targets_of:
             targets = self.targets_of(targets, mask.shape[1:3])
         batch = ops.cast(ops.shape(mask)[0] * self.replicas, "float32")
         masks = ops.split(mask, self.parts)
-        wanted = [ops.split(maps, self.parts) for maps in (targets[..., :channels], targets[..., channels:])]
+        wanted = [
+            ops.split(maps, self.parts)
+            for maps in (targets[..., :channels], targets[..., channels:])
+        ]
         losses = []
         for output, metric in enumerate(self.losses_by_output):
             kind = wanted[output % len(KINDS)]

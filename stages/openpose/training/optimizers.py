@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules of training, for any Keras backend.
 
-Added to Keras' own: learning-rate multipliers and weight decay per weight, and a running average of the weights (EMA)
-that never replaces the weights being trained.
+Added to Keras' own: learning-rate multipliers and weight decay per weight, and a running average of
+the weights (EMA) that never replaces the weights being trained.
 """
 
 import math
@@ -18,7 +18,8 @@ REFERENCE_STEP_FACTOR = 0.333
 WARM_UP_START = 1 / 25
 ONE_CYCLE_END = 1e-3
 MUON_MOMENTUM = 0.95
-MUON_SHARE = 10.0  # a step changes a kernel by learning rate times this, relative to the size it started with
+# A step changes a kernel by learning rate times this, relative to the size it started with.
+MUON_SHARE = 10.0
 NEWTON_SCHULZ_STEPS = 5
 
 
@@ -26,8 +27,9 @@ NEWTON_SCHULZ_STEPS = 5
 class Decay:
     """Weight decay of kernels; biases and gains have none.
 
-    `meaning`: "decoupled" subtracts rate * amount * kernel (AdamW, arXiv:1711.05101); "caffe" adds amount * kernel to
-    the gradient; "keras" adds 2 * amount * kernel, the gradient of Keras' l2 (FACTS section 2).
+    `meaning`: "decoupled" subtracts rate * amount * kernel (AdamW, arXiv:1711.05101); "caffe" adds
+    amount * kernel to the gradient; "keras" adds 2 * amount * kernel, the gradient of Keras' l2
+    (docs/sources.md 2).
     """
 
     amount: float
@@ -45,9 +47,15 @@ class Decay:
 class _Averaging:
     """Mixed into a Keras optimizer: multipliers, decay and EMA around its update of one weight."""
 
-    def configure(self, decay: Decay, multipliers: Mapping[str, float], average_momentum: float) -> None:
+    def configure(
+        self, decay: Decay, multipliers: Mapping[str, float], average_momentum: float
+    ) -> None:
         """Set what `update_step` adds; to be called before `build`."""
-        self.decay, self.multipliers, self.average_momentum = decay, dict(multipliers), average_momentum
+        self.decay, self.multipliers, self.average_momentum = (
+            decay,
+            dict(multipliers),
+            average_momentum,
+        )
 
     def build(self, variables: list) -> None:
         """Make the optimizer's state for `variables`: Keras' own, and one average a weight."""
@@ -63,7 +71,9 @@ class _Averaging:
         if self.decayed[index] and self.decay.gradient_share():
             gradient = gradient + self.decay.gradient_share() * variable
         if self.decayed[index] and self.decay.direct_share():
-            self.assign_sub(variable, variable * ops.cast(rate * self.decay.direct_share(), variable.dtype))
+            self.assign_sub(
+                variable, variable * ops.cast(rate * self.decay.direct_share(), variable.dtype)
+            )
         super().update_step(gradient, variable, rate)
         # Early averages forget fast, so that they start from the weights and not from zero.
         step = ops.cast(self.iterations, "float32")
@@ -82,10 +92,11 @@ class AveragingAdam(_Averaging, keras.optimizers.Adam):
 class _Muon(keras.optimizers.Adam):
     """Muon for convolution kernels; Adam for all other weights and for the kernels that make maps.
 
-    Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a kernel, as a matrix [fan in,
-    filters], by a matrix of the same directions whose singular values are all about one, so that rare directions are
-    learned as fast as frequent ones. Deviation: steps are scaled to the size that the kernel starts with (He), so that
-    one learning rate suits all kernels, and Adam.
+    Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a kernel,
+    as a matrix [fan in, filters], by a matrix of the same directions whose singular values are all
+    about one, so that rare directions are learned as fast as frequent ones. Deviation: steps are
+    scaled to the size that the kernel starts with (He), so that one learning rate suits all
+    kernels, and Adam.
     """
 
     heads: frozenset[str] = frozenset()  # paths of the kernels that make maps
@@ -93,7 +104,9 @@ class _Muon(keras.optimizers.Adam):
     def build(self, variables: list) -> None:
         """Make the state of `variables`, and note which of them are for Muon."""
         super().build(variables)
-        self.for_muon = [len(variable.shape) == 4 and variable.path not in self.heads for variable in variables]
+        self.for_muon = [
+            len(variable.shape) == 4 and variable.path not in self.heads for variable in variables
+        ]
 
     def update_step(self, gradient, variable, learning_rate) -> None:
         """Update one weight."""
@@ -111,10 +124,12 @@ class _Muon(keras.optimizers.Adam):
 
 
 def orthogonalised(matrix: keras.KerasTensor) -> keras.KerasTensor:
-    """Matrix float32 [n, m] -> [n, m] with the same singular vectors, all singular values within 0.6 to 1.3 or so.
+    """Matrix float32 [n, m] -> [n, m] with the same singular vectors, all singular values within
+    0.6 to 1.3 or so.
 
-    Five quintic Newton-Schulz steps (the coefficients are those of the source of Muon); a zero matrix stays zero. Each
-    step multiplies by a polynomial of the Gram matrix, so all five are taken on that, which is small, and the matrix
+    Five quintic Newton-Schulz steps (the coefficients are those of the source of Muon); a zero
+    matrix stays zero. Each step multiplies by a polynomial of the Gram matrix, so all five are
+    taken on that, which is small, and the matrix
     itself is multiplied once: a third of the work.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
@@ -122,7 +137,9 @@ def orthogonalised(matrix: keras.KerasTensor) -> keras.KerasTensor:
     gram = ops.matmul(x, ops.transpose(x)) if wide else ops.matmul(ops.transpose(x), x)
     factor = None
     for step in range(NEWTON_SCHULZ_STEPS):
-        polynomial = 3.4445 * ops.eye(gram.shape[0]) - 4.775 * gram + 2.0315 * ops.matmul(gram, gram)
+        polynomial = (
+            3.4445 * ops.eye(gram.shape[0]) - 4.775 * gram + 2.0315 * ops.matmul(gram, gram)
+        )
         factor = polynomial if factor is None else ops.matmul(polynomial, factor)
         if step + 1 < NEWTON_SCHULZ_STEPS:
             gram = ops.matmul(polynomial, ops.matmul(polynomial, gram))
@@ -158,22 +175,32 @@ def make_optimizer(
     elif settings.optimizer == "sgd":
         optimizer = AveragingSGD(rate, momentum=0.9, global_clipnorm=clip)
     else:
-        raise InputError(f"`train.optimizer`: expected muon, adam or sgd, found {settings.optimizer!r}")
-    optimizer.configure(Decay(settings.weight_decay, settings.decay_meaning), multipliers, settings.average_momentum)
+        raise InputError(
+            f"`train.optimizer`: expected muon, adam or sgd, found {settings.optimizer!r}"
+        )
+    optimizer.configure(
+        Decay(settings.weight_decay, settings.decay_meaning), multipliers, settings.average_momentum
+    )
     return optimizer
 
 
 def make_schedule(settings, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Learning rate by step, for `settings.schedule`: one_cycle, step or constant, each after a linear warm-up."""
+    """Learning rate by step, for `settings.schedule`: one_cycle, step or constant, each after a
+    linear warm-up.
+    """
     warm_up = settings.warm_up_samples / settings.batch_size
     peak = settings.learning_rate
     if settings.schedule == "one_cycle":
         return OneCycle(peak, warm_up, steps)
     if settings.schedule == "step":
-        return Steps(peak, warm_up, REFERENCE_STEP_SAMPLES / settings.batch_size, REFERENCE_STEP_FACTOR)
+        return Steps(
+            peak, warm_up, REFERENCE_STEP_SAMPLES / settings.batch_size, REFERENCE_STEP_FACTOR
+        )
     if settings.schedule == "constant":
         return Steps(peak, warm_up, 1.0, 1.0)
-    raise InputError(f"`train.schedule`: expected one_cycle, step or constant, found {settings.schedule!r}")
+    raise InputError(
+        f"`train.schedule`: expected one_cycle, step or constant, found {settings.schedule!r}"
+    )
 
 
 def _warmed_up(step, warm_up: float):
@@ -192,7 +219,9 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         """Learning rate at `step` (from 0), float32 scalar."""
         step = ops.cast(step, "float32")
         progress = ops.clip((step - self.warm_up) / max(self.steps - self.warm_up, 1.0), 0.0, 1.0)
-        height = ONE_CYCLE_END + (1.0 - ONE_CYCLE_END) * 0.5 * (1.0 + ops.cos(progress * 3.141592653589793))
+        height = ONE_CYCLE_END + (1.0 - ONE_CYCLE_END) * 0.5 * (
+            1.0 + ops.cos(progress * 3.141592653589793)
+        )
         return self.peak * height * _warmed_up(step, self.warm_up)
 
     def get_config(self) -> dict:
@@ -209,8 +238,15 @@ class Steps(keras.optimizers.schedules.LearningRateSchedule):
     def __call__(self, step):
         """Learning rate at `step` (from 0), float32 scalar."""
         step = ops.cast(step, "float32")
-        return self.peak * self.factor ** ops.floor(step / self.every) * _warmed_up(step, self.warm_up)
+        return (
+            self.peak * self.factor ** ops.floor(step / self.every) * _warmed_up(step, self.warm_up)
+        )
 
     def get_config(self) -> dict:
         """What `from_config` needs."""
-        return {"peak": self.peak, "warm_up": self.warm_up, "every": self.every, "factor": self.factor}
+        return {
+            "peak": self.peak,
+            "warm_up": self.warm_up,
+            "every": self.every,
+            "factor": self.factor,
+        }

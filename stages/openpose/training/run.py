@@ -1,7 +1,8 @@
 """The course of a training run: epochs, validation, log, checkpoints, and what ends it early.
 
-An unbroken run and one that was killed at any step and started again go through the same states bit by bit: weights,
-optimizer and running averages come back from the checkpoint, and batch i of epoch e depends on (seed, e, i) only.
+An unbroken run and one that was killed at any step and started again go through the same states bit
+by bit: weights, optimizer and running averages come back from the checkpoint, and batch i of epoch
+e depends on (seed, e, i) only.
 """
 
 import math
@@ -31,9 +32,9 @@ OUT_OF_MEMORY_TEXT = ("RESOURCE_EXHAUSTED", "out of memory", "OOM when allocatin
 class Progress:
     """How far a run is, as checkpoints keep it.
 
-    `epoch` counts finished epochs, `step` the steps done in the current one, `samples` those of all epochs; `sums` are
-    the losses summed over the `epoch_samples` samples of the current epoch; `rows` the finished lines of the
-    log; `seconds` the training time of all sessions.
+    `epoch` counts finished epochs, `step` the steps done in the current one, `samples` those of all
+    epochs; `sums` are the losses summed over the `epoch_samples` samples of the current epoch;
+    `rows` the finished lines of the log; `seconds` the training time of all sessions.
     """
 
     epoch: int = 0
@@ -46,17 +47,22 @@ class Progress:
 
 
 class RestOfEpoch(keras.utils.PyDataset):
-    """Batches of an epoch from number `start` on, all of `batch_size`; on each of several `hosts` its part of them.
+    """Batches of an epoch from number `start` on, all of `batch_size`; on each of several `hosts`
+    its part of them.
 
-    A smaller one is topped up with images whose mask is zero: no part of a batch is ever empty, every sample of an
-    epoch weighs the same, and compiled steps see one shape. `failure` keeps what a batch raised (backends wrap it
-    beyond recognition), `sizes` the true size of each batch handed out on all hosts, `wait_seconds` how long batches
-    were waited for (ahead of training: an upper bound of what training waited).
+    A smaller one is topped up with images whose mask is zero: no part of a batch is ever empty,
+    every sample of an epoch weighs the same, and compiled steps see one shape. `failure` keeps what
+    a batch raised (backends wrap it beyond recognition), `sizes` the true size of each batch handed
+    out on all hosts, `wait_seconds` how long batches were waited for (ahead of training: an upper
+    bound of what training waited).
     """
 
-    def __init__(self, batches: keras.utils.PyDataset, start: int, batch_size: int, hosts: int = 1) -> None:
-        # With one worker Keras leaves it to tf.data to fetch ahead; after some epochs the end of `fit` then waits up to
-        # 20 s for tf.data's tuning thread (RootDataset::Iterator's destructor). Two have Keras fetch ahead itself.
+    def __init__(
+        self, batches: keras.utils.PyDataset, start: int, batch_size: int, hosts: int = 1
+    ) -> None:
+        # With one worker Keras leaves it to tf.data to fetch ahead; after some epochs the end of
+        # `fit` then waits up to 20 s for tf.data's tuning thread (RootDataset::Iterator's
+        # destructor). Two have Keras fetch ahead itself.
         super().__init__(workers=2, max_queue_size=batches.max_queue_size)
         self.batches, self.start, self.batch_size, self.hosts = batches, start, batch_size, hosts
         self.failure: Exception | None = None
@@ -79,13 +85,17 @@ class RestOfEpoch(keras.utils.PyDataset):
 
 
 def top_up(images: np.ndarray, targets: np.ndarray, mask: np.ndarray, batch_size: int) -> tuple:
-    """A batch of `batch_size`: what is missing are copies of the first image, or black, with a mask of zeros."""
+    """A batch of `batch_size`: what is missing are copies of the first image, or black, with a mask
+    of zeros.
+    """
     missing = batch_size - len(images)
     if not missing:
         return images, (targets, mask)
     black = [np.zeros((missing, *x.shape[1:]), x.dtype) for x in (images, targets, mask)]
     first = [np.repeat(x[:1], missing, axis=0) for x in (images, targets)] if len(images) else black
-    images, targets = (np.concatenate([x, more]) for x, more in zip((images, targets), first, strict=False))
+    images, targets = (
+        np.concatenate([x, more]) for x, more in zip((images, targets), first, strict=False)
+    )
     return images, (targets, np.concatenate([mask, black[2]]))
 
 
@@ -94,14 +104,16 @@ class TrainingRun:
 
     Args:
         network: the network to train.
-        batches_of_epoch: the batches of epoch e (from 0), as many in every epoch; item i depends on nothing but (e, i).
+        batches_of_epoch: the batches of epoch e (from 0), as many in every epoch; item i depends on
+            nothing but (e, i).
         validation: batches on which each epoch's averaged weights are judged, or None.
         settings: section `train` of the parameters.
         checkpoints: where to keep them; None keeps none.
         multipliers: learning-rate multipliers by weight path.
         targets_of: see TrainingModel.
         devices: on which devices `network` was made (devices.py).
-        after_epoch: called with the rows of the log when an epoch is over, averaged weights in place.
+        after_epoch: called with the rows of the log when an epoch is over, averaged weights in
+            place.
     """
 
     def __init__(
@@ -117,7 +129,11 @@ class TrainingRun:
         devices: Devices = ONE_DEVICE,
         after_epoch: Callable[[list[dict]], None] | None = None,
     ) -> None:
-        self.settings, self.batches_of_epoch, self.validation = settings, batches_of_epoch, validation
+        self.settings, self.batches_of_epoch, self.validation = (
+            settings,
+            batches_of_epoch,
+            validation,
+        )
         self.checkpoints, self.after_epoch = checkpoints, after_epoch
         self.devices = devices
         _check_division(settings, devices)
@@ -182,7 +198,10 @@ class TrainingRun:
         row = {"epoch": now.epoch + 1, "samples": now.samples, "learning_rate": self._rate()}
         losses = {name: total / now.epoch_samples for name, total in now.sums.items()}
         row |= {"loss": sum(losses.values()), **losses}
-        trained = [np.array(keras.ops.convert_to_numpy(weight)) for weight in self.model.trainable_variables]
+        trained = [
+            np.array(keras.ops.convert_to_numpy(weight))
+            for weight in self.model.trainable_variables
+        ]
         self._use(self.model.optimizer.averages)
         now.rows.append(row | self._validate())
         if self.after_epoch:
@@ -191,24 +210,35 @@ class TrainingRun:
         now.epoch, now.step, now.epoch_samples, now.sums = now.epoch + 1, 0, 0, {}
 
     def _validate(self) -> dict[str, float]:
-        """Losses of the validation batches, per sample: all outputs, and PAFs and heatmaps of the last stage."""
+        """Losses of the validation batches, per sample: all outputs, and PAFs and heatmaps of the
+        last stage.
+        """
         if not self.validation or not len(self.validation):
             return {}
         batches = self._rest(self.validation, 0)
         total = dict.fromkeys(self.model.columns, 0.0)
         for index in range(len(batches)):
             logs = self.model.test_on_batch(*batches[index], return_dict=True)
-            total = {name: value + float(logs[name]) * batches.batch_size for name, value in total.items()}
+            total = {
+                name: value + float(logs[name]) * batches.batch_size
+                for name, value in total.items()
+            }
         samples = sum(batches.sizes.values())
         last = self.model.columns[-len(KINDS) :]
         row = {"val_loss": sum(total.values()) / samples}
-        return row | {f"val_{kind}": total[name] / samples for kind, name in zip(KINDS, last, strict=True)}
+        return row | {
+            f"val_{kind}": total[name] / samples for kind, name in zip(KINDS, last, strict=True)
+        }
 
     def _enough(self) -> bool:
         """Whether validation has not got better for `early_stop_epochs` epochs."""
         patience = self.settings.early_stop_epochs
         losses = [row["val_loss"] for row in self.progress.rows if "val_loss" in row]
-        return bool(patience) and len(losses) > patience and min(losses[-patience:]) > min(losses[:-patience])
+        return (
+            bool(patience)
+            and len(losses) > patience
+            and min(losses[-patience:]) > min(losses[:-patience])
+        )
 
     def _synchronise(self) -> None:
         """Bring weights and state up to date: within an epoch JAX keeps them outside the model."""
@@ -224,16 +254,24 @@ class TrainingRun:
 
     def _use(self, values: list) -> None:
         for weight, value in zip(self.model.trainable_variables, values, strict=True):
-            weight.assign(keras.ops.copy(value))  # JAX gives away the memory of weights when it trains
+            weight.assign(
+                keras.ops.copy(value)
+            )  # JAX gives away the memory of weights when it trains
 
     def _save(self) -> None:
-        """Write a checkpoint, of several hosts the first; not twice at one step with the same finished epochs."""
+        """Write a checkpoint, of several hosts the first; not twice at one step with the same
+        finished epochs.
+        """
         now = (self.progress.epoch, self.progress.step)
         if self.checkpoints and now != self.saved:
             self._synchronise()
-            arrays = [np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables()]
+            arrays = [
+                np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables()
+            ]
             if self.devices.host == 0:
-                self.checkpoints.save(now[0] * self.steps_per_epoch + now[1], arrays, asdict(self.progress))
+                self.checkpoints.save(
+                    now[0] * self.steps_per_epoch + now[1], arrays, asdict(self.progress)
+                )
             self.saved = now
 
     def _restore(self) -> None:
@@ -247,13 +285,17 @@ class TrainingRun:
 
     def _bar(self) -> tqdm:
         total = self.steps_per_epoch * self.settings.epochs * self.settings.batch_size
-        return tqdm(total=total, initial=self.progress.samples, desc="train", unit="samples", mininterval=2)
+        return tqdm(
+            total=total, initial=self.progress.samples, desc="train", unit="samples", mininterval=2
+        )
 
 
 class _Watch(keras.callbacks.Callback):
     """After every step of an epoch: sums, faults, checkpoints, signals, the bar."""
 
-    def __init__(self, run: TrainingRun, rest: RestOfEpoch, stop: threading.Event, bar: tqdm) -> None:
+    def __init__(
+        self, run: TrainingRun, rest: RestOfEpoch, stop: threading.Event, bar: tqdm
+    ) -> None:
         super().__init__()
         self.run, self.rest, self.stop, self.bar = run, rest, stop, bar
         self.last_save = self.last_step = time.perf_counter()
@@ -275,24 +317,36 @@ class _Watch(keras.callbacks.Callback):
             now = self.run.progress
             ids = ", ".join(map(str, self.rest.batches.image_ids(now.step)))
             raise InputError(
-                f"loss is {loss} in epoch {now.epoch + 1}, step {now.step + 1}, learning rate {self.run._rate():.3g}; "
+                f"loss is {loss} in epoch {now.epoch + 1}, step {now.step + 1}, learning rate "
+                f"{self.run._rate():.3g}; "
                 f"images of the batch: {ids}; lower `train.learning_rate`, or look at these images"
             )
 
     def _count(self, losses: dict[str, float]) -> None:
         now = self.run.progress
         size = self.rest.sizes.pop(now.step)
-        now.step, now.samples, now.epoch_samples = now.step + 1, now.samples + size, now.epoch_samples + size
-        now.sums = {name: now.sums.get(name, 0.0) + value * self.rest.batch_size for name, value in losses.items()}
+        now.step, now.samples, now.epoch_samples = (
+            now.step + 1,
+            now.samples + size,
+            now.epoch_samples + size,
+        )
+        now.sums = {
+            name: now.sums.get(name, 0.0) + value * self.rest.batch_size
+            for name, value in losses.items()
+        }
         seconds = time.perf_counter()
         now.seconds, self.last_step = now.seconds + seconds - self.last_step, seconds
-        self.bar.set_postfix(loss=f"{sum(now.sums.values()) / now.epoch_samples:.2f}", refresh=False)
+        self.bar.set_postfix(
+            loss=f"{sum(now.sums.values()) / now.epoch_samples:.2f}", refresh=False
+        )
         self.bar.update(size)
 
 
 @contextmanager
 def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets; a second one acts at once. Outside the main thread signals do nothing."""
+    """An event that SIGINT or SIGTERM sets; a second one acts at once. Outside the main thread
+    signals do nothing.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -316,15 +370,19 @@ def _check_division(settings, devices: Devices) -> None:
     if settings.batch_size % (settings.batch_parts * devices.count):
         where = f" times the number of devices ({devices.count})" if devices.count > 1 else ""
         raise InputError(
-            f"`train.batch_parts`{where}: expected a divisor of `train.batch_size` ({settings.batch_size}), "
+            f"`train.batch_parts`{where}: expected a divisor of `train.batch_size` "
+            f"({settings.batch_size}), "
             f"found {settings.batch_parts * devices.count}"
         )
     if settings.clip_norm and devices.replicas > 1:
         raise InputError(
-            "`train.clip_norm`: TensorFlow on several devices would clip the gradients of each by themselves; set it "
+            "`train.clip_norm`: TensorFlow on several devices would clip the gradients of each by "
+            "themselves; set it "
             "to 0, or `train.backend` to jax"
         )
 
 
 def _out_of_memory(problem: Exception) -> bool:
-    return type(problem).__name__ in OUT_OF_MEMORY or any(mark in str(problem) for mark in OUT_OF_MEMORY_TEXT)
+    return type(problem).__name__ in OUT_OF_MEMORY or any(
+        mark in str(problem) for mark in OUT_OF_MEMORY_TEXT
+    )

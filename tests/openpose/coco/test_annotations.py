@@ -14,7 +14,9 @@ from tests.tiny_coco import image, keypoints, person, write_json
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 MAIN = {"duplicate_radius": "fixed", "min_keypoints": 5, "min_area_px2": 1024}
@@ -22,18 +24,24 @@ MAIN = {"duplicate_radius": "fixed", "min_keypoints": 5, "min_area_px2": 1024}
 
 def mains(path, **changes):
     images = annotations.read_images(path)
-    people = annotations.read_people(path, images, file_order=changes.get("duplicate_radius") == "reference")
+    people = annotations.read_people(
+        path, images, file_order=changes.get("duplicate_radius") == "reference"
+    )
     return people.ids[annotations.main_persons(people, **(MAIN | changes))].tolist()
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    content=st.dictionaries(st.text(max_size=5), JSON_VALUES | st.lists(JSON_VALUES, max_size=6), max_size=5),
+    content=st.dictionaries(
+        st.text(max_size=5), JSON_VALUES | st.lists(JSON_VALUES, max_size=6), max_size=5
+    ),
     block=st.integers(1, 40),
     indent=st.sampled_from([None, 1]),
     ascii_only=st.booleans(),
 )
-def test_lists_read_in_pieces_equal_the_parsed_file(tmp_path_factory, content, block, indent, ascii_only):
+def test_lists_read_in_pieces_equal_the_parsed_file(
+    tmp_path_factory, content, block, indent, ascii_only
+):
     path = tmp_path_factory.mktemp("json") / "any.json"
     path.write_text(json.dumps(content, indent=indent, ensure_ascii=ascii_only), encoding="utf-8")
     lists = {name: value for name, value in content.items() if isinstance(value, list)}
@@ -76,7 +84,9 @@ def test_a_missing_file_is_an_error(tmp_path):
 
 
 def test_images_come_by_id_and_remember_the_order_of_the_file(tmp_path):
-    path = write_json(tmp_path / "a.json", [image(7, (10, 20)), image(3, (30, 40)), image(5, (1, 2))], [])
+    path = write_json(
+        tmp_path / "a.json", [image(7, (10, 20)), image(3, (30, 40)), image(5, (1, 2))], []
+    )
     images = annotations.read_images(path)
     assert images.ids.tolist() == [3, 5, 7]
     assert images.sizes.tolist() == [[30, 40], [1, 2], [10, 20]]
@@ -100,7 +110,11 @@ def test_images_come_by_id_and_remember_the_order_of_the_file(tmp_path):
             "annotation 9 has no `keypoints`",
         ),
         ([image(1)], [person(4, 1, keypoints=[0, 0, 2])], "annotation 4: expected 51 numbers"),
-        ([image(1)], [person(4, 1, keypoints=keypoints((0, 0, 9, 9), visibility=3))], "annotation 4: visibility"),
+        (
+            [image(1)],
+            [person(4, 1, keypoints=keypoints((0, 0, 9, 9), visibility=3))],
+            "annotation 4: visibility",
+        ),
         ([image(1)], [person(4, 1, keypoints=["a"] * 51)], "annotation 4"),
         ([image(1)], [person(4, 1, bbox=[1, 2])], "annotation 4"),
         ([image(1)], ["text"], "expected objects in `annotations`"),
@@ -129,7 +143,9 @@ def test_reading_people_takes_less_memory_than_the_file(tmp_path, monkeypatch):
 
 
 def test_a_file_without_a_person_category_is_an_error(tmp_path):
-    path = write_json(tmp_path / "a.json", [image(1)], [person(1, 1)], categories=[{"id": 1, "name": "cat"}])
+    path = write_json(
+        tmp_path / "a.json", [image(1)], [person(1, 1)], categories=[{"id": 1, "name": "cat"}]
+    )
     with pytest.raises(InputError, match=r"no category called `person`.*cat"):
         annotations.read_images(path)
 
@@ -190,7 +206,9 @@ def test_parts_equal_the_golden_ones(shared):
         assert main in samples
         assert scales[main] == pytest.approx(golden["scale_provided"][i], abs=1e-12)
         order = [main, *(row for row in here if row != main)]
-        np.testing.assert_array_equal(parts[order], golden["joints_image"][i, : golden["n_people"][i]])
+        np.testing.assert_array_equal(
+            parts[order], golden["joints_image"][i, : golden["n_people"][i]]
+        )
 
 
 def test_too_few_keypoints_or_too_small_a_segment_is_no_main_person(tmp_path):

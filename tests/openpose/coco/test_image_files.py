@@ -26,10 +26,14 @@ def central_entry(path, offset, value):
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("folder", ["", "train2014/"])
 def test_archive_gives_every_image_by_name(tmp_path, method, folder):
-    with image_files.open_images(write_zip(tmp_path / "train.zip", FILES, folder, method)) as archive:
+    with image_files.open_images(
+        write_zip(tmp_path / "train.zip", FILES, folder, method)
+    ) as archive:
         assert archive.names() == sorted(FILES)
         assert {name: archive.read(name) for name in FILES} == FILES
-        assert {name: archive.size(name) for name in FILES} == {name: len(data) for name, data in FILES.items()}
+        assert {name: archive.size(name) for name in FILES} == {
+            name: len(data) for name, data in FILES.items()
+        }
         assert archive.read("elsewhere/" + next(iter(FILES))) == next(iter(FILES.values()))
 
 
@@ -45,7 +49,9 @@ def test_entries_with_long_extra_fields_are_read_whole(tmp_path):
 
 def test_many_threads_read_the_same_archive(tmp_path):
     with (
-        image_files.open_images(write_zip(tmp_path / "a.zip", FILES, method=zipfile.ZIP_DEFLATED)) as archive,
+        image_files.open_images(
+            write_zip(tmp_path / "a.zip", FILES, method=zipfile.ZIP_DEFLATED)
+        ) as archive,
         ThreadPoolExecutor(8) as pool,
     ):
         names = sorted(FILES) * 20
@@ -77,7 +83,9 @@ def test_file_names_with_folders_find_the_file_in_that_folder(tmp_path):
 def test_missing_image_is_named(tmp_path):
     with (
         image_files.open_images(write_zip(tmp_path / "a.zip", FILES)) as archive,
-        pytest.raises(InputError, match=r"a\.zip: image 7\.jpg: not in the archive, which holds 40 files"),
+        pytest.raises(
+            InputError, match=r"a\.zip: image 7\.jpg: not in the archive, which holds 40 files"
+        ),
     ):
         archive.read("7.jpg")
 
@@ -114,7 +122,10 @@ def test_forged_and_damaged_entries_are_named(tmp_path, method, damage, message)
 def test_a_bomb_is_not_inflated_beyond_its_declared_size(tmp_path):
     path = write_zip(tmp_path / "a.zip", {"a.jpg": bytes(50_000_000)}, method=zipfile.ZIP_DEFLATED)
     central_entry(path, 24, 1000)
-    with image_files.open_images(path) as archive, pytest.raises(InputError, match="larger than the 1000"):
+    with (
+        image_files.open_images(path) as archive,
+        pytest.raises(InputError, match="larger than the 1000"),
+    ):
         archive.read("a.jpg")
 
 
@@ -124,7 +135,10 @@ def test_deflated_garbage_is_named(tmp_path):
     start = 30 + len("train2014/a.jpg")
     data[start] ^= 0xFF
     path.write_bytes(data)
-    with image_files.open_images(path) as archive, pytest.raises(InputError, match=r"image a\.jpg: "):
+    with (
+        image_files.open_images(path) as archive,
+        pytest.raises(InputError, match=r"image a\.jpg: "),
+    ):
         archive.read("a.jpg")
 
 
@@ -150,7 +164,9 @@ def test_decoding_gives_bgr_like_opencv(shared):
     for path in sorted((shared / "coco-mini" / "images").glob("*.jpg"))[:20]:
         data = path.read_bytes()
         image = image_files.decode_bgr(data, path.name)
-        expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        expected = cv2.imdecode(
+            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        )
         np.testing.assert_array_equal(image, expected)
         assert image_files.size_hw(data, path.name) == image.shape[:2]
 
@@ -166,13 +182,23 @@ def test_blue_comes_first_and_grey_becomes_three_channels():
 
 def test_exif_orientation_is_ignored():
     data = jpeg((10, 20))
-    exif = b"Exif\0\0" + b"II*\0\x08\0\0\0" + b"\x01\0" + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + b"\0\0\0\0"
+    exif = (
+        b"Exif\0\0"
+        + b"II*\0\x08\0\0\0"
+        + b"\x01\0"
+        + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0)
+        + b"\0\0\0\0"
+    )
     turned = data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:]
-    np.testing.assert_array_equal(image_files.decode_bgr(turned, "turned"), image_files.decode_bgr(data, "plain"))
+    np.testing.assert_array_equal(
+        image_files.decode_bgr(turned, "turned"), image_files.decode_bgr(data, "plain")
+    )
     assert image_files.size_hw(turned, "turned") == (10, 20)
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"\xff\xd8", b"\xff\xd8\xff\xe0garbage", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"\xff\xd8", b"\xff\xd8\xff\xe0garbage", b"\x89PNG\r\n\x1a\n"]
+)
 def test_what_is_no_image_is_named(data):
     for read in (image_files.decode_bgr, image_files.size_hw):
         with pytest.raises(InputError, match=r"thing\.jpg"):
@@ -196,7 +222,9 @@ def test_bytes_between_markers_of_a_jpeg_are_no_damage():
     data = jpeg((16, 24))
     scan = data.index(b"\xff\xda")
     padded = data[:scan] + bytes(7) + data[scan:]
-    np.testing.assert_array_equal(image_files.decode_bgr(padded, "padded"), image_files.decode_bgr(data, "plain"))
+    np.testing.assert_array_equal(
+        image_files.decode_bgr(padded, "padded"), image_files.decode_bgr(data, "plain")
+    )
     assert image_files.size_hw(padded, "padded") == (16, 24)
 
 

@@ -8,8 +8,14 @@ from pycocotools import mask as coco_mask
 from stages.openpose.coco import regions
 from stages.openpose.coco.regions import CROWD, HIDDEN, LABELLED
 
-NUMBERS = st.floats(-30, 90) | st.integers(-10, 70).map(float) | st.integers(-50, 350).map(lambda n: n / 5)
-POLYGONS = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=9).map(lambda points: list(sum(points, ())))
+NUMBERS = (
+    st.floats(-30, 90)
+    | st.integers(-10, 70).map(float)
+    | st.integers(-50, 350).map(lambda n: n / 5)
+)
+POLYGONS = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=3, max_size=9).map(
+    lambda points: list(sum(points, ()))
+)
 
 
 def encoded(mask):
@@ -29,7 +35,9 @@ def test_polygons_cover_the_pixels_that_coco_says():
     rng = np.random.default_rng(0)
     for _ in range(1000):
         hw = tuple(rng.integers(1, 60, 2).tolist())
-        polygon = rng.uniform(-10, 70, 2 * rng.integers(3, 9)).round(int(rng.integers(0, 3))).tolist()
+        polygon = (
+            rng.uniform(-10, 70, 2 * rng.integers(3, 9)).round(int(rng.integers(0, 3))).tolist()
+        )
         expected = coco_mask.frPyObjects([polygon], *hw)[0]
         found = region([(HIDDEN, polygon)], hw=hw)
         assert found == (expected["counts"] if coco_mask.area(expected) else b""), (hw, polygon)
@@ -69,14 +77,21 @@ def test_polygons_and_rles_of_one_image_are_put_together():
 
 
 @settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 10**6), runs=st.integers(1, 30), largest=st.sampled_from([3, 40, 3000, 10**6]))
+@given(
+    seed=st.integers(0, 10**6),
+    runs=st.integers(1, 30),
+    largest=st.sampled_from([3, 40, 3000, 10**6]),
+)
 def test_run_lengths_survive_compression(seed, runs, largest):
     lengths = np.random.default_rng(seed).integers(1, largest, runs)
     hw = (int(lengths.sum()), 1)
     rle = coco_mask.frPyObjects({"size": list(hw), "counts": lengths.tolist()}, *hw)
     np.testing.assert_array_equal(regions.run_lengths(rle["counts"]), lengths)
     if runs > 1:
-        assert region(rles=[(HIDDEN, {"size": list(hw), "counts": lengths.tolist()})], hw=hw) == rle["counts"]
+        assert (
+            region(rles=[(HIDDEN, {"size": list(hw), "counts": lengths.tolist()})], hw=hw)
+            == rle["counts"]
+        )
 
 
 @settings(max_examples=50, deadline=None)
@@ -110,7 +125,9 @@ def test_rles_of_another_size_are_errors(rle):
         regions.Segments((6, 9)).add(HIDDEN, rle)
 
 
-@pytest.mark.parametrize("polygon", [[1, 2, 3], [0.0, 0, 1e300, 1, 2, 2], [0.0, 0, 5, 1, 2, float("nan")]])
+@pytest.mark.parametrize(
+    "polygon", [[1, 2, 3], [0.0, 0, 1e300, 1, 2, 2], [0.0, 0, 5, 1, 2, float("nan")]]
+)
 def test_polygons_of_half_points_and_of_absurd_reach_are_errors(polygon):
     with pytest.raises(ValueError, match=r"polygon of pairs|polygon reaches"):
         region([(HIDDEN, polygon)])

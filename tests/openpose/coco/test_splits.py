@@ -36,13 +36,19 @@ def test_reference_holds_out_the_first_val_images_of_the_file(sources):
 
 
 def test_reference_persons_holds_out_the_first_val_images_with_people(sources):
-    assert ids(sources, "reference_persons", "train") == {"train": [1, 2, 3, 4, 5], "val": [10, 30, 50]}
+    assert ids(sources, "reference_persons", "train") == {
+        "train": [1, 2, 3, 4, 5],
+        "val": [10, 30, 50],
+    }
     assert ids(sources, "reference_persons", "val") == {"train": [], "val": [20, 40]}
 
 
 def test_clean_and_val_takes_the_val_images_that_no_list_holds(sources):
     assert splits.sources_read("clean_and_val") == ("train", "val")
-    assert ids(sources, "clean_and_val", "train", listed_ids={10, 40}) == {"train": [1, 2, 3], "val": [20, 30, 50]}
+    assert ids(sources, "clean_and_val", "train", listed_ids={10, 40}) == {
+        "train": [1, 2, 3],
+        "val": [20, 30, 50],
+    }
     assert ids(sources, "clean_and_val", "val", listed_ids={10, 40}) == {"train": [4, 5], "val": []}
 
 

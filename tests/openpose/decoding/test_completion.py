@@ -1,4 +1,6 @@
-"""Keypoints that were not found are guessed: near where they are, without touching those that were found."""
+"""Keypoints that were not found are guessed: near where they are, without touching those that were
+found.
+"""
 
 from dataclasses import replace
 
@@ -49,7 +51,9 @@ def test_heat_below_the_threshold_draws_the_guess_to_its_maximum(stride):
     wanted = parts[0, ELBOW, :2] + (14, 16)
     rows, columns = np.mgrid[: 320 // stride, : 320 // stride] * stride + (stride - 1) / 2
     heat = np.zeros((320 // stride, 320 // stride, 19), np.float32)
-    heat[..., WRIST] = 0.09 * np.exp(-((columns - wanted[0]) ** 2 + (rows - wanted[1]) ** 2) / (2 * 7.0**2))
+    heat[..., WRIST] = 0.09 * np.exp(
+        -((columns - wanted[0]) ** 2 + (rows - wanted[1]) ** 2) / (2 * 7.0**2)
+    )
     complete(parts, heat, stride, PRIOR)
     np.testing.assert_allclose(parts[0, WRIST, :2], wanted, atol=1.5)
     assert parts[0, WRIST, 2] == pytest.approx(GUESS_SCORE * 0.09, rel=0.2)
@@ -116,7 +120,9 @@ def test_people_with_unknown_parts_give_the_prior_that_whole_ones_give():
     some = rng.random((600, 18)) > 0.15
     whole, partly = fit(100 * bodies, np.ones_like(some)), fit(100 * bodies, some)
     np.testing.assert_allclose(partly.mean, whole.mean, atol=0.02)
-    np.testing.assert_allclose(partly.covariance, whole.covariance, atol=0.2 * whole.covariance.max())
+    np.testing.assert_allclose(
+        partly.covariance, whole.covariance, atol=0.2 * whole.covariance.max()
+    )
 
 
 def test_the_table_is_read_as_it_was_written(tmp_path):

@@ -1,5 +1,5 @@
-"""Maps to people: painted people come back where they were painted, real maps give the AP that is promised, and no
-maps, however broken, break the decoder."""
+"""Maps to people: painted people come back where they were painted, real maps give the AP that is
+promised, and no maps, however broken, break the decoder."""
 
 import json
 import zipfile
@@ -31,20 +31,29 @@ def _zeros(h: int = 46, w: int = 46) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _farthest(people: People, painted: np.ndarray) -> float:
-    """Largest distance in pixels between painted parts [P, 18, 2] and those of the person found nearest to them."""
+    """Largest distance in pixels between painted parts [P, 18, 2] and those of the person found
+    nearest to them.
+    """
     distance = np.linalg.norm(people.parts[:, None, :, :2] - painted[None], axis=3).max(axis=2)
     return distance.min(axis=0).max()
 
 
 def _same(a: People, b: People) -> bool:
-    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("keypoints", "parts", "scores"))
+    return all(
+        np.array_equal(getattr(a, name), getattr(b, name))
+        for name in ("keypoints", "parts", "scores")
+    )
 
 
 # --- people come back
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), height_px=st.floats(150, 330), mode=st.sampled_from(["exact", "fast"]))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    height_px=st.floats(150, 330),
+    mode=st.sampled_from(["exact", "fast"]),
+)
 def test_lone_person_comes_back_within_half_a_pixel(seed, height_px, mode):
     rng = np.random.default_rng(seed)
     parts = np.ones((1, 18, 3), np.float32)
@@ -63,7 +72,9 @@ def test_every_person_of_a_crowd_comes_back_whole(count, mode):
     parts, grid = crowd(np.random.default_rng(count), count)
     people = decode(*maps(parts, grid), mode=mode)
     assert len(people.scores) == count
-    assert _farthest(people, parts[..., :2]) < 4  # neighbours' flanks move a peak by less than half a cell
+    assert (
+        _farthest(people, parts[..., :2]) < 4
+    )  # neighbours' flanks move a peak by less than half a cell
 
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
@@ -96,7 +107,10 @@ def test_part_that_is_not_painted_is_not_found_and_lies_at_zero():
 def test_mirrored_maps_give_mirrored_people(mode):
     parts, grid = crowd(np.random.default_rng(4), 6)
     heatmaps, pafs = maps(parts, grid)
-    people, mirrored = decode(heatmaps, pafs, mode=mode), decode(*mirror_maps(heatmaps, pafs), mode=mode)
+    people, mirrored = (
+        decode(heatmaps, pafs, mode=mode),
+        decode(*mirror_maps(heatmaps, pafs), mode=mode),
+    )
     back = mirrored.parts[:, list(COCO.mirrored_parts)]
     back[..., 0] = grid[1] * 8 - 1 - back[..., 0]
     order, other = np.argsort(people.parts[:, 1, 0]), np.argsort(back[:, 1, 0])
@@ -109,7 +123,9 @@ def test_maps_moved_by_whole_cells_move_people_as_far():
     parts[..., :2] += 40  # no tail is cut by the edge, neither before nor after
     heatmaps, pafs = maps(parts, (grid[0] + 14, grid[1] + 14))
     moved = decode(np.roll(heatmaps, (3, 2), (0, 1)), np.roll(pafs, (3, 2), (0, 1)))
-    np.testing.assert_allclose(moved.parts[..., :2], decode(heatmaps, pafs).parts[..., :2] + [16, 24], atol=0.01)
+    np.testing.assert_allclose(
+        moved.parts[..., :2], decode(heatmaps, pafs).parts[..., :2] + [16, 24], atol=0.01
+    )
 
 
 def test_two_people_without_a_common_limb_stay_two():
@@ -130,7 +146,9 @@ def test_score_rules_divide_the_sum_by_the_number_of_parts_or_its_root():
     scores = {rule: decode(*maps(parts, grid), score_rule=rule) for rule in ("sum", "root", "mean")}
     count = (scores["sum"].parts[..., 2] > 0).sum(axis=1)
     np.testing.assert_allclose(scores["mean"].scores, scores["sum"].scores / count, rtol=1e-5)
-    np.testing.assert_allclose(scores["root"].scores, scores["sum"].scores / np.sqrt(count), rtol=1e-5)
+    np.testing.assert_allclose(
+        scores["root"].scores, scores["sum"].scores / np.sqrt(count), rtol=1e-5
+    )
 
 
 def test_people_with_too_few_parts_or_too_low_a_score_are_left_out():
@@ -192,7 +210,9 @@ def test_empty_maps_hold_nobody(mode):
 
 
 def _finite(people: People) -> bool:
-    return all(np.isfinite(array).all() for array in (people.keypoints, people.parts, people.scores))
+    return all(
+        np.isfinite(array).all() for array in (people.keypoints, people.parts, people.scores)
+    )
 
 
 @pytest.mark.parametrize("mode", ["exact", "fast"])
@@ -200,7 +220,10 @@ def _finite(people: People) -> bool:
 def test_maps_of_a_cell_or_a_line_are_decoded(hw, mode):
     rng = np.random.default_rng(0)
     for _ in range(20):
-        heatmaps, pafs = rng.random((*hw, 19), np.float32), rng.normal(0, 1, (*hw, 38)).astype(np.float32)
+        heatmaps, pafs = (
+            rng.random((*hw, 19), np.float32),
+            rng.normal(0, 1, (*hw, 38)).astype(np.float32),
+        )
         people = decode(heatmaps, pafs, mode=mode, min_parts=2)
         assert _finite(people)
         assert (people.parts[..., 0] <= hw[1] * 8).all()
@@ -211,7 +234,9 @@ def test_maps_of_a_cell_or_a_line_are_decoded(hw, mode):
 @pytest.mark.parametrize("mode", ["exact", "fast"])
 def test_maps_full_of_a_value_that_is_no_number_hold_nobody(value, mode):
     heatmaps, pafs = _zeros()
-    assert len(decode(heatmaps + np.float32(value), pafs + np.float32(value), mode=mode).scores) == 0
+    assert (
+        len(decode(heatmaps + np.float32(value), pafs + np.float32(value), mode=mode).scores) == 0
+    )
     parts, grid = crowd(np.random.default_rng(1), 2)
     heatmaps, pafs = maps(parts, grid)
     assert len(decode(heatmaps, np.full_like(pafs, value), mode=mode).scores) == 0
@@ -247,7 +272,11 @@ def test_thousands_of_false_peaks_are_survived(field, mode):
 
 def test_constant_maps_are_survived():
     for value in (0.04, 0.5, 1.0):
-        assert _finite(decode(np.full((46, 46, 19), value, np.float32), np.full((46, 46, 38), value, np.float32)))
+        assert _finite(
+            decode(
+                np.full((46, 46, 19), value, np.float32), np.full((46, 46, 38), value, np.float32)
+            )
+        )
 
 
 def test_other_dtypes_strides_and_read_only_maps_give_the_same_people():
@@ -267,7 +296,9 @@ def test_other_dtypes_strides_and_read_only_maps_give_the_same_people():
     for way in ways:
         before = [array.copy() for array in way]
         assert _same(decode(*way), expected)
-        assert all(np.array_equal(a, b) for a, b in zip(before, way, strict=True)), "decode changed its input"
+        assert all(np.array_equal(a, b) for a, b in zip(before, way, strict=True)), (
+            "decode changed its input"
+        )
 
 
 def test_threads_give_what_one_thread_gives():
@@ -286,7 +317,9 @@ def test_ap_on_maps_of_a_real_network(shared, mode, least):
     for path in sorted((shared / "real-maps").glob("*.npz")):
         with np.load(path) as file:
             people = decode(file["heat"], file["paf"], mode=mode)
-            results += to_results(to_image(people, tuple(file["original"]), HEIGHT_PX), int(path.stem))
+            results += to_results(
+                to_image(people, tuple(file["original"]), HEIGHT_PX), int(path.stem)
+            )
         ids.append(int(path.stem))
     truth = scoring.read_truth(shared / "coco-mini" / "annotations" / "person_keypoints.json")
     metrics, _ = scoring.evaluate(truth, results, ids)
@@ -306,11 +339,17 @@ def _in_one_piece(parts: np.ndarray) -> bool:
 
 def _painted_again(document: dict, folder: Path, **settings) -> float:
     """AP of the ground truth turned into label maps and decoded again."""
-    labelled = [one for one in document["annotations"] if not one["iscrowd"] and one["num_keypoints"] > 0]
+    labelled = [
+        one for one in document["annotations"] if not one["iscrowd"] and one["num_keypoints"] > 0
+    ]
     results = []
     for image in document["images"]:
         hw = (image["height"], image["width"])
-        people = [np.reshape(one["keypoints"], (17, 3)) for one in labelled if one["image_id"] == image["id"]]
+        people = [
+            np.reshape(one["keypoints"], (17, 3))
+            for one in labelled
+            if one["image_id"] == image["id"]
+        ]
         if people:
             size = scaled_size(hw, HEIGHT_PX)
             parts = network_parts(np.array(people))
@@ -323,8 +362,9 @@ def _painted_again(document: dict, folder: Path, **settings) -> float:
 
 
 def _without_pieces(document: dict) -> dict:
-    """The same with the keypoints of all people taken away whose labels fall into pieces that no field connects (where
-    a shoulder is not labelled, nor is the neck) or who have a single keypoint, which has no field at all."""
+    """The same with the keypoints of all people taken away whose labels fall into pieces that no
+    field connects (where a shoulder is not labelled, nor is the neck) or who have a single
+    keypoint, which has no field at all."""
     document = json.loads(json.dumps(document))
     for one in document["annotations"]:
         if one["num_keypoints"] > 0 and not one["iscrowd"]:
@@ -338,7 +378,12 @@ def _without_pieces(document: dict) -> dict:
 def annotated(request, tmp_path) -> dict:
     """A COCO document: of the drawn sample, or of real images."""
     if request.param == "real":
-        path = request.getfixturevalue("shared") / "coco-mini" / "annotations" / "person_keypoints.json"
+        path = (
+            request.getfixturevalue("shared")
+            / "coco-mini"
+            / "annotations"
+            / "person_keypoints.json"
+        )
         return json.loads(path.read_text())
     write_sample(tmp_path, seed=20141, counts={"train": 1, "val": 40}, val1k_images=1, workers=1)
     with zipfile.ZipFile(tmp_path / "annotations.zip") as archive:
@@ -346,13 +391,19 @@ def annotated(request, tmp_path) -> dict:
 
 
 def test_ground_truth_of_people_in_one_piece_keeps_its_ap(annotated, tmp_path):
-    """What is lost is lost where limbs of people cross and where small people stand closer than a cell."""
+    """What is lost is lost where limbs of people cross and where small people stand closer than a
+    cell.
+    """
     assert _painted_again(_without_pieces(annotated), tmp_path) >= 0.95
 
 
 def test_joining_pieces_brings_ap_back(annotated, tmp_path):
-    """What the maps cannot hold: lone keypoints, and which pieces belong together. Joining guesses the latter."""
-    apart, joined = (_painted_again(annotated, tmp_path, join_pieces=join) for join in (False, True))
+    """What the maps cannot hold: lone keypoints, and which pieces belong together. Joining guesses
+    the latter.
+    """
+    apart, joined = (
+        _painted_again(annotated, tmp_path, join_pieces=join) for join in (False, True)
+    )
     assert joined > apart + 0.02
     assert joined >= 0.83
 

@@ -8,7 +8,9 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.pieces import AT_REST, MOST_PIECES, body_lengths
 from stages.openpose.skeleton import COCO
 
-HIDDEN = [COCO.parts.index(name) for name in ("neck", "right_shoulder")]  # then arms, legs and face hang alone
+HIDDEN = [
+    COCO.parts.index(name) for name in ("neck", "right_shoulder")
+]  # then arms, legs and face hang alone
 
 
 def _pieces(parts: np.ndarray, *people: int) -> np.ndarray:
@@ -76,8 +78,14 @@ def test_unsure_pieces_are_not_joined():
 
 def test_more_pieces_than_the_limit_are_decoded_without_joining():
     rng = np.random.default_rng(0)
-    heatmaps, pafs = rng.random((50, 50, 19), np.float32), rng.normal(0, 1, (50, 50, 38)).astype(np.float32)
-    joined, apart = (decode(heatmaps, pafs, join_pieces=join, min_parts=2, min_score=0.5) for join in (True, False))
+    heatmaps, pafs = (
+        rng.random((50, 50, 19), np.float32),
+        rng.normal(0, 1, (50, 50, 38)).astype(np.float32),
+    )
+    joined, apart = (
+        decode(heatmaps, pafs, join_pieces=join, min_parts=2, min_score=0.5)
+        for join in (True, False)
+    )
     assert len(apart.scores) > MOST_PIECES
     np.testing.assert_array_equal(joined.parts, apart.parts)
 

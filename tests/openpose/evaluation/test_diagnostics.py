@@ -9,7 +9,9 @@ from stages.openpose.skeleton import COCO
 from tests import tiny_coco
 from tests.oracle import annotation, figure
 
-NOSE, LEFT_WRIST, RIGHT_WRIST = (COCO.keypoints.index(name) for name in ("nose", "left_wrist", "right_wrist"))
+NOSE, LEFT_WRIST, RIGHT_WRIST = (
+    COCO.keypoints.index(name) for name in ("nose", "left_wrist", "right_wrist")
+)
 
 
 def coco_points(parts):
@@ -20,20 +22,29 @@ def coco_points(parts):
 
 
 def result(points, image_id=1, score=1.0):
-    return {"image_id": image_id, "category_id": 1, "keypoints": points.ravel().tolist(), "score": score}
+    return {
+        "image_id": image_id,
+        "category_id": 1,
+        "keypoints": points.ravel().tolist(),
+        "score": score,
+    }
 
 
 @pytest.fixture
 def truth(tmp_path):
     """Two figures side by side in image 1, one in image 2, nobody in image 3."""
     figures = [(1, figure(60, 30, 150)), (1, figure(170, 30, 150)), (2, figure(100, 40, 140))]
-    annotations = [annotation(row + 1, image_id, one) for row, (image_id, one) in enumerate(figures)]
+    annotations = [
+        annotation(row + 1, image_id, one) for row, (image_id, one) in enumerate(figures)
+    ]
     images = [tiny_coco.image(image_id, (240, 240)) for image_id in (1, 2, 3)]
     return scoring.read_truth(tiny_coco.write_json(tmp_path / "val.json", images, annotations))
 
 
 def kinds_of(truth, changed, keypoint):
-    """Kind of one keypoint of the left figure of image 1, found at `changed`; everyone else is found exactly."""
+    """Kind of one keypoint of the left figure of image 1, found at `changed`; everyone else is
+    found exactly.
+    """
     points = coco_points(figure(60, 30, 150))
     points[keypoint] = changed
     results = [result(points), result(coco_points(figure(170, 30, 150)), score=0.9)]
@@ -92,7 +103,9 @@ def test_oks_equals_that_of_pycocotools(shared):
     compared = 0
     for scene in diagnostics.scenes(truth, results, truth.getImgIds()):
         people = [one for one in truth.imgToAnns[scene.image_id] if not one["iscrowd"]]
-        labelled = [row for row, one in enumerate(truth.imgToAnns[scene.image_id]) if one["num_keypoints"]]
+        labelled = [
+            row for row, one in enumerate(truth.imgToAnns[scene.image_id]) if one["num_keypoints"]
+        ]
         assert len([one for one in people if one["num_keypoints"]]) == len(scene.labelled)
         if scene.oks.size:
             theirs = np.asarray(reference.ious[scene.image_id, 1])[:, labelled]
@@ -119,7 +132,9 @@ def test_each_person_takes_its_nearest_detection_once(truth):
 
 def test_ap_by_crowding_covers_every_person_once(truth):
     figures = {1: [figure(60, 30, 150), figure(170, 30, 150)], 2: [figure(100, 40, 140)]}
-    results = [result(coco_points(one), image_id) for image_id, many in figures.items() for one in many]
+    results = [
+        result(coco_points(one), image_id) for image_id, many in figures.items() for one in many
+    ]
     _, matches = scoring.evaluate(truth, results[:1] + results[2:], [1, 2, 3])
     rows = {row["group"]: row for row in diagnostics.crowding(matches)}
     assert sum(row["people"] for row in rows.values()) == 3
@@ -137,7 +152,9 @@ def test_curves_belong_to_their_thresholds(truth):
 
 
 def test_the_image_with_most_lost_oks_is_the_worst(truth):
-    ranked = diagnostics.worst(diagnostics.scenes(truth, [result(coco_points(figure(60, 30, 150)))], [1, 2, 3]))
+    ranked = diagnostics.worst(
+        diagnostics.scenes(truth, [result(coco_points(figure(60, 30, 150)))], [1, 2, 3])
+    )
     assert [(scene.image_id, round(loss, 6)) for scene, loss in ranked] == [(1, 1.0), (2, 1.0)]
 
 

@@ -19,13 +19,23 @@ def people_of(parts, scores=None):
     """People as a decoder returns them."""
     parts = np.array(parts, np.float32).reshape(-1, 18, 3)
     keypoints = parts[:, list(COCO.part_of_keypoint)]
-    return People(keypoints, parts, np.array(scores if scores is not None else np.ones(len(parts)), np.float32))
+    return People(
+        keypoints,
+        parts,
+        np.array(scores if scores is not None else np.ones(len(parts)), np.float32),
+    )
 
 
 @pytest.fixture
 def labelled(tmp_path):
-    """Annotations of four images (two figures, one, one with a crowd, nobody) and the figures by image."""
-    figures = {1: [figure(60, 30, 120), figure(150, 40, 90)], 2: [figure(80, 20, 140)], 3: [figure(90, 50, 100)]}
+    """Annotations of four images (two figures, one, one with a crowd, nobody) and the figures by
+    image.
+    """
+    figures = {
+        1: [figure(60, 30, 120), figure(150, 40, 90)],
+        2: [figure(80, 20, 140)],
+        3: [figure(90, 50, 100)],
+    }
     annotations = [
         annotation(10 * image_id + row, image_id, one)
         for image_id, many in figures.items()
@@ -56,7 +66,9 @@ def pycocotools_ap(truth, results, ids):
 
 def test_labels_as_detections_have_ap_one(labelled):
     truth, figures = labelled
-    results = [one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)]
+    results = [
+        one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)
+    ]
     metrics, matches = scoring.evaluate(truth, results, [1, 2, 3, 4])
     assert metrics["AP"] == metrics["AP50"] == metrics["AR"] == pytest.approx(1)
     assert matches.people.tolist() == [2, 1, 1, 0]
@@ -89,7 +101,9 @@ def test_an_image_drawn_twice_counts_as_two_images(tmp_path_factory, seed):
     figures = {image_id: [figure(*rng.uniform(60, 150, 2), 80)] for image_id in range(1, 5)}
     counts = rng.integers(0, 3, 4)
     images, annotations, copies, results = [], [], [], []
-    found = {image_id: shaken({image_id: figures[image_id]}, [2, 8, 20], rng) for image_id in figures}
+    found = {
+        image_id: shaken({image_id: figures[image_id]}, [2, 8, 20], rng) for image_id in figures
+    }
     for image_id, count in zip(figures, counts, strict=True):
         for copy in range(count):
             new = 100 * image_id + copy
@@ -104,7 +118,9 @@ def test_an_image_drawn_twice_counts_as_two_images(tmp_path_factory, seed):
     every = [annotation(image_id, image_id, many[0]) for image_id, many in figures.items()]
     once = [tiny_coco.image(image_id, (240, 240)) for image_id in figures]
     truth = scoring.read_truth(tiny_coco.write_json(folder / "once.json", once, every))
-    _, matches = scoring.evaluate(truth, [one for some in found.values() for one in some], list(figures))
+    _, matches = scoring.evaluate(
+        truth, [one for some in found.values() for one in some], list(figures)
+    )
     want, _ = scoring.evaluate(drawn, results, copies)
     assert scoring.average_precision(matches, counts) == pytest.approx(want["AP"], abs=1e-9)
 
@@ -125,7 +141,9 @@ def test_images_without_people_only_is_undefined_not_a_crash(labelled):
 
 def test_detections_in_an_image_without_people_lower_ap(labelled):
     truth, figures = labelled
-    results = [one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)]
+    results = [
+        one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)
+    ]
     false = to_results(people_of([figure(100, 100, 80)], [2.0]), 4)
     assert scoring.evaluate(truth, results + false, [1, 2, 3, 4])[0]["AP"] < 0.95
 
@@ -147,8 +165,12 @@ def test_ids_outside_the_annotations_are_refused(labelled):
 
 def test_detections_of_other_images_do_not_matter(labelled):
     truth, figures = labelled
-    results = [one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)]
-    assert pycocotools_ap(truth, results, [2]) == pycocotools_ap(truth, [r for r in results if r["image_id"] == 2], [2])
+    results = [
+        one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)
+    ]
+    assert pycocotools_ap(truth, results, [2]) == pycocotools_ap(
+        truth, [r for r in results if r["image_id"] == 2], [2]
+    )
 
 
 def test_results_load_in_pycocotools_and_keep_keypoint_scores(labelled):
@@ -173,24 +195,36 @@ def test_results_are_sorted_by_score():
 
 def test_bootstrap_is_repeatable_and_holds_the_estimate(labelled):
     truth, figures = labelled
-    _, matches = scoring.evaluate(truth, shaken(figures, [2, 6], np.random.default_rng(3)), [1, 2, 3, 4])
-    first, again = (scoring.bootstrap_interval(matches, 200, np.random.default_rng(7)) for _ in range(2))
+    _, matches = scoring.evaluate(
+        truth, shaken(figures, [2, 6], np.random.default_rng(3)), [1, 2, 3, 4]
+    )
+    first, again = (
+        scoring.bootstrap_interval(matches, 200, np.random.default_rng(7)) for _ in range(2)
+    )
     assert first == again
     assert first[0] <= scoring.average_precision(matches) <= first[1]
 
 
 def test_difference_of_a_model_with_itself_is_zero(labelled):
     truth, figures = labelled
-    _, matches = scoring.evaluate(truth, shaken(figures, [2, 6], np.random.default_rng(3)), [1, 2, 3, 4])
+    _, matches = scoring.evaluate(
+        truth, shaken(figures, [2, 6], np.random.default_rng(3)), [1, 2, 3, 4]
+    )
     assert scoring.paired_difference(matches, matches, 20, seed=1) == (0, (0, 0))
 
 
 def test_a_model_better_on_every_image_is_surely_better(labelled):
     truth, figures = labelled
-    right = [one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)]
-    off = [to_results(people_of([p + np.array([9, 0, 0]) for p in many]), i) for i, many in figures.items()]
+    right = [
+        one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)
+    ]
+    off = [
+        to_results(people_of([p + np.array([9, 0, 0]) for p in many]), i)
+        for i, many in figures.items()
+    ]
     ours, theirs = (
-        scoring.evaluate(truth, results, [1, 2, 3])[1] for results in (right, [one for some in off for one in some])
+        scoring.evaluate(truth, results, [1, 2, 3])[1]
+        for results in (right, [one for some in off for one in some])
     )
     gain, (low, high) = scoring.paired_difference(ours, theirs, 50, seed=1)
     assert 0 < low <= gain <= high

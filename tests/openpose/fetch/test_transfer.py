@@ -27,7 +27,9 @@ def server():
 
 
 def remote(server, *, size=300_000, content=CONTENT, paths=("/a.zip",)):
-    return Remote("a.zip", tuple(server.url(path) for path in paths), size, hashlib.md5(content).hexdigest())
+    return Remote(
+        "a.zip", tuple(server.url(path) for path in paths), size, hashlib.md5(content).hexdigest()
+    )
 
 
 def ranges(server):
@@ -180,7 +182,11 @@ def test_full_disk_is_named_at_once_and_the_part_kept(server, tmp_path):
 def test_silent_server_counts_as_broken(server, tmp_path):
     server.habits["/a.zip"] = ["stall", "stall"]
     with pytest.raises(InputError, match=r"no byte for 0.1 s"):
-        fetch(remote(server), tmp_path / "a.zip", Patience(retries=1, timeout_s=0.1, first_pause_s=0.001))
+        fetch(
+            remote(server),
+            tmp_path / "a.zip",
+            Patience(retries=1, timeout_s=0.1, first_pause_s=0.001),
+        )
 
 
 def test_no_server_at_all_is_named(server, tmp_path):
@@ -228,7 +234,12 @@ def test_stop_ends_a_transfer_and_keeps_its_part(server, tmp_path):
 
     thread = Thread(target=work)
     thread.start()
-    wait_until(lambda: (tmp_path / "a.zip.part").exists() and (tmp_path / "a.zip.part").stat().st_size == 150_000)
+    wait_until(
+        lambda: (
+            (tmp_path / "a.zip.part").exists()
+            and (tmp_path / "a.zip.part").stat().st_size == 150_000
+        )
+    )
     stop.set()
     thread.join(5)
     assert problems

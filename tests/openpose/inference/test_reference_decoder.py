@@ -13,7 +13,9 @@ def test_people_equal_those_of_the_reference(shared):
     golden = json.loads((shared / "golden" / "seed_detections.json").read_text())
     for path in sorted((shared / "real-maps").glob("*.npz"))[::4]:
         with np.load(path) as maps:
-            people = decode_full(maps["heat"], maps["paf"], tuple(maps["resized"]), tuple(maps["original"]))
+            people = decode_full(
+                maps["heat"], maps["paf"], tuple(maps["resized"]), tuple(maps["original"])
+            )
         expected = [person for person in golden if person["image_id"] == int(path.stem)]
         assert len(people.scores) == len(expected), path.name
         for keypoints, score, wanted in zip(people.keypoints, people.scores, expected, strict=True):
@@ -32,21 +34,31 @@ def test_painted_people_come_back_within_the_pixel_grid():
     parts, heatmaps, pafs, hw = _painted()
     people = decode_full(heatmaps, pafs, hw, hw)
     assert len(people.scores) == 2
-    distance = np.linalg.norm(people.parts[:, None, :, :2] - parts[None, ..., :2], axis=3).max(axis=2).min(axis=0)
+    distance = (
+        np.linalg.norm(people.parts[:, None, :, :2] - parts[None, ..., :2], axis=3)
+        .max(axis=2)
+        .min(axis=0)
+    )
     assert (distance < 4).all()
 
 
 def test_people_lie_in_pixels_of_the_original_image():
     parts, heatmaps, pafs, hw = _painted()
     people = decode_full(heatmaps, pafs, (hw[0] - 8, hw[1] - 8), ((hw[0] - 8) * 2, (hw[1] - 8) * 2))
-    distance = np.linalg.norm(people.parts[:, None, :, :2] / 2 - parts[None, ..., :2], axis=3).max(axis=2).min(axis=0)
+    distance = (
+        np.linalg.norm(people.parts[:, None, :, :2] / 2 - parts[None, ..., :2], axis=3)
+        .max(axis=2)
+        .min(axis=0)
+    )
     assert (distance < 4).all()
 
 
 def test_views_are_averaged_and_mirrored_ones_mirrored_back():
     _, heatmaps, pafs, hw = _painted()
     one = decode_full(heatmaps, pafs, hw, hw)
-    twice = decode_views([(heatmaps, pafs, hw, False), (*mirror_maps(heatmaps, pafs), hw, True)], hw)
+    twice = decode_views(
+        [(heatmaps, pafs, hw, False), (*mirror_maps(heatmaps, pafs), hw, True)], hw
+    )
     np.testing.assert_allclose(twice.parts, one.parts, atol=1)
     np.testing.assert_allclose(twice.scores, one.scores, rtol=1e-3)
     weaker = decode_views([(heatmaps, pafs, hw, False), (heatmaps * 0.5, pafs, hw, False)], hw)
@@ -55,7 +67,10 @@ def test_views_are_averaged_and_mirrored_ones_mirrored_back():
 
 def test_maps_without_peaks_hold_nobody():
     for value in (0.0, np.nan):
-        heatmaps, pafs = np.full((12, 12, 19), value, np.float32), np.full((12, 12, 38), value, np.float32)
+        heatmaps, pafs = (
+            np.full((12, 12, 19), value, np.float32),
+            np.full((12, 12, 38), value, np.float32),
+        )
         people = decode_full(heatmaps, pafs, (96, 96), (96, 96))
         assert people.keypoints.shape == (0, 17, 3)
         assert people.scores.shape == (0,)

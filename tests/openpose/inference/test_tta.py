@@ -16,7 +16,11 @@ from stages.openpose.skeleton import COCO
 from tests.oracle import Oracle, figure, numbered_image
 
 SETTINGS = SimpleNamespace(
-    height_px=184, scales=(0.5, 1.0, 1.5, 2.0), pad_value=128, pad_multiple_px=8, average_stride_px=2
+    height_px=184,
+    scales=(0.5, 1.0, 1.5, 2.0),
+    pad_value=128,
+    pad_multiple_px=8,
+    average_stride_px=2,
 )
 
 
@@ -80,12 +84,15 @@ def test_the_references_mirrored_maps_lie_on_its_plain_ones():
     oracle, views = Oracle(parts, size, 184), [View(1.5, False), View(1.5, True)]
     inputs = tta.network_inputs(numbered_image(1, size[1]), views, SETTINGS)
     plain, mirrored = (
-        full_size(tuple(one[0] for one in oracle(pixels[None])), view, size[1], 184) for view, pixels in inputs.items()
+        full_size(tuple(one[0] for one in oracle(pixels[None])), view, size[1], 184)
+        for view, pixels in inputs.items()
     )
     for one, other in zip(plain, mirrored, strict=True):
         assert one.shape[:2] == size[1]
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
-    shifted = [np.abs(plain[0] - np.roll(mirrored[0], shift, axis=1)).mean() for shift in range(-3, 4)]
+    shifted = [
+        np.abs(plain[0] - np.roll(mirrored[0], shift, axis=1)).mean() for shift in range(-3, 4)
+    ]
     assert np.argmin(shifted) == 3
 
 
@@ -117,8 +124,12 @@ def test_mirrored_maps_point_the_other_way_on_the_other_side():
     mirrored=st.booleans(),
     stride=st.sampled_from([2, 4, 8]),
 )
-def test_a_plane_over_the_image_is_the_same_plane_on_the_grid(height, width, scale, mirrored, stride):
-    """Maps that are a linear function of the place in the image stay that function, at every scale and mirrored."""
+def test_a_plane_over_the_image_is_the_same_plane_on_the_grid(
+    height, width, scale, mirrored, stride
+):
+    """Maps that are a linear function of the place in the image stay that function, at every scale
+    and mirrored.
+    """
     chosen = SimpleNamespace(**(vars(SETTINGS) | {"average_stride_px": stride}))
     size = tta.scaled_size((height, width), chosen.height_px, scale)
     cells = [side // 8 for side in tta.padded_size(size)]
@@ -127,11 +138,18 @@ def test_a_plane_over_the_image_is_the_same_plane_on_the_grid(height, width, sca
         x = size[1] - x
     values = np.float32(x[None, :, None] / size[1] + 2 * y[:, None, None] / size[0])
     mean = tta.MapMean((height, width), chosen)
-    mean.add(View(scale, mirrored), np.repeat(values, 19, axis=2), np.zeros((*cells, 38), np.float32))
+    mean.add(
+        View(scale, mirrored), np.repeat(values, 19, axis=2), np.zeros((*cells, 38), np.float32)
+    )
     got = mean.mean().heatmaps[..., 0]
     base = tta.scaled_size((height, width), chosen.height_px)
-    want_x, want_y = ((np.arange(n) + 0.5) * stride / side for n, side in zip(got.shape[::-1], base[::-1], strict=True))
-    inner_x = (want_x > 12 / size[1]) & (want_x < 1 - 12 / size[1])  # at the rim the border value goes on
+    want_x, want_y = (
+        (np.arange(n) + 0.5) * stride / side
+        for n, side in zip(got.shape[::-1], base[::-1], strict=True)
+    )
+    inner_x = (want_x > 12 / size[1]) & (
+        want_x < 1 - 12 / size[1]
+    )  # at the rim the border value goes on
     inner_y = (want_y > 12 / size[0]) & (want_y < 1 - 12 / size[0])
     want = want_x[None] + 2 * want_y[:, None]
     np.testing.assert_allclose(got[inner_y][:, inner_x], want[inner_y][:, inner_x], atol=2e-5)
@@ -148,13 +166,19 @@ def test_mean_of_equal_maps_is_that_map():
 
 
 def test_single_is_the_networks_map_without_padding():
-    views = {View(1.0, False): (np.zeros((24, 40, 19), np.float32), np.zeros((24, 40, 38), np.float32))}
+    views = {
+        View(1.0, False): (np.zeros((24, 40, 19), np.float32), np.zeros((24, 40, 38), np.float32))
+    }
     maps = tta.maps_for(("single",), views, (184, 190), SETTINGS)
     assert maps["single"].heatmaps.shape == (23, 24, 19)
     assert maps["single"].stride_px == 8
 
 
-@given(height=st.integers(1, 3000), width=st.integers(1, 3000), scale=st.sampled_from([0.5, 1.0, 1.5, 2.0]))
+@given(
+    height=st.integers(1, 3000),
+    width=st.integers(1, 3000),
+    scale=st.sampled_from([0.5, 1.0, 1.5, 2.0]),
+)
 def test_scaled_size_keeps_the_aspect_to_half_a_pixel(height, width, scale):
     scaled = tta.scaled_size((height, width), 368, scale)
     assert scaled[0] == 368 * scale
@@ -200,13 +224,17 @@ def test_more_padding_means_fewer_sizes_and_the_same_people():
     assert all(side % 64 == 0 for shape in far.shapes for side in shape[1:3])
     for number in sizes:
         for output in tta.OUTPUTS:
-            np.testing.assert_allclose(wide[number][output].parts, close[number][output].parts, atol=0.02)
+            np.testing.assert_allclose(
+                wide[number][output].parts, close[number][output].parts, atol=0.02
+            )
 
 
 def test_thread_count_changes_neither_order_nor_people():
     sizes = {number: (184, 184 + 8 * (number % 3)) for number in range(1, 9)}
     people = {number: figure(70 + 4 * number, 40, 110)[None] for number in sizes}
-    batches = plan_batches([ImageEntry(number, str(number), hw) for number, hw in sizes.items()], SETTINGS, 2)
+    batches = plan_batches(
+        [ImageEntry(number, str(number), hw) for number, hw in sizes.items()], SETTINGS, 2
+    )
     runs = [
         list(
             find_people(
@@ -229,7 +257,11 @@ def test_thread_count_changes_neither_order_nor_people():
 def test_a_image_of_another_size_is_named():
     batches = plan_batches([ImageEntry(5, "five.jpg", (100, 100))], SETTINGS, 1)
     run = find_people(
-        batches, read=lambda _: np.zeros((100, 90, 3), np.uint8), forward=None, decode=decode, settings=SETTINGS
+        batches,
+        read=lambda _: np.zeros((100, 90, 3), np.uint8),
+        forward=None,
+        decode=decode,
+        settings=SETTINGS,
     )
     with pytest.raises(InputError, match=r"five\.jpg.*image 5.*100 x 100.*100 x 90"):
         list(run)
@@ -238,7 +270,11 @@ def test_a_image_of_another_size_is_named():
 def test_a_image_that_would_fill_the_memory_is_named():
     batches = plan_batches([ImageEntry(5, "strip.jpg", (2, 4000))], SETTINGS, 1)
     run = find_people(
-        batches, read=lambda _: np.zeros((2, 4000, 3), np.uint8), forward=None, decode=decode, settings=SETTINGS
+        batches,
+        read=lambda _: np.zeros((2, 4000, 3), np.uint8),
+        forward=None,
+        decode=decode,
+        settings=SETTINGS,
     )
     with pytest.raises(InputError, match=r"strip\.jpg of 2 x 4000.*detect\.height_px"):
         list(run)
@@ -252,6 +288,8 @@ def test_scales_without_one_are_refused():
 def test_absent_keypoints_stay_at_zero_in_the_image():
     points = np.zeros((1, 17, 3), np.float32)
     points[0, 3] = 10, 20, 0.5
-    people = tta.to_image(People(points, np.zeros((1, 18, 3), np.float32), np.ones(1)), (736, 368), 368)
+    people = tta.to_image(
+        People(points, np.zeros((1, 18, 3), np.float32), np.ones(1)), (736, 368), 368
+    )
     np.testing.assert_allclose(people.keypoints[0, 3], [20.5, 40.5, 0.5])
     assert not people.keypoints[0, :3].any()

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from stages.openpose.errors import InputError
-from stages.openpose.network.architecture import STRIDE_PX, build, freeze, inference_outputs, rate_multipliers
+from stages.openpose.network.architecture import (
+    STRIDE_PX,
+    build,
+    freeze,
+    inference_outputs,
+    rate_multipliers,
+)
 from stages.openpose.skeleton import COCO
 from stages.openpose.training.loss import TrainingModel
 
@@ -164,7 +170,8 @@ def test_frozen_layers_keep_their_weights_and_the_others_learn():
 
 
 @pytest.mark.parametrize(
-    ("names", "message"), [(["conv9*"], "no layer of network `light` is called conv9"), (["*"], "none is left")]
+    ("names", "message"),
+    [(["conv9*"], "no layer of network `light` is called conv9"), (["*"], "none is left")],
 )
 def test_layers_that_cannot_be_frozen_are_named(names, message):
     with pytest.raises(InputError, match=message):

@@ -13,7 +13,10 @@ from tests.caffe_files import blob, field, model, varint, write
 def drawn() -> dict[str, list[np.ndarray]]:
     rng = np.random.default_rng(4)
     shapes = {"conv": [(4, 3, 2, 5), (4,)], "one": [(1, 4, 1, 1), (1,)], "unbiased": [(2, 1, 3, 3)]}
-    return {name: [rng.normal(size=shape).astype(np.float32) for shape in of] for name, of in shapes.items()}
+    return {
+        name: [rng.normal(size=shape).astype(np.float32) for shape in of]
+        for name, of in shapes.items()
+    }
 
 
 @pytest.mark.parametrize("double", [False, True])
@@ -22,7 +25,9 @@ def drawn() -> dict[str, list[np.ndarray]]:
 @pytest.mark.parametrize("old_layers", [False, True])
 def test_every_encoding_gives_the_same_weights(tmp_path, old_layers, packed, old_shape, double):
     layers = drawn()
-    content = model(layers, old_layers=old_layers, packed=packed, old_shape=old_shape, double=double)
+    content = model(
+        layers, old_layers=old_layers, packed=packed, old_shape=old_shape, double=double
+    )
     found = read_caffemodel(write(tmp_path / "net.caffemodel", content))
     assert list(found) == list(layers)  # the layer without blobs is none
     for name, (kernel, *bias) in layers.items():
@@ -36,7 +41,10 @@ def test_sizes_one_a_field_and_numbers_in_pieces_are_read(tmp_path):
     values = np.arange(6, dtype=np.float32)
     shape = field(7, b"".join(field(1, size) for size in (3, 2, 1, 1)))
     pieces = (
-        field(5, values[:2].tobytes()) + varint(5 << 3 | 5) + values[2:3].tobytes() + field(5, values[3:].tobytes())
+        field(5, values[:2].tobytes())
+        + varint(5 << 3 | 5)
+        + values[2:3].tobytes()
+        + field(5, values[3:].tobytes())
     )
     layer = field(7, shape + pieces) + field(1, b"conv")  # the name may come last
     found = read_caffemodel(write(tmp_path / "net.caffemodel", field(100, layer)))
@@ -70,17 +78,26 @@ def test_flipped_bits_never_end_in_another_exception(tmp_path):
     ("content", "words"),
     [
         (b"", "found no layer with weights"),
-        (b"<!DOCTYPE html><html><body>Not Found</body></html>", "expected a whole Caffe model.*fetch it again"),
+        (
+            b"<!DOCTYPE html><html><body>Not Found</body></html>",
+            "expected a whole Caffe model.*fetch it again",
+        ),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "expected a whole Caffe model.*fetch it again"),
         (model({}), "found no layer with weights"),
         (model({"a": [np.ones((1, 1, 1, 1))]}) * 2, "layer `a`: expected once, found twice"),
-        (model({"a": [np.full((2, 1, 1, 1), np.nan)]}), "layer `a`: blob 0: expected finite numbers, found 2"),
+        (
+            model({"a": [np.full((2, 1, 1, 1), np.nan)]}),
+            "layer `a`: blob 0: expected finite numbers, found 2",
+        ),
         (
             field(100, field(1, b"a") + field(7, blob(np.ones((2, 1, 1, 1))) + field(5, bytes(8)))),
             r"layer `a`: blob 0: expected 2 numbers for its shape \(2, 1, 1, 1\), found 4",
         ),
         (model({"a\n": [np.ones(1)]}) * 2, r"layer `a\?`: expected once"),
-        (field(100, field(1, b"a") + field(7, field(5, bytes(7)))), "7 bytes in a blob of layer `a`"),
+        (
+            field(100, field(1, b"a") + field(7, field(5, bytes(7)))),
+            "7 bytes in a blob of layer `a`",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path, content, words):

@@ -33,18 +33,28 @@ def tensor(name, array):
 
 
 def value_info(name, dims):
-    shape = b"".join(field(1, field(2, one) if isinstance(one, str) else field(1, one)) for one in dims)
+    shape = b"".join(
+        field(1, field(2, one) if isinstance(one, str) else field(1, one)) for one in dims
+    )
     return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
 
 
 def convolution(weights, output):
-    """A node that takes the mean of 8 x 8 pixels, mixed by `weights` [C, 3], as channels of `output`."""
+    """A node that takes the mean of 8 x 8 pixels, mixed by `weights` [C, 3], as channels of
+    `output`.
+    """
     attributes = [("kernel_shape", [8, 8]), ("strides", [8, 8])]
     ints = b"".join(
         field(5, field(1, name) + b"".join(field(8, one) for one in values) + field(20, 7))
         for name, values in attributes
     )
-    return field(1, "data") + field(1, f"{output}_weights") + field(2, output) + field(4, "Conv") + ints
+    return (
+        field(1, "data")
+        + field(1, f"{output}_weights")
+        + field(2, output)
+        + field(4, "Conv")
+        + ints
+    )
 
 
 def write_onnx(path, heat_weights, paf_weights):
@@ -71,7 +81,12 @@ def model(tmp_path, weights):
     write_onnx(tmp_path / "toy.onnx", *weights)
 
     def load(**changes):
-        described = {"kind": "onnx", "file": "toy.onnx", "heatmaps": "heat", "pafs": "paf"} | changes
+        described = {
+            "kind": "onnx",
+            "file": "toy.onnx",
+            "heatmaps": "heat",
+            "pafs": "paf",
+        } | changes
         (tmp_path / "model.yaml").write_text(yaml.safe_dump(described))
         return forward.load_forward(tmp_path)
 
@@ -108,7 +123,11 @@ def test_colour_order_mean_and_scale_are_those_of_the_settings(model, weights):
 def test_channels_are_put_into_our_order(model, weights):
     batch = images()
     parts = ["background", *reversed(COCO.parts)]
-    limbs = [LIMBS[1][::-1], *LIMBS[2:], LIMBS[0]]  # the first of theirs is our second, turned round
+    limbs = [
+        LIMBS[1][::-1],
+        *LIMBS[2:],
+        LIMBS[0],
+    ]  # the first of theirs is our second, turned round
     heatmaps, pafs = model(heatmap_channels=parts, paf_channels=limbs)(batch)
     theirs = cells(batch) @ weights[0].T, cells(batch) @ weights[1].T
     np.testing.assert_allclose(heatmaps[..., 18], theirs[0][..., 0], rtol=1e-4, atol=1e-3)
@@ -124,7 +143,9 @@ def test_a_image_gives_the_same_alone_and_in_a_batch(model):
 
 
 def test_settings_that_do_not_fit_the_file_are_named(model):
-    with pytest.raises(InputError, match=r"no output `maps` \(setting `heatmaps`\); it has heat, paf"):
+    with pytest.raises(
+        InputError, match=r"no output `maps` \(setting `heatmaps`\); it has heat, paf"
+    ):
         model(heatmaps="maps")
     with pytest.raises(InputError, match="heatmaps of images 24 x 40"):
         model(heatmaps="paf", pafs="heat")(images())
@@ -181,7 +202,8 @@ def test_a_keras_network_gives_its_last_stage(tmp_path):
     heatmaps, pafs = forward.load_forward(tmp_path)(batch)
     assert heatmaps.shape == (1, 5, 6, HEATMAPS)
     want_pafs, want_heatmaps = (
-        keras.ops.convert_to_numpy(one) for one in (keras.Model(network.input, list(inference_outputs(network)))(batch))
+        keras.ops.convert_to_numpy(one)
+        for one in (keras.Model(network.input, list(inference_outputs(network)))(batch))
     )
     np.testing.assert_allclose(heatmaps, want_heatmaps, atol=1e-4)
     np.testing.assert_allclose(pafs, want_pafs, atol=1e-4)
@@ -201,9 +223,13 @@ def test_the_real_network_gives_the_golden_maps(shared, tmp_path):
     height, width = golden["resized"]
     image = cv2.imread(str(shared / "coco-mini/images/000000000790.jpg"))
     scaled = cv2.resize(image, (int(width), int(height)), interpolation=cv2.INTER_CUBIC)
-    padded = cv2.copyMakeBorder(scaled, 0, -height % 8, 0, -width % 8, cv2.BORDER_CONSTANT, value=(128,) * 3)
+    padded = cv2.copyMakeBorder(
+        scaled, 0, -height % 8, 0, -width % 8, cv2.BORDER_CONSTANT, value=(128,) * 3
+    )
     heatmaps, pafs = forward.load_forward(tmp_path)(padded[None])
-    assert np.abs(heatmaps[0] - golden["heat"]).max() < 0.12  # 8-bit arithmetic differs between processors
+    assert (
+        np.abs(heatmaps[0] - golden["heat"]).max() < 0.12
+    )  # 8-bit arithmetic differs between processors
     assert np.abs(heatmaps[0] - golden["heat"]).mean() < 0.002
     assert np.abs(pafs[0] - golden["paf"]).mean() < 0.004
 

@@ -45,11 +45,16 @@ def values(model: keras.Model) -> dict[str, list[np.ndarray]]:
 
 def drawn(shapes: dict[str, list[tuple]]) -> dict[str, list[np.ndarray]]:
     rng = np.random.default_rng(3)
-    return {name: [rng.normal(size=shape).astype(np.float32) for shape in of] for name, of in shapes.items()}
+    return {
+        name: [rng.normal(size=shape).astype(np.float32) for shape in of]
+        for name, of in shapes.items()
+    }
 
 
 def vgg19_notop() -> dict[str, list[np.ndarray]]:
-    """All 16 convolutions of keras.applications' VGG19 by its names, pooling and input layers included."""
+    """All 16 convolutions of keras.applications' VGG19 by its names, pooling and input layers
+    included.
+    """
     depths, shapes, channels = (2, 2, 4, 4, 4), {"input_1": []}, 3
     for block, depth in enumerate(depths, 1):
         for i in range(1, depth + 1):
@@ -77,7 +82,13 @@ def test_equal_weights_are_equal_files(light, tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "model_weights"])
 def test_reference_h5_fills_the_full_network_by_layer_name(full, tmp_path, prefix):
-    expected = drawn({name: [a.shape for a in arrays] for name, arrays in values(full).items() if "stage" not in name})
+    expected = drawn(
+        {
+            name: [a.shape for a in arrays]
+            for name, arrays in values(full).items()
+            if "stage" not in name
+        }
+    )
     whole = values(full) | expected
     backwards = dict(reversed(whole.items()))
     write_keras2(tmp_path / "w.h5", backwards, prefix)
@@ -97,7 +108,11 @@ def test_imagenet_vgg19_fills_the_ten_front_layers(full, tmp_path):
     write_keras2(tmp_path / "vgg19.h5", imagenet)
     fresh = initialise(full, tmp_path / "vgg19.h5")
     assert set(values(full)) - set(fresh) == set(VGG_LAYERS)
-    for name, source in (("conv1_1", "block1_conv1"), ("conv3_4", "block3_conv4"), ("conv4_2", "block4_conv2")):
+    for name, source in (
+        ("conv1_1", "block1_conv1"),
+        ("conv3_4", "block3_conv4"),
+        ("conv4_2", "block4_conv2"),
+    ):
         for a, b in zip(full.get_layer(name).get_weights(), imagenet[source], strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -122,7 +137,9 @@ def write_keras3(path, layers: dict[str, list[np.ndarray]]) -> None:
 
 def test_weights_of_another_network_are_refused(light, tmp_path):
     write_keras2(tmp_path / "vgg19.h5", vgg19_notop())
-    with pytest.raises(InputError, match="not weights of network `light`: layer `stem1` is not in the file"):
+    with pytest.raises(
+        InputError, match="not weights of network `light`: layer `stem1` is not in the file"
+    ):
         load_weights(light, tmp_path / "vgg19.h5")
     with pytest.raises(InputError, match="no layer fits network `light`"):
         initialise(light, tmp_path / "vgg19.h5")
@@ -139,6 +156,10 @@ def test_wrong_shape_is_named(light, tmp_path):
 def test_missing_or_foreign_files_are_refused(light, tmp_path):
     (tmp_path / "text.h5").write_text("no HDF5")
     h5py.File(tmp_path / "empty.h5", "w").close()
-    for name, message in (("none.h5", "no such"), ("text.h5", "expected an HDF5"), ("empty.h5", "no layer")):
+    for name, message in (
+        ("none.h5", "no such"),
+        ("text.h5", "expected an HDF5"),
+        ("empty.h5", "no layer"),
+    ):
         with pytest.raises(InputError, match=message):
             load_weights(light, tmp_path / name)

@@ -16,11 +16,14 @@ from stages.openpose.skeleton import COCO
 from stages.params import Augment
 
 CLEAN = Augment(
-    crop_px=184, target_height=0.6, scale="once", scale_min=0.5, scale_max=1.1, rotation_deg=40.0, shift_px=20.0,
-    shift_in="crop", flip_probability=0.5, interpolation="linear", outside_supervised=False, mask_shrink="area",
+    crop_px=184, target_height=0.6, scale="once", scale_min=0.5, scale_max=1.1, rotation_deg=40.0,
+    shift_px=20.0,
+    shift_in="crop", flip_probability=0.5, interpolation="linear", outside_supervised=False,
+    mask_shrink="area",
 )  # fmt: skip
 PARITY = replace(
-    CLEAN, crop_px=368, shift_px=40.0, scale="off", shift_in="image", interpolation="cubic", outside_supervised=True,
+    CLEAN, crop_px=368, shift_px=40.0, scale="off", shift_in="image", interpolation="cubic",
+    outside_supervised=True,
     mask_shrink="cubic",
 )  # fmt: skip
 
@@ -45,7 +48,9 @@ def golden_draw(golden: SimpleNamespace, i: int) -> Draw:
 
 def test_affine_and_keypoints_equal_the_reference(golden):
     for i, people in enumerate(golden.n_people):
-        matrix = augment.affine(golden_draw(golden, i), golden.objpos[i], golden.scale_provided[i], PARITY)
+        matrix = augment.affine(
+            golden_draw(golden, i), golden.objpos[i], golden.scale_provided[i], PARITY
+        )
         np.testing.assert_allclose(matrix, golden.affine[i], rtol=0, atol=1e-6)
         mapped = augment.map_parts(golden.joints_image[i, :people], matrix)
         np.testing.assert_allclose(mapped, golden.joints_crop[i, :people], rtol=0, atol=1e-6)
@@ -53,7 +58,9 @@ def test_affine_and_keypoints_equal_the_reference(golden):
 
 def test_cubic_crops_equal_the_reference_pixel_for_pixel(golden, shared):
     with np.load(shared / "golden" / "seed_warps.npz") as warps:
-        for i, (image_id, expected) in enumerate(zip(warps["image_id"], warps["image"], strict=True)):
+        for i, (image_id, expected) in enumerate(
+            zip(warps["image_id"], warps["image"], strict=True)
+        ):
             image = cv2.imread(str(shared / "coco-mini" / "images" / f"{image_id:012d}.jpg"))
             crop = augment.warp_image(image, golden.affine[i], PARITY)
             np.testing.assert_array_equal(crop, expected)
@@ -61,24 +68,33 @@ def test_cubic_crops_equal_the_reference_pixel_for_pixel(golden, shared):
 
 def test_cubic_masks_equal_the_reference(golden, shared):
     for i, image_id in enumerate(golden.image_id):
-        mask = cv2.imread(str(shared / "golden" / "mask_miss" / f"{image_id:012d}.png"), cv2.IMREAD_GRAYSCALE)
+        mask = cv2.imread(
+            str(shared / "golden" / "mask_miss" / f"{image_id:012d}.png"), cv2.IMREAD_GRAYSCALE
+        )
         ours = augment.warp_mask(mask, mask.shape, golden.affine[i], PARITY, 8)
         np.testing.assert_allclose(ours, golden.mask[i], rtol=0, atol=1e-6)
         if mask.min() == 255:
-            np.testing.assert_array_equal(augment.warp_mask(None, mask.shape, golden.affine[i], PARITY, 8), ours)
+            np.testing.assert_array_equal(
+                augment.warp_mask(None, mask.shape, golden.affine[i], PARITY, 8), ours
+            )
 
 
 @given(drawn=draws, seed=st.integers(0, 1000))
 @settings(max_examples=30, deadline=None)
 def test_flip_twice_is_identity(drawn, seed):
-    """The mirrored map mirrored again in the crop is the plain map, for points, part names and pixels alike."""
+    """The mirrored map mirrored again in the crop is the plain map, for points, part names and
+    pixels alike.
+    """
     rng = np.random.default_rng(seed)
     parts = np.dstack([rng.uniform(0, 100, (3, 18, 2)), rng.integers(0, 3, (3, 18))])
     centre = tuple(rng.uniform(20, 80, 2))
     plain = augment.affine(replace(drawn, flip=False, shift_px=(0.0, 0.0)), centre, 0.2, CLEAN)
     flipped = augment.affine(replace(drawn, flip=True, shift_px=(0.0, 0.0)), centre, 0.2, CLEAN)
     mirror = np.array([[-1.0, 0.0, CLEAN.crop_px], [0.0, 1.0, 0.0]])
-    once, twice = augment.map_parts(parts, flipped), augment.map_parts(augment.map_parts(parts, flipped), mirror)
+    once, twice = (
+        augment.map_parts(parts, flipped),
+        augment.map_parts(augment.map_parts(parts, flipped), mirror),
+    )
     np.testing.assert_allclose(twice, augment.map_parts(parts, plain), atol=1e-9)
     assert not np.allclose(once, twice)
     np.testing.assert_array_equal(once[:, list(COCO.mirrored_parts), 2], parts[..., 2])
@@ -87,7 +103,9 @@ def test_flip_twice_is_identity(drawn, seed):
 def test_mirrored_crop_is_the_crop_mirrored():
     image = np.random.default_rng(1).integers(0, 256, (150, 150, 3), np.uint8)
     plain = augment.warp_image(image, augment.affine(Draw(), (75, 75), 150 / 368, CLEAN), CLEAN)
-    flipped = augment.warp_image(image, augment.affine(Draw(flip=True), (75, 75), 150 / 368, CLEAN), CLEAN)
+    flipped = augment.warp_image(
+        image, augment.affine(Draw(flip=True), (75, 75), 150 / 368, CLEAN), CLEAN
+    )
     difference = np.abs(plain[:, 1:].astype(int) - flipped[:, :0:-1])  # pixel x comes to S - x
     assert difference.max() <= 1
 
@@ -100,34 +118,57 @@ def test_mirrored_crop_is_the_crop_mirrored():
     keypoint=st.tuples(st.integers(40, 160), st.integers(40, 120)),
 )
 @settings(max_examples=60, deadline=None)
-def test_bright_pixel_lands_where_its_keypoint_lands(drawn, shift_in, interpolation, reduced_by, keypoint):
-    """The centre of brightness of a blob drawn around a keypoint is the mapped keypoint, to a twentieth of a pixel."""
+def test_bright_pixel_lands_where_its_keypoint_lands(
+    drawn, shift_in, interpolation, reduced_by, keypoint
+):
+    """The centre of brightness of a blob drawn around a keypoint is the mapped keypoint, to a
+    twentieth of a pixel.
+    """
     section = replace(CLEAN, shift_in=shift_in, interpolation=interpolation)
     grid_y, grid_x = np.mgrid[0:160, 0:200]
     blob = 255 * np.exp(-((grid_x - keypoint[0]) ** 2 + (grid_y - keypoint[1]) ** 2) / (2 * 6.0**2))
     image = np.repeat(blob[..., None], 3, axis=2)
-    blocks = image.reshape(160 // reduced_by, reduced_by, 200 // reduced_by, reduced_by, 3).mean(axis=(1, 3))
+    blocks = image.reshape(160 // reduced_by, reduced_by, 200 // reduced_by, reduced_by, 3).mean(
+        axis=(1, 3)
+    )
     matrix = augment.affine(drawn, keypoint, 100 / 368, section)
-    crop = augment.warp_image(np.rint(blocks).astype(np.uint8), matrix, section, reduced_by=reduced_by)
+    crop = augment.warp_image(
+        np.rint(blocks).astype(np.uint8), matrix, section, reduced_by=reduced_by
+    )
     parts = np.array([[[*keypoint, 1.0]] * 18])
     x, y = augment.map_parts(parts, matrix)[0, 0, :2]
-    weight = np.maximum(crop[..., 0].astype(float) - 160, 0)  # above the grey outside and what cubic adds to it
-    found = np.array([(weight.sum(0) * np.arange(184)).sum(), (weight.sum(1) * np.arange(184)).sum()]) / weight.sum()
+    weight = np.maximum(
+        crop[..., 0].astype(float) - 160, 0
+    )  # above the grey outside and what cubic adds to it
+    found = (
+        np.array([(weight.sum(0) * np.arange(184)).sum(), (weight.sum(1) * np.arange(184)).sum()])
+        / weight.sum()
+    )
     np.testing.assert_allclose(found, (x, y), atol=0.05 * max(1, reduced_by / 2))
 
 
-@given(drawn=draws, size=st.tuples(st.integers(1, 300), st.integers(1, 300)), stride=st.sampled_from([4, 8]))
+@given(
+    drawn=draws,
+    size=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    stride=st.sampled_from([4, 8]),
+)
 @settings(max_examples=40, deadline=None)
 def test_pixels_outside_the_image_are_not_supervised(drawn, size, stride):
-    """Each cell holds the share of its pixels that show the image, whatever the image's size, narrow or one pixel."""
+    """Each cell holds the share of its pixels that show the image, whatever the image's size,
+    narrow or one pixel.
+    """
     matrix = augment.affine(drawn, (size[1] / 2, size[0] / 2), 100 / 368, CLEAN)
     ours = augment.warp_mask(None, size, matrix, CLEAN, stride)
     seen = cv2.warpAffine(np.ones(size, np.float32), matrix, (184, 184), flags=cv2.INTER_NEAREST)
     cells = 184 // stride
     expected = seen.reshape(cells, stride, cells, stride).mean(axis=(1, 3))
-    assert np.abs(ours - expected).max() <= 0.26  # cv2 rounds places to 1/32 pixel: a row of pixels may change sides
+    assert (
+        np.abs(ours - expected).max() <= 0.26
+    )  # cv2 rounds places to 1/32 pixel: a row of pixels may change sides
     assert abs(ours.mean() - expected.mean()) < 0.01
-    np.testing.assert_array_equal(ours, augment.warp_mask(np.full(size, 255, np.uint8), size, matrix, CLEAN, stride))
+    np.testing.assert_array_equal(
+        ours, augment.warp_mask(np.full(size, 255, np.uint8), size, matrix, CLEAN, stride)
+    )
     old_way = augment.warp_mask(None, size, matrix, replace(CLEAN, outside_supervised=True), stride)
     np.testing.assert_array_equal(old_way, 1)
 

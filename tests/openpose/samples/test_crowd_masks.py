@@ -25,7 +25,10 @@ def box_mask(x0, y0, x1, y1):
 def regions(path, rows=None):
     images = read_images(path)
     found = dict(crowd_masks.unsupervised_regions(path, images, rows or range(len(images))))
-    return {int(images.ids[row]): crowd_masks.mask_miss(rle, tuple(images.sizes[row])) for row, rle in found.items()}
+    return {
+        int(images.ids[row]): crowd_masks.mask_miss(rle, tuple(images.sizes[row]))
+        for row, rle in found.items()
+    }
 
 
 @pytest.mark.parametrize("kept", [1, 5000])
@@ -48,8 +51,14 @@ def test_labelled_people_without_crowds_mask_nothing(tmp_path):
 
 
 def test_crowd_annotated_before_the_people_it_holds_gives_the_same_mask(tmp_path):
-    people = [crowd(1, 1, box_mask(0, 0, 30, 30)), person(2, 1, (5, 5, 10, 10)), crowd(3, 1, box_mask(25, 20, 50, 40))]
-    expected = 255 * ~((box_mask(0, 0, 30, 30) | box_mask(25, 20, 50, 40)) & ~box_mask(5, 5, 15, 15))
+    people = [
+        crowd(1, 1, box_mask(0, 0, 30, 30)),
+        person(2, 1, (5, 5, 10, 10)),
+        crowd(3, 1, box_mask(25, 20, 50, 40)),
+    ]
+    expected = 255 * ~(
+        (box_mask(0, 0, 30, 30) | box_mask(25, 20, 50, 40)) & ~box_mask(5, 5, 15, 15)
+    )
     for order in ([0, 1, 2], [2, 1, 0], [1, 0, 2]):
         path = write_json(tmp_path / "a.json", [image(1, HW)], [people[i] for i in order])
         np.testing.assert_array_equal(regions(path)[1], expected)
@@ -66,7 +75,13 @@ def test_a_person_without_a_segment_masks_its_box(tmp_path, empty):
 
 def test_compressed_rles_of_crowds_are_read_too(tmp_path):
     rle = encoded(box_mask(3, 3, 9, 9))
-    one = person(1, 1, labelled=0, iscrowd=1, segmentation={"size": list(HW), "counts": rle["counts"].decode()})
+    one = person(
+        1,
+        1,
+        labelled=0,
+        iscrowd=1,
+        segmentation={"size": list(HW), "counts": rle["counts"].decode()},
+    )
     path = write_json(tmp_path / "a.json", [image(1, HW)], [one])
     np.testing.assert_array_equal(regions(path)[1], 255 * ~box_mask(3, 3, 9, 9))
 
@@ -84,8 +99,12 @@ def test_compressed_rles_of_crowds_are_read_too(tmp_path):
     ],
 )
 def test_a_bad_segmentation_names_image_and_annotation(tmp_path, segmentation):
-    path = write_json(tmp_path / "a.json", [image(8, HW)], [person(77, 8, labelled=0, segmentation=segmentation)])
-    with pytest.raises(InputError, match=r"a\.json: segmentation(s of| of annotation 77,) image 8: "):
+    path = write_json(
+        tmp_path / "a.json", [image(8, HW)], [person(77, 8, labelled=0, segmentation=segmentation)]
+    )
+    with pytest.raises(
+        InputError, match=r"a\.json: segmentation(s of| of annotation 77,) image 8: "
+    ):
         regions(path)
 
 

@@ -14,7 +14,8 @@ from stages.openpose.skeleton import COCO
 from stages.params import Labels
 
 CLEAN = Labels(
-    stride_px=8, sigma_px=7.0, paf_width_px=8.0, paf_overlap="mean", paf_grid="centre", beyond_frame="none",
+    stride_px=8, sigma_px=7.0, paf_width_px=8.0, paf_overlap="mean", paf_grid="centre",
+    beyond_frame="none",
     made_on="host",
 )  # fmt: skip
 PARITY = replace(CLEAN, paf_overlap="last", paf_grid="corner", beyond_frame="keep")
@@ -60,7 +61,9 @@ def golden(shared: Path) -> dict[str, np.ndarray]:
 
 
 def test_labels_equal_the_reference(golden):
-    for count, parts, expected in zip(golden["n_people"], golden["joints_crop"], golden["labels"], strict=True):
+    for count, parts, expected in zip(
+        golden["n_people"], golden["joints_crop"], golden["labels"], strict=True
+    ):
         ours = make_targets(parts[:count], (46, 46), PARITY)
         np.testing.assert_allclose(ours.transpose(2, 0, 1), expected, rtol=0, atol=1e-5)
 
@@ -98,12 +101,16 @@ def test_background_is_one_less_the_largest_heatmap(parts, section):
 @settings(max_examples=25, deadline=None)
 def test_order_of_people_does_not_matter(parts, seed):
     shuffled = parts[np.random.default_rng(seed).permutation(len(parts))]
-    np.testing.assert_allclose(make_targets(parts, GRID, CLEAN), make_targets(shuffled, GRID, CLEAN), atol=1e-6)
+    np.testing.assert_allclose(
+        make_targets(parts, GRID, CLEAN), make_targets(shuffled, GRID, CLEAN), atol=1e-6
+    )
 
 
 def test_order_of_people_matters_in_parity_alone():
     crossing = np.concatenate([one_limb((20, 92), (160, 92)), one_limb((92, 20), (92, 160))])
-    assert not np.allclose(make_targets(crossing, GRID, PARITY), make_targets(crossing[::-1], GRID, PARITY))
+    assert not np.allclose(
+        make_targets(crossing, GRID, PARITY), make_targets(crossing[::-1], GRID, PARITY)
+    )
     cell = make_targets(crossing, GRID, CLEAN)[11, 11, :2]  # centre of the crossing: half of each
     np.testing.assert_allclose(cell, [0.5, 0.5], atol=1e-6)
 
@@ -115,10 +122,14 @@ def test_heatmaps_are_the_gaussians_at_cell_centres(parts):
     expected = np.zeros((23, 23, 18))
     for person in parts.astype(np.float64):
         for part, (x, y, visibility) in enumerate(person):
-            gaussian = np.exp(-((centres[None] - x) ** 2 + (centres[:, None] - y) ** 2) / (2 * 7**2))
+            gaussian = np.exp(
+                -((centres[None] - x) ** 2 + (centres[:, None] - y) ** 2) / (2 * 7**2)
+            )
             expected[..., part] = np.maximum(expected[..., part], gaussian * (visibility < 2))
     np.testing.assert_allclose(make_targets(parts, GRID, CLEAN)[..., HEATMAPS], expected, atol=5e-5)
-    np.testing.assert_allclose(make_targets(parts, GRID, PARITY)[..., HEATMAPS], expected, atol=1e-7)
+    np.testing.assert_allclose(
+        make_targets(parts, GRID, PARITY)[..., HEATMAPS], expected, atol=1e-7
+    )
 
 
 @given(x=st.floats(-300, 500), y=st.floats(-300, 500))
@@ -153,14 +164,18 @@ def test_fields_are_unit_vectors_near_the_limb(start, end):
 
 
 def test_mirrored_people_give_mirrored_labels():
-    """Flipping the crop about its middle mirrors maps, swaps sides and turns the x of fields around."""
+    """Flipping the crop about its middle mirrors maps, swaps sides and turns the x of fields
+    around.
+    """
     parts = people(5, 3)
     mirrored = parts[:, list(COCO.mirrored_parts)].copy()
     mirrored[..., 0] = 183 - mirrored[..., 0]
     maps, flipped = make_targets(parts, GRID, CLEAN)[:, ::-1], make_targets(mirrored, GRID, CLEAN)
     fields = maps[..., FIELDS].reshape(23, 23, 19, 2)[:, :, list(COCO.mirrored_limbs)] * [-1, 1]
     np.testing.assert_allclose(flipped[..., FIELDS], fields.reshape(23, 23, 38), atol=1e-5)
-    np.testing.assert_allclose(flipped[..., 38:56], maps[..., 38:56][..., list(COCO.mirrored_parts)], atol=1e-5)
+    np.testing.assert_allclose(
+        flipped[..., 38:56], maps[..., 38:56][..., list(COCO.mirrored_parts)], atol=1e-5
+    )
 
 
 def test_limb_without_length_leaves_no_field_and_its_keypoints_stay():

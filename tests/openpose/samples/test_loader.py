@@ -23,12 +23,15 @@ from stages.openpose.samples.loader import TrainingBatches, ValidationBatches, e
 from stages.params import Augment, Labels
 
 LABELS = Labels(
-    stride_px=8, sigma_px=7.0, paf_width_px=8.0, paf_overlap="mean", paf_grid="centre", beyond_frame="none",
+    stride_px=8, sigma_px=7.0, paf_width_px=8.0, paf_overlap="mean", paf_grid="centre",
+    beyond_frame="none",
     made_on="host",
 )  # fmt: skip
 AUGMENT = Augment(
-    crop_px=96, target_height=0.6, scale="once", scale_min=0.5, scale_max=1.1, rotation_deg=40.0, shift_px=10.0,
-    shift_in="crop", flip_probability=0.5, interpolation="linear", outside_supervised=False, mask_shrink="area",
+    crop_px=96, target_height=0.6, scale="once", scale_min=0.5, scale_max=1.1, rotation_deg=40.0,
+    shift_px=10.0,
+    shift_in="crop", flip_probability=0.5, interpolation="linear", outside_supervised=False,
+    mask_shrink="area",
 )  # fmt: skip
 PLAIN = {"labels": LABELS, "augment": AUGMENT}
 DAMAGED = 3  # image
@@ -72,7 +75,9 @@ class BrightSpot:
         return len(self.read(name))
 
 
-def write_packed(path: Path, people_of: list[int], sizes: list[tuple[int, int]], damaged: str = "") -> Path:
+def write_packed(
+    path: Path, people_of: list[int], sizes: list[tuple[int, int]], damaged: str = ""
+) -> Path:
     """A packed file in which image i has `people_of[i]` people, every one a sample."""
     rng = np.random.default_rng(1)
     count, images = sum(people_of), len(people_of)
@@ -80,17 +85,30 @@ def write_packed(path: Path, people_of: list[int], sizes: list[tuple[int, int]],
     of_image = np.repeat(np.arange(images), people_of).astype(np.int32)
     sizes = np.array(sizes, np.int32).reshape(-1, 2)
     hw = sizes[of_image].astype(np.float64)
-    keypoints = np.dstack([rng.uniform(0, 1, (count, 17, 2)) * hw[:, None, ::-1], rng.integers(0, 3, (count, 17, 1))])
+    keypoints = np.dstack(
+        [rng.uniform(0, 1, (count, 17, 2)) * hw[:, None, ::-1], rng.integers(0, 3, (count, 17, 1))]
+    )
     boxes = np.column_stack([np.zeros((count, 2)), hw[:, 1] / 2, hw[:, 0]])
-    people = People(np.arange(count), of_image, keypoints.astype(np.float32), boxes, boxes[:, 2], np.zeros(images))
-    return write_source(path, sizes, names, people, Drawn(dict(zip(names, sizes.tolist(), strict=True)), damaged))
+    people = People(
+        np.arange(count),
+        of_image,
+        keypoints.astype(np.float32),
+        boxes,
+        boxes[:, 2],
+        np.zeros(images),
+    )
+    return write_source(
+        path, sizes, names, people, Drawn(dict(zip(names, sizes.tolist(), strict=True)), damaged)
+    )
 
 
 def write_source(path: Path, sizes: np.ndarray, names: list[str], people: People, images) -> Path:
     count = len(names)
     source = packing.Source(
         name="train",
-        images=Images(path, np.arange(count) + 100, sizes, names, np.arange(count), frozenset(), ""),
+        images=Images(
+            path, np.arange(count) + 100, sizes, names, np.arange(count), frozenset(), ""
+        ),
         people=people,
         samples=np.arange(len(people)),
         masks=Masks(np.zeros(0, np.int64), np.zeros(1, np.int64), np.zeros(0, np.uint8)),
@@ -103,7 +121,16 @@ def write_source(path: Path, sizes: np.ndarray, names: list[str], people: People
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     people = [1, 3, 2, 1, 5, 1, 2, 4]
-    sizes = [(120, 160), (200, 150), (90, 300), (64, 64), (333, 250), (480, 100), (100, 100), (240, 320)]
+    sizes = [
+        (120, 160),
+        (200, 150),
+        (90, 300),
+        (64, 64),
+        (333, 250),
+        (480, 100),
+        (100, 100),
+        (240, 320),
+    ]
     return write_packed(tmp_path_factory.mktemp("packed") / "train.h5", people, sizes)
 
 
@@ -114,7 +141,9 @@ def damaged_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def training(path: Path, **changes) -> TrainingBatches:
-    return TrainingBatches(path, **{**PLAIN, "batch_size": 4, "seed": 7, "shuffle_images": 3, "threads": 1, **changes})
+    return TrainingBatches(
+        path, **{**PLAIN, "batch_size": 4, "seed": 7, "shuffle_images": 3, "threads": 1, **changes}
+    )
 
 
 def flat(batch: tuple) -> bytes:
@@ -129,14 +158,18 @@ def flat(batch: tuple) -> bytes:
     window=st.integers(1, 40),
 )
 @settings(max_examples=60, deadline=None)
-def test_every_epoch_is_a_permutation_with_the_samples_of_an_image_within_the_window(per_image, seed, epoch, window):
+def test_every_epoch_is_a_permutation_with_the_samples_of_an_image_within_the_window(
+    per_image, seed, epoch, window
+):
     images = np.repeat(np.arange(len(per_image)), per_image).astype(np.int32)
     order = epoch_order(images, seed=seed, epoch=epoch, shuffle_images=window)
     np.testing.assert_array_equal(np.sort(order), np.arange(len(images)))
     if window < len(per_image):
         held = {image: np.flatnonzero(images[order] == image) for image in range(len(per_image))}
         for first, *_, last in (places for places in held.values() if len(places) > 1):
-            assert len(np.unique(images[order][first:last])) <= 2 * window  # those opened meanwhile, or still open
+            assert (
+                len(np.unique(images[order][first:last])) <= 2 * window
+            )  # those opened meanwhile, or still open
 
 
 def test_orders_differ_between_epochs_and_between_seeds_and_repeat():
@@ -187,7 +220,9 @@ def test_batches_do_not_depend_on_the_number_of_threads(file, threads):
 
 
 def test_any_batch_can_be_made_without_those_before_it(file):
-    """Resume in the middle of an epoch continues the same order with the same bytes; backwards works too."""
+    """Resume in the middle of an epoch continues the same order with the same bytes; backwards
+    works too.
+    """
     unbroken = training(file)
     expected = [flat(unbroken[i]) for i in range(len(unbroken))]
     for start in range(len(unbroken)):
@@ -204,13 +239,17 @@ def test_window_and_cache_change_the_order_but_no_sample(file):
         images = np.concatenate([batches[i][0] for i in range(len(batches))])
         return {int(sample): images[place].tobytes() for place, sample in enumerate(batches.order)}
 
-    assert by_sample(training(file, shuffle_images=1)) == by_sample(training(file, shuffle_images=100))
+    assert by_sample(training(file, shuffle_images=1)) == by_sample(
+        training(file, shuffle_images=100)
+    )
 
 
 def test_each_image_is_decoded_once_an_epoch(file, monkeypatch):
     decoded = Counter()
     decode = sampling.Samples.decode
-    monkeypatch.setattr(sampling.Samples, "decode", lambda self, e, i: (decoded.update([i]), decode(self, e, i))[1])
+    monkeypatch.setattr(
+        sampling.Samples, "decode", lambda self, e, i: (decoded.update([i]), decode(self, e, i))[1]
+    )
     batches = training(file, threads=2)
     for i in range(len(batches)):
         batches[i]
@@ -255,7 +294,9 @@ def test_image_ids_of_a_batch(file):
 
 
 def test_validation_is_the_same_each_time_and_on_any_number_of_threads(file):
-    one, two = (ValidationBatches(file, **PLAIN, batch_size=4, threads=threads) for threads in (1, 3))
+    one, two = (
+        ValidationBatches(file, **PLAIN, batch_size=4, threads=threads) for threads in (1, 3)
+    )
     expected = [flat(one[i]) for i in range(len(one))]
     assert [flat(one[i]) for i in range(len(one))] == expected
     one.on_epoch_end()
@@ -276,7 +317,9 @@ def test_device_batches_hold_the_keypoints_that_give_the_host_labels(file):
 
 
 def test_reduced_decode_shows_the_same_image(file):
-    """An image decoded at half size or less is the same crop, up to the detail that the crop cannot show."""
+    """An image decoded at half size or less is the same crop, up to the detail that the crop cannot
+    show.
+    """
     large = replace(AUGMENT, crop_px=48, rotation_deg=0.0)
     batches = training(file, augment=large)
     source = batches._samples
@@ -299,17 +342,23 @@ def test_parity_never_decodes_at_reduced_size(file):
 def middle(weights: np.ndarray, step: float, offset: float) -> np.ndarray:
     """Centre of gravity (x, y) of a map whose cell i stands at pixel step * i + offset."""
     place = np.arange(len(weights)) * step + offset
-    return np.array([(weights.sum(0) * place).sum(), (weights.sum(1) * place).sum()]) / weights.sum()
+    return (
+        np.array([(weights.sum(0) * place).sum(), (weights.sum(1) * place).sum()]) / weights.sum()
+    )
 
 
-@pytest.mark.parametrize("section", [AUGMENT, replace(AUGMENT, interpolation="cubic"), replace(AUGMENT, crop_px=48)])
+@pytest.mark.parametrize(
+    "section", [AUGMENT, replace(AUGMENT, interpolation="cubic"), replace(AUGMENT, crop_px=48)]
+)
 def test_heatmap_stands_where_the_image_shows_its_keypoint(tmp_path, section):
     """From the packed file to the batch, flips and reduced decoding included, to half a pixel."""
     keypoints = np.zeros((1, 17, 3), np.float32)
     keypoints[0, 9] = 91, 120, 2  # left wrist
     boxes = np.array([[40.0, 70.0, 100.0, 110.0]])
     people = People(np.arange(1), np.zeros(1, np.int32), keypoints, boxes, boxes[:, 2], np.zeros(1))
-    path = write_source(tmp_path / "train.h5", np.array([[240, 200]], np.int32), ["1"], people, BrightSpot(91, 120))
+    path = write_source(
+        tmp_path / "train.h5", np.array([[240, 200]], np.int32), ["1"], people, BrightSpot(91, 120)
+    )
     batches = training(path, augment=section, labels=replace(LABELS, stride_px=4))
     wrists = {"left": 38 + 7, "right": 38 + 4}
     seen = set()
@@ -324,9 +373,13 @@ def test_heatmap_stands_where_the_image_shows_its_keypoint(tmp_path, section):
 
 
 def test_samples_of_real_images_equal_the_reference(shared, tmp_path, monkeypatch):
-    """From COCO's files through the packed file to image, labels and mask, with the maps that the reference drew."""
+    """From COCO's files through the packed file to image, labels and mask, with the maps that the
+    reference drew.
+    """
     path = pack_mini(tmp_path, mini=shared / "coco-mini")
-    section = replace(AUGMENT, crop_px=368, interpolation="cubic", outside_supervised=True, mask_shrink="cubic")
+    section = replace(
+        AUGMENT, crop_px=368, interpolation="cubic", outside_supervised=True, mask_shrink="cubic"
+    )
     made_as = replace(LABELS, paf_overlap="last", paf_grid="corner", beyond_frame="keep")
     batches = training(path, augment=section, labels=made_as, batch_size=1)
     golden = np.load(shared / "golden" / "seed_labels.npz")
@@ -334,16 +387,23 @@ def test_samples_of_real_images_equal_the_reference(shared, tmp_path, monkeypatc
     file = batches.packed
     numbers = [
         int(
-            np.flatnonzero((file.image_ids[file.sample_image] == image_id) & np.isclose(file.centres, centre).all(1))[0]
+            np.flatnonzero(
+                (file.image_ids[file.sample_image] == image_id)
+                & np.isclose(file.centres, centre).all(1)
+            )[0]
         )
         for image_id, centre in zip(golden["image_id"], golden["objpos"], strict=True)
     ]
     maps = dict(zip(numbers, golden["affine"], strict=True))
-    monkeypatch.setattr(sampling.Samples, "affine", lambda self, epoch, sample: maps.get(sample, np.eye(2, 3)))
+    monkeypatch.setattr(
+        sampling.Samples, "affine", lambda self, epoch, sample: maps.get(sample, np.eye(2, 3))
+    )
     batches.order = np.array(numbers)
     for i in range(24):
         (image,), (targets, mask) = batches[i]
-        np.testing.assert_allclose(targets[0].transpose(2, 0, 1), golden["labels"][i], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(
+            targets[0].transpose(2, 0, 1), golden["labels"][i], rtol=0, atol=1e-5
+        )
         np.testing.assert_allclose(mask[0, ..., 0], golden["mask"][i], rtol=0, atol=1e-6)
         if i < len(warps):
             np.testing.assert_array_equal(image, warps[i])
@@ -372,8 +432,13 @@ def test_file_without_a_whole_record_is_an_error_even_when_skipping(tmp_path):
 
 
 def test_narrow_tiny_and_crowded_images_become_samples(tmp_path):
-    path = write_packed(tmp_path / "train.h5", [1, 1, 1, 50], [(1, 1), (1, 400), (400, 1), (100, 100)])
-    for section in (AUGMENT, replace(AUGMENT, interpolation="cubic", mask_shrink="cubic", outside_supervised=True)):
+    path = write_packed(
+        tmp_path / "train.h5", [1, 1, 1, 50], [(1, 1), (1, 400), (400, 1), (100, 100)]
+    )
+    for section in (
+        AUGMENT,
+        replace(AUGMENT, interpolation="cubic", mask_shrink="cubic", outside_supervised=True),
+    ):
         batches = training(path, augment=section, batch_size=60)
         images, (targets, mask) = batches[0]
         assert len(images) == 53
@@ -387,4 +452,7 @@ def test_crop_that_is_no_multiple_of_the_stride_is_an_error(file):
 
 
 def test_file_without_samples_has_no_batches(tmp_path):
-    assert len(ValidationBatches(write_packed(tmp_path / "val.h5", [], []), **PLAIN, batch_size=4)) == 0
+    assert (
+        len(ValidationBatches(write_packed(tmp_path / "val.h5", [], []), **PLAIN, batch_size=4))
+        == 0
+    )

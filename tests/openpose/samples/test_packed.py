@@ -23,7 +23,9 @@ MAIN = {"duplicate_radius": "fixed", "min_keypoints": 5, "min_area_px2": 1024}
 
 
 def source(data, name="train", only=None):
-    """A packing.Source of the data set in `data`, of all its main persons or those of the image ids `only`."""
+    """A packing.Source of the data set in `data`, of all its main persons or those of the image ids
+    `only`.
+    """
     images = annotations.read_images(data / "annotations" / f"{name}.json")
     people = annotations.read_people(images.path, images)
     samples = annotations.main_persons(people, **MAIN)
@@ -37,7 +39,9 @@ def source(data, name="train", only=None):
 
 @pytest.fixture
 def data(tmp_path):
-    """Five images: 12 has two main persons and a bystander, 14 a crowd, 13 no sample, 15 nobody; 11 comes last."""
+    """Five images: 12 has two main persons and a bystander, 14 a crowd, 13 no sample, 15 nobody; 11
+    comes last.
+    """
     mask = np.zeros(HW, bool)
     mask[30:60, 40:90] = True
     people = [
@@ -128,7 +132,11 @@ def test_two_sources_stand_one_after_the_other(data):
     people = [person(1, 12, (5, 5, 60, 70)), person(2, 40, (5, 5, 50, 60))]
     write_dataset(data, [image(40, HW), image(12, HW)], people, "val")
     facts = packing.write(data / "both.h5", [source(data, only=[12, 14]), source(data, "val")], {})
-    assert {name: facts[name] for name in ("images", "samples", "people")} == {"images": 4, "samples": 5, "people": 6}
+    assert {name: facts[name] for name in ("images", "samples", "people")} == {
+        "images": 4,
+        "samples": 5,
+        "people": 6,
+    }
     with packed.open_packed(data / "both.h5") as file:
         assert file.image_ids.tolist() == [12, 14, 12, 40]
         assert file.sources.tolist() == [0, 0, 1, 1]
@@ -158,7 +166,12 @@ def test_a_reader_can_be_sent_to_another_process(file):
 
 def test_description_names_counts_and_provenance(file):
     text = packed.describe(file)
-    for part in ("images   3 (3 of train, 0 of val)", "4 main persons", "5 labelled, at most 3", "protocol clean"):
+    for part in (
+        "images   3 (3 of train, 0 of val)",
+        "4 main persons",
+        "5 labelled, at most 3",
+        "protocol clean",
+    ):
         assert part in text
 
 
@@ -166,7 +179,9 @@ def test_description_names_counts_and_provenance(file):
 def test_other_versions_and_formats_are_refused(data, file, key):
     with h5py.File(data / "train.h5", "a") as changed:
         changed.attrs[key] = "other"
-    with pytest.raises(InputError, match=r"train\.h5: expected a packed file \(openpose-packed, version 1\)"):
+    with pytest.raises(
+        InputError, match=r"train\.h5: expected a packed file \(openpose-packed, version 1\)"
+    ):
         packed.open_packed(data / "train.h5")
 
 
@@ -226,8 +241,10 @@ class LargeImages:
 
 
 def test_memory_does_not_grow_with_the_number_of_images(data):
-    write_dataset(data, [image(i, HW) for i in range(60)], [person(i, i, (5, 5, 60, 70)) for i in range(60)])
-    large = dataclasses.replace(source(data), images=LargeImages())
+    write_dataset(
+        data, [image(i, HW) for i in range(60)], [person(i, i, (5, 5, 60, 70)) for i in range(60)]
+    )
+    large = dataclasses.replace(source(data), archive=LargeImages())
     tracemalloc.start()
     packing.write(data / "large.h5", [large], {})
     peak = tracemalloc.get_traced_memory()[1]

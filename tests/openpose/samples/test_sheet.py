@@ -12,13 +12,17 @@ from tests.tiny_coco import image, person, write_json, write_zip
 
 SETTINGS = params.build(params.read_yaml(params.PRESETS / "sample.yaml"), "sample")
 SIDE = SETTINGS.augment.crop_px
-CENTRED = replace(SETTINGS.augment, rotation_deg=0, shift_px=0, flip_probability=0, scale="off", target_height=1.0)
+CENTRED = replace(
+    SETTINGS.augment, rotation_deg=0, shift_px=0, flip_probability=0, scale="off", target_height=1.0
+)
 HW = (300, 300)
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Packed files by number of samples: grey images, a nose in the middle, the left part not to be learned from."""
+    """Packed files by number of samples: grey images, a nose in the middle, the left part not to be
+    learned from.
+    """
     made = {}
     for count in (0, 1, 3):
         folder = tmp_path_factory.mktemp("sheet")

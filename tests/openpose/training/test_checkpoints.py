@@ -36,7 +36,10 @@ def test_arrays_and_state_come_back_exactly(tmp_path):
 
 def test_only_the_newest_two_are_kept(tmp_path):
     checkpoints = saved(tmp_path, 1, 2, 30, 4)
-    assert [path.name[:15] for path in checkpoints.paths()] == ["step-0000000004", "step-0000000030"]
+    assert [path.name[:15] for path in checkpoints.paths()] == [
+        "step-0000000004",
+        "step-0000000030",
+    ]
     assert checkpoints.load()[1]["step"] == 30
 
 

@@ -41,7 +41,9 @@ def needs_jax() -> None:
 
 def test_two_devices_of_tensorflow_train_as_one(tmp_path):
     environment = os.environ | {"KERAS_BACKEND": "tensorflow"}
-    subprocess.run([*RUN, tmp_path / "0.npy", "--virtual", "2"], cwd=ROOT, env=environment, check=True)
+    subprocess.run(
+        [*RUN, tmp_path / "0.npy", "--virtual", "2"], cwd=ROOT, env=environment, check=True
+    )
     np.testing.assert_allclose(read(tmp_path / "0.npy"), one_device(), rtol=1e-3)
 
 
@@ -91,7 +93,9 @@ def test_parts_of_hosts_make_up_the_batch(tmp_path):
 
 
 def test_batch_that_cannot_be_divided_among_devices_is_refused():
-    with pytest.raises(InputError, match=r"number of devices \(4\): expected a divisor of `train.batch_size` \(4\)"):
+    with pytest.raises(
+        InputError, match=r"number of devices \(4\): expected a divisor of `train.batch_size` \(4\)"
+    ):
         run_of(devices=Devices(count=4))
 
 

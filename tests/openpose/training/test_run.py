@@ -22,11 +22,17 @@ from stages.openpose.errors import InputError
 from stages.openpose.training.checkpoints import CheckpointFolder
 from stages.openpose.training.devices import ONE_DEVICE
 from stages.openpose.training.loss import TrainingModel, masked_l2
-from stages.openpose.training.optimizers import REFERENCE_STEP_SAMPLES, make_optimizer, make_schedule, orthogonalised
+from stages.openpose.training.optimizers import (
+    REFERENCE_STEP_SAMPLES,
+    make_optimizer,
+    make_schedule,
+    orthogonalised,
+)
 from stages.openpose.training.run import TrainingRun
 
 SETTINGS = {
-    "epochs": 2, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01, "schedule": "one_cycle",
+    "epochs": 2, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01,
+    "schedule": "one_cycle",
     "warm_up_samples": 8, "weight_decay": 0.01, "decay_meaning": "decoupled", "clip_norm": 10.0,
     "average_momentum": 0.9, "batch_parts": 2, "early_stop_epochs": 0, "checkpoint_every_s": 1e9,
 }  # fmt: skip
@@ -37,9 +43,13 @@ def settings(**changes) -> SimpleNamespace:
 
 
 class Blobs(keras.utils.PyDataset):
-    """Noise images whose maps are a fixed linear function of them; item i of epoch e depends on (e, i) only."""
+    """Noise images whose maps are a fixed linear function of them; item i of epoch e depends on (e,
+    i) only.
+    """
 
-    def __init__(self, epoch: int = 0, count: int = 4, size: int = 4, before_item=lambda i: None) -> None:
+    def __init__(
+        self, epoch: int = 0, count: int = 4, size: int = 4, before_item=lambda i: None
+    ) -> None:
         super().__init__()
         self.epoch, self.count, self.size, self.before_item = epoch, count, size, before_item
 
@@ -67,11 +77,15 @@ def small_network(seed: int = 1) -> keras.Model:
     outputs = []
     for stage in (1, 2):
         joined = keras.layers.Concatenate()([x, *outputs[-2:]]) if outputs else x
-        outputs = outputs + [keras.layers.Conv2D(n, 1, name=f"stage{stage}_{n}")(joined) for n in (38, 19)]
+        outputs = outputs + [
+            keras.layers.Conv2D(n, 1, name=f"stage{stage}_{n}")(joined) for n in (38, 19)
+        ]
     return keras.Model(image, outputs, name="small")
 
 
-def run_of(folder=None, batches=Blobs, validation=None, compiled=False, devices=ONE_DEVICE, **changes) -> TrainingRun:
+def run_of(
+    folder=None, batches=Blobs, validation=None, compiled=False, devices=ONE_DEVICE, **changes
+) -> TrainingRun:
     options = {"checkpoints": CheckpointFolder(folder) if folder else None, "devices": devices}
     validation = Blobs(99, 2) if validation is None else validation
     run = TrainingRun(small_network(), batches, validation, settings(**changes), **options)
@@ -105,7 +119,9 @@ def killed(when: int):
         if index == when:
             raise Killed("Killed")
 
-    return Killed, lambda epoch: Blobs(epoch, before_item=before_item if epoch == 1 else lambda i: None)
+    return Killed, lambda epoch: Blobs(
+        epoch, before_item=before_item if epoch == 1 else lambda i: None
+    )
 
 
 # ---- loss
@@ -115,7 +131,9 @@ def test_loss_is_half_the_masked_sum_of_squares():
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(2, 2, 3, 3, 5)).astype(np.float32)
     mask = rng.random((2, 3, 3, 1)).astype(np.float32)
-    assert float(masked_l2(a, b, mask)) == pytest.approx(0.5 * ((a - b) ** 2 * mask).sum(), rel=1e-5)
+    assert float(masked_l2(a, b, mask)) == pytest.approx(
+        0.5 * ((a - b) ** 2 * mask).sum(), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("parts", [1, 2, 4])
@@ -159,7 +177,13 @@ def applied(optimizer, kernel: float, gradient: float, steps: int = 1) -> keras.
 
 @pytest.mark.parametrize(("meaning", "share"), [("decoupled", 1.0), ("caffe", 1.0), ("keras", 2.0)])
 def test_weight_decay_of_sgd_shrinks_a_kernel_by_its_meaning(meaning, share):
-    chosen = settings(optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.5, decay_meaning=meaning)
+    chosen = settings(
+        optimizer="sgd",
+        schedule="constant",
+        warm_up_samples=0,
+        weight_decay=0.5,
+        decay_meaning=meaning,
+    )
     kernel = applied(make_optimizer(chosen, 10, {}), kernel=2.0, gradient=0.0)
     np.testing.assert_allclose(kernel, 2.0 - 0.01 * share * 0.5 * 2.0, rtol=1e-6)
 
@@ -172,12 +196,16 @@ def test_decoupled_decay_of_adam_does_not_pass_through_its_moments():
 
 def test_biases_do_not_decay():
     bias = keras.Variable(np.ones(2, np.float32), name="bias")
-    make_optimizer(settings(optimizer="sgd", weight_decay=0.5), 10, {}).apply([np.zeros(2, np.float32)], [bias])
+    make_optimizer(settings(optimizer="sgd", weight_decay=0.5), 10, {}).apply(
+        [np.zeros(2, np.float32)], [bias]
+    )
     np.testing.assert_array_equal(bias, np.ones(2))
 
 
 def test_momentum_of_sgd_is_that_of_caffe():
-    chosen = settings(optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=0.0)
+    chosen = settings(
+        optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=0.0
+    )
     kernel = applied(make_optimizer(chosen, 10, {}), kernel=0.0, gradient=1.0, steps=2)
     np.testing.assert_allclose(kernel, -0.01 * (1 + 1.9), rtol=1e-6)
 
@@ -191,18 +219,24 @@ def test_multiplier_scales_the_step_of_its_weight():
 
 
 def test_gradients_are_clipped_by_their_common_norm():
-    chosen = settings(optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=1.0)
+    chosen = settings(
+        optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=1.0
+    )
     variables = [keras.Variable(np.zeros(1, np.float32), name=name) for name in ("kernel", "bias")]
     optimizer = make_optimizer(chosen, 10, {})
     optimizer.apply([np.full(1, 30, np.float32), np.full(1, 40, np.float32)], variables)
-    np.testing.assert_allclose([v.numpy()[0] for v in variables], [-0.01 * 0.6, -0.01 * 0.8], rtol=1e-5)
+    np.testing.assert_allclose(
+        [v.numpy()[0] for v in variables], [-0.01 * 0.6, -0.01 * 0.8], rtol=1e-5
+    )
 
 
 def test_orthogonalising_keeps_directions_and_evens_out_their_strength():
     left, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(20, 20)))
     right, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(8, 8)))
     matrix = (left[:, :8] * np.geomspace(1, 0.05, 8)) @ right
-    evened = keras.ops.convert_to_numpy(orthogonalised(keras.ops.convert_to_tensor(matrix, "float32")))
+    evened = keras.ops.convert_to_numpy(
+        orthogonalised(keras.ops.convert_to_tensor(matrix, "float32"))
+    )
     strengths = np.diag(left[:, :8].T @ evened @ right.T)
     assert 0.6 < strengths.min() < strengths.max() < 1.3
     np.testing.assert_allclose(evened, (left[:, :8] * strengths) @ right, atol=1e-4)
@@ -210,7 +244,9 @@ def test_orthogonalising_keeps_directions_and_evens_out_their_strength():
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_a_step_of_muon_has_one_size_whatever_the_gradient(scale):
-    chosen = settings(optimizer="muon", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=0.0)
+    chosen = settings(
+        optimizer="muon", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=0.0
+    )
     kernel = keras.Variable(np.zeros((3, 3, 4, 8), np.float32), name="kernel")
     gradient = np.random.default_rng(0).normal(size=kernel.shape).astype(np.float32) * scale
     make_optimizer(chosen, 10, {}).apply([gradient], [kernel])
@@ -220,21 +256,32 @@ def test_a_step_of_muon_has_one_size_whatever_the_gradient(scale):
 
 def test_muon_leaves_heads_and_biases_to_adam():
     same = {"schedule": "constant", "warm_up_samples": 0, "weight_decay": 0.0, "clip_norm": 0.0}
-    gradients = [np.random.default_rng(i).normal(size=s).astype(np.float32) for i, s in enumerate(((1, 1, 4, 8), (8,)))]
+    gradients = [
+        np.random.default_rng(i).normal(size=s).astype(np.float32)
+        for i, s in enumerate(((1, 1, 4, 8), (8,)))
+    ]
     results = []
     for optimizer in ("adam", "muon"):
         head = [
             keras.Variable(np.zeros(g.shape, np.float32), name=n)
             for g, n in zip(gradients, ("kernel", "bias"), strict=True)
         ]
-        make_optimizer(settings(optimizer=optimizer, **same), 10, {}, frozenset({head[0].path})).apply(gradients, head)
+        make_optimizer(
+            settings(optimizer=optimizer, **same), 10, {}, frozenset({head[0].path})
+        ).apply(gradients, head)
         results.append([np.array(variable) for variable in head])
     np.testing.assert_array_equal(results[0][0], results[1][0])
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
 def test_averages_start_at_the_weights_and_follow_them():
-    chosen = settings(optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0, average_momentum=0.5)
+    chosen = settings(
+        optimizer="sgd",
+        schedule="constant",
+        warm_up_samples=0,
+        weight_decay=0.0,
+        average_momentum=0.5,
+    )
     optimizer = make_optimizer(chosen, 10, {})
     kernel = applied(optimizer, kernel=5.0, gradient=1.0)
     np.testing.assert_array_equal(np.array(optimizer.averages[0]), np.array(kernel))
@@ -256,7 +303,9 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_a_thousandth():
 
 
 def test_step_schedule_counts_samples_as_the_reference_does():
-    schedule = make_schedule(settings(schedule="step", warm_up_samples=0, batch_size=10, learning_rate=2e-5), 1)
+    schedule = make_schedule(
+        settings(schedule="step", warm_up_samples=0, batch_size=10, learning_rate=2e-5), 1
+    )
     every = REFERENCE_STEP_SAMPLES // 10
     assert float(schedule(every - 10)) == pytest.approx(2e-5)
     assert float(schedule(every + 10)) == pytest.approx(2e-5 * 0.333)
@@ -297,7 +346,8 @@ def test_smaller_last_batch_weighs_as_its_samples_do():
 
 def test_parts_that_do_not_divide_the_batch_are_refused():
     with pytest.raises(
-        InputError, match=r"`train.batch_parts`: expected a divisor of `train.batch_size` \(4\), found 3"
+        InputError,
+        match=r"`train.batch_parts`: expected a divisor of `train.batch_size` \(4\), found 3",
     ):
         run_of(batch_parts=3)
 
@@ -307,7 +357,16 @@ def test_log_has_one_row_an_epoch_with_the_losses_of_every_output():
     assert [row["epoch"] for row in rows] == [1, 2]
     assert [row["samples"] for row in rows] == [16, 32]
     stages = ["stage1_paf", "stage1_heat", "stage2_paf", "stage2_heat"]
-    assert list(rows[0]) == ["epoch", "samples", "learning_rate", "loss", *stages, "val_loss", "val_paf", "val_heat"]
+    assert list(rows[0]) == [
+        "epoch",
+        "samples",
+        "learning_rate",
+        "loss",
+        *stages,
+        "val_loss",
+        "val_paf",
+        "val_heat",
+    ]
     for row in rows:
         assert row["loss"] == pytest.approx(sum(row[name] for name in stages))
 
@@ -325,7 +384,9 @@ def test_validation_loss_is_that_of_the_averaged_weights():
 def test_averaged_weights_are_in_place_when_an_epoch_is_over(tmp_path):
     def seen(run: TrainingRun) -> list[float]:
         sums = []
-        run.after_epoch = lambda rows: sums.append(float(np.sum(run.model.network.get_weights()[-1])))
+        run.after_epoch = lambda rows: sums.append(
+            float(np.sum(run.model.network.get_weights()[-1]))
+        )
         run.train()
         return sums
 
@@ -347,7 +408,9 @@ def test_same_seed_gives_the_same_weights_twice():
     assert_equal(weights(run), unbroken()[1])
 
 
-@pytest.mark.parametrize(("when", "changes"), [(0, {}), (2, {"compiled": True}), (3, {"optimizer": "sgd"})])
+@pytest.mark.parametrize(
+    ("when", "changes"), [(0, {}), (2, {"compiled": True}), (3, {"optimizer": "sgd"})]
+)
 def test_run_broken_in_the_second_epoch_ends_as_an_unbroken_one(tmp_path, when, changes):
     failure, batches = killed(when)
     with pytest.raises(Exception, match=failure.__name__):
@@ -374,7 +437,9 @@ def test_interrupted_run_saves_its_step_and_ends_as_an_unbroken_one(tmp_path):
 def test_finished_run_is_not_trained_again_but_can_be_extended(tmp_path):
     first = run_of(tmp_path, schedule="constant")
     first.train()
-    again = run_of(tmp_path, lambda epoch: Blobs(epoch, before_item=lambda i: pytest.fail("trained again")))
+    again = run_of(
+        tmp_path, lambda epoch: Blobs(epoch, before_item=lambda i: pytest.fail("trained again"))
+    )
     assert len(again.train().rows) == 2
     assert_equal(weights(again), weights(first))
     longer = run_of(tmp_path, schedule="constant", epochs=3)
@@ -391,7 +456,9 @@ run_of(sys.argv[1], checkpoint_every_s=0.0, epochs=400, schedule="constant").tra
 
 def test_killed_run_ends_as_an_unbroken_one_when_started_again(tmp_path):
     root = Path(__file__).resolve().parents[2]
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, tmp_path], cwd=root, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, tmp_path], cwd=root, stderr=subprocess.DEVNULL
+    )
     while len(CheckpointFolder(tmp_path).paths()) < 2:
         assert process.poll() is None
         time.sleep(0.01)
@@ -410,7 +477,10 @@ def test_loss_that_is_not_finite_names_step_rate_and_images(tmp_path):
             images, (targets, mask) = super().__getitem__(index)
             return images, (targets * (math.nan if (self.epoch, index) == (1, 2) else 1), mask)
 
-    message = r"loss is nan in epoch 2, step 3, learning rate 0.00\d+; images of the batch: 1020, 1021, 1022, 1023"
+    message = (
+        r"loss is nan in epoch 2, step 3, learning rate 0.00\d+; "
+        r"images of the batch: 1020, 1021, 1022, 1023"
+    )
     with pytest.raises(InputError, match=message):
         run_of(tmp_path, Poisoned, checkpoint_every_s=0).train()
     arrays, state = CheckpointFolder(tmp_path).load()
@@ -423,7 +493,9 @@ def test_input_error_of_a_batch_comes_out_as_itself():
         raise InputError("image 123.jpg is damaged")
 
     with pytest.raises(InputError, match=r"^image 123\.jpg is damaged$"):
-        run_of(batches=lambda epoch: Blobs(epoch, before_item=damaged if epoch else lambda i: None)).train()
+        run_of(
+            batches=lambda epoch: Blobs(epoch, before_item=damaged if epoch else lambda i: None)
+        ).train()
 
 
 def test_out_of_memory_says_which_setting_to_lower(monkeypatch):
