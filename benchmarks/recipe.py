@@ -4,7 +4,7 @@ part.
 python -m benchmarks.recipe --data data/sample --epochs 6 augment.rotation_deg=8
 augment.scale_max=1.6
 
-The search behind the sample preset (docs/recipe.md); validation images are not looked at. Images of
+The search behind the sample preset (docs/experiments/recipe.md); validation images are not looked at. Images of
 the training
 part serve: after so few epochs of augmented crops nothing is learned by heart, losses of held-out
 and of trained crops differ by less than one percent. Prints a JSON line: settings, processor

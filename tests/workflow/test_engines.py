@@ -6,7 +6,7 @@ import pytest
 
 SNAKEMAKE = "snakemake --cores 4"
 REPRO = "dvc repro"
-MODEL_ON = ["detect", "detect", "evaluate", "evaluate", "report", "train"]
+MODEL_ON = ["detect", "detect", "evaluate", "evaluate", "held_out", "report", "train"]
 
 
 @pytest.fixture
@@ -154,3 +154,11 @@ def test_a_list_of_running_commands_cut_short_by_a_kill_stops_nothing(project):
     (project.folder / ".dvc/tmp/rwlock").write_text('{"models/tra')
     assert project.work_of(SNAKEMAKE) == []
     assert project.work_of("dvc repro") == []
+
+
+@pytest.mark.parametrize("room", ["decoding", "inference", "evaluation", "report"])
+def test_a_change_behind_the_network_does_not_train_again(project, room):
+    (project.folder / "stages/openpose" / room / "changed.py").write_text("# changed\n")
+    work = project.work_of(REPRO)
+    assert work
+    assert "train" not in work
