@@ -32,31 +32,31 @@ format: $(ENV)
 
 env: $(ENV)
 
-$(ENV): requirements.lock
+$(ENV): envs/requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: no $(PYTHON) found; install Python 3.11, 3.12 or 3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
 	  echo "error: $(PYTHON) is `$(PYTHON) -V 2>&1`; this project runs on Python 3.11, 3.12 and 3.13." \
 	  "Name one: make $(firstword $(MAKECMDGOALS) run) PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "error: $(PYTHON) lacks the venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	@echo "Making .venv from requirements.lock (some minutes, about 2.5 GB) ..."
+	@echo "Making .venv from envs/requirements.lock (some minutes, about 2.5 GB) ..."
 	@rm -rf .venv && $(PYTHON) -m venv .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/requirements.lock
 	@touch $(ENV)
 
-# New pins for everything: needs uv (pip install uv). The extras' locks add packages to requirements.lock, at its pins.
+# New pins for everything: needs uv (pip install uv). The extras' locks add packages to envs/requirements.lock, at its pins.
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
 lock:
-	$(COMPILE) --upgrade --extra test pyproject.toml -o requirements.lock
+	$(COMPILE) --upgrade --extra test pyproject.toml -o envs/requirements.lock
 	$(MAKE) lock-extras
 
 lock-extras:
-	sed 's/ [\\]$$//; /--hash/d' requirements.lock > .lock-constraints
+	sed 's/ [\\]$$//; /--hash/d' envs/requirements.lock > .lock-constraints
 	$(COMPILE) --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra test-remotes -c .lock-constraints \
-	  pyproject.toml -o requirements-extras.lock
-	$(COMPILE) --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o requirements-gpu-jax.lock
-	$(COMPILE) --extra test --extra gpu-tensorflow -c .lock-constraints pyproject.toml -o requirements-gpu-tensorflow.lock
+	  pyproject.toml -o envs/requirements-extras.lock
+	$(COMPILE) --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o envs/requirements-gpu-jax.lock
+	$(COMPILE) --extra test --extra gpu-tensorflow -c .lock-constraints pyproject.toml -o envs/requirements-gpu-tensorflow.lock
 	rm .lock-constraints
 
 clean:

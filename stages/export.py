@@ -2,8 +2,8 @@
 
     python -m stages.export --model models/trained --output exported --formats openvino litert
 
-Each format becomes a folder of --output. openvino and onnx need packages that requirements.lock
-does not hold.
+Each format becomes a folder of --output. openvino and onnx need packages that
+envs/requirements.lock does not hold.
 """
 
 import argparse

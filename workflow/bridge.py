@@ -161,7 +161,7 @@ def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
     if main and not dry:
         _take_turn()
         for job in Path(".snakemake/incomplete").glob("*"):
-            job.unlink()  # DVC decides by content, see docs/engines.md
+            job.unlink()  # DVC decides by content, see docs/how-it-works.md
         _drop_broken_list()
     try:
         return _connect(root, main)

@@ -17,9 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PARTS = (
     "Snakefile",
     "dvc.yaml",
-    "requirements.lock",
     "workflow",
-    "profiles",
     "envs",
     ".gitignore",
     ".dvcignore",
@@ -115,6 +113,7 @@ def fresh(tmp_path_factory) -> Project:
     for part in PARTS:
         source = ROOT / part
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+    (folder / "profiles").symlink_to("workflow/profiles")  # as in the project
     _write_toy_stages(folder)
     project = Project(folder)
     project.use("tiny")

@@ -1,5 +1,5 @@
 """Snakemake and DVC share one notion of "up to date" (the table of situations in
-docs/engines.md).
+docs/how-it-works.md).
 """
 
 import pytest
@@ -22,6 +22,13 @@ def test_what_one_engine_finished_the_other_does_not_run_again(fresh, tmp_path, 
     lock = (project.folder / "dvc.lock").read_text()
     assert project.work_of(second) == []
     assert (project.folder / "dvc.lock").read_text() == lock
+
+
+def test_plain_snakemake_finds_the_default_profile(project):
+    assert "profile profiles/default" in project.run(SNAKEMAKE)
+    assert (project.folder / "profiles" / "default").samefile(
+        project.folder / "workflow" / "profiles" / "default"
+    )
 
 
 def test_a_second_snakemake_says_that_there_is_nothing_to_be_done(project):

@@ -103,7 +103,7 @@ def ssh_server(tmp_path) -> tuple[str, Path]:
     if not sshd or not shutil.which("ssh-keygen"):
         pytest.skip("no sshd (Debian, Ubuntu: apt install openssh-server)")
     if not importlib.util.find_spec("dvc_ssh"):
-        pytest.skip("dvc-ssh is not installed (requirements-extras.lock)")
+        pytest.skip("dvc-ssh is not installed (envs/requirements-extras.lock)")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists on it when it is started by root
     folder = tmp_path / "sshd"
@@ -128,11 +128,11 @@ def ssh_server(tmp_path) -> tuple[str, Path]:
 def s3_server(tmp_path) -> tuple[str, str]:
     """URL of a bucket, and the address of the server that has it."""
     if not importlib.util.find_spec("dvc_s3"):
-        pytest.skip("dvc-s3 is not installed (requirements-extras.lock)")
+        pytest.skip("dvc-s3 is not installed (envs/requirements-extras.lock)")
     wheel = importlib.util.find_spec("rclone_api")
     rclone = Path(wheel.origin).parent / "bin" / "rclone" if wheel else shutil.which("rclone")
     if not rclone:
-        pytest.skip("no rclone (requirements-extras.lock)")
+        pytest.skip("no rclone (envs/requirements-extras.lock)")
     (tmp_path / "served" / "bucket").mkdir(parents=True)
     port = free_port()
     command = [str(rclone), "serve", "s3", "--addr", f"127.0.0.1:{port}", str(tmp_path / "served")]

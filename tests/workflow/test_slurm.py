@@ -39,7 +39,7 @@ def cluster(tmp_path_factory) -> dict[str, str]:
     if os.geteuid() != 0:
         pytest.skip("a Slurm cluster is started as root only")
     if not importlib.util.find_spec("snakemake_executor_plugin_slurm"):
-        pytest.skip("snakemake-executor-plugin-slurm is not installed (requirements-extras.lock)")
+        pytest.skip("no snakemake-executor-plugin-slurm (envs/requirements-extras.lock)")
     folder = tmp_path_factory.mktemp("slurm")
     subprocess.run([CLUSTER, "start", folder], stdout=subprocess.DEVNULL, check=True)
     yield {
@@ -147,7 +147,7 @@ def test_a_killed_job_is_submitted_again(finished, tmp_path, cluster):
 def test_the_profile_changes_no_setting_of_the_default_one():
     """Snakemake merges both profiles; where both have a key the default one wins, silently."""
     default, slurm = (
-        yaml.safe_load((ROOT / name / "config.yaml").read_text())
-        for name in ("profiles/default", "workflow/profiles/slurm")
+        yaml.safe_load((ROOT / "workflow" / "profiles" / name / "config.yaml").read_text())
+        for name in ("default", "slurm")
     )
     assert set(default).isdisjoint(slurm)

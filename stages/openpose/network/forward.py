@@ -148,7 +148,7 @@ def _compile(file: Path, layout: str) -> Any:
         import openvino
     except ImportError:
         raise InputError(
-            f"{file}: needs OpenVINO, which is not installed; install requirements-extras.lock"
+            f"{file}: needs OpenVINO, which is not installed; install envs/requirements-extras.lock"
         ) from None
     core = openvino.Core()
     try:

@@ -165,7 +165,7 @@ def test_without_openvino_the_message_names_the_lock_of_extras(tmp_path, monkeyp
     (tmp_path / "toy.onnx").write_bytes(b"")
     (tmp_path / "model.yaml").write_text("{kind: onnx, file: toy.onnx, heatmaps: heat, pafs: paf}")
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(InputError, match=r"install requirements-extras\.lock"):
+    with pytest.raises(InputError, match=r"install envs/requirements-extras\.lock"):
         forward.load_forward(tmp_path)
 
 
