@@ -13,9 +13,7 @@ from workflow.bridge import connect
 bridge = connect(Path(workflow.basedir), main=workflow.is_main_process, dry=workflow.dryrun)
 
 
-include: "workflow/rules/data.smk"
-include: "workflow/rules/model.smk"
-include: "workflow/rules/results.smk"
+include: "workflow/rules/stages.smk"
 
 
 rule all:

@@ -120,7 +120,8 @@ class Bridge:
         """All outputs of all stages: the target of a run; asked for when all rules are read."""
         if missing := set(self.declared) - self.ruled:
             raise WorkflowError(
-                f"no rule for stage {min(missing)} of dvc.yaml; see docs/adding-a-stage.md"
+                f"no rule for stage {min(missing)} of dvc.yaml: workflow/rules/stages.smk needs a "
+                "line for it; see docs/adding-a-stage.md"
             )
         return [path for paths in self.outputs.values() for path in paths]
 
