@@ -26,6 +26,8 @@ REACH = 2.5
 LEAST_SIZE_PX = 1.0
 # What an empty heatmap counts, so that far noise does not beat the mean.
 FLOOR = 0.005
+# Heat that a guess counts at least, so that its score is above 0, which means not found.
+LEAST_HEAT = 0.01
 
 
 def complete(parts: np.ndarray, heatmaps: np.ndarray, stride: int, prior: PosePrior) -> None:
@@ -45,36 +47,38 @@ def complete(parts: np.ndarray, heatmaps: np.ndarray, stride: int, prior: PosePr
 
 @jit
 def _complete(person, heatmaps, stride, mean, covariance):
-    found = np.nonzero(person[:, 2] > 0)[0]
-    missing = np.nonzero(~(person[:, 2] > 0))[0]
-    if found.size < 2 or missing.size == 0:
+    found_parts = np.nonzero(person[:, 2] > 0)[0]
+    missing_parts = np.nonzero(~(person[:, 2] > 0))[0]
+    if found_parts.size < 2 or missing_parts.size == 0:
         return
-    x, y, size = _frame(person, found, mean)
+    x, y, size = _frame(person, found_parts, mean)
     if not size > LEAST_SIZE_PX:
         return
-    away, unsure = _given_found(person, found, missing, x, y, size, mean, covariance)
-    half = (stride - 1) / 2
-    for i in range(missing.size):
-        part = missing[i]
-        column = (x + size * (mean[2 * part] + away[2 * i]) - half) / stride
-        row = (y + size * (mean[2 * part + 1] + away[2 * i + 1]) - half) / stride
+    difference, covariances = _given_found(
+        person, found_parts, missing_parts, x, y, size, mean, covariance
+    )
+    half = (stride - 1) / 2  # cell i is centred at pixel stride i + half
+    for i in range(missing_parts.size):
+        part = missing_parts[i]
+        column = (x + size * (mean[2 * part] + difference[2 * i]) - half) / stride
+        row = (y + size * (mean[2 * part + 1] + difference[2 * i + 1]) - half) / stride
         column, row, heat = _likeliest(
-            heatmaps, part, column, row, unsure[i] * (INFLATE * (size / stride) ** 2)
+            heatmaps, part, column, row, covariances[i] * (INFLATE * (size / stride) ** 2)
         )
         person[part, 0], person[part, 1] = column * stride + half, row * stride + half
-        person[part, 2] = GUESS_SCORE * min(max(heat, 0.01), 1.0)
+        person[part, 2] = GUESS_SCORE * min(max(heat, LEAST_HEAT), 1.0)
 
 
 @jit
-def _frame(person, found, mean):
+def _frame(person, found_parts, mean):
     """Place and size of the person, as `pose_prior.frame`."""
-    count = found.size
+    count = found_parts.size
     x = y = usual_x = usual_y = 0.0
-    for part in found:
+    for part in found_parts:
         x, y = x + person[part, 0] / count, y + person[part, 1] / count
         usual_x, usual_y = usual_x + mean[2 * part] / count, usual_y + mean[2 * part + 1] / count
     spread = usual = 0.0
-    for part in found:
+    for part in found_parts:
         spread += (person[part, 0] - x) ** 2 + (person[part, 1] - y) ** 2
         usual += (mean[2 * part] - usual_x) ** 2 + (mean[2 * part + 1] - usual_y) ** 2
     size = np.sqrt(spread / usual)
@@ -82,33 +86,33 @@ def _frame(person, found, mean):
 
 
 @jit
-def _given_found(person, found, missing, x, y, size, mean, covariance):
-    """Mean difference [2 m] from the prior's mean, and covariances [m, 3] (xx, xy, yy), of missing
-    parts.
+def _given_found(person, found_parts, missing_parts, x, y, size, mean, covariance):
+    """Mean difference [2 m] from the prior's mean, and covariances [m, 3] (xx, xy, yy), of the
+    missing parts: the Gaussian of the prior, conditioned on the found parts.
     """
-    seen, sought = _coordinates(found), _coordinates(missing)
-    n, m = seen.size, sought.size
-    among, right = np.empty((n, n)), np.empty((n, m + 1))
+    found_coordinates, missing_coordinates = _coordinates(found_parts), _coordinates(missing_parts)
+    n, m = found_coordinates.size, missing_coordinates.size
+    matrix, right = np.empty((n, n)), np.empty((n, m + 1))
     for i in range(n):
-        part, axis = seen[i] // 2, seen[i] % 2
-        right[i, m] = (person[part, axis] - (x, y)[axis]) / size - mean[seen[i]]
+        part, axis = found_coordinates[i] // 2, found_coordinates[i] % 2
+        right[i, m] = (person[part, axis] - (x, y)[axis]) / size - mean[found_coordinates[i]]
         for j in range(n):
-            among[i, j] = covariance[seen[i], seen[j]]
-        among[i, i] += NOISE * NOISE
+            matrix[i, j] = covariance[found_coordinates[i], found_coordinates[j]]
+        matrix[i, i] += NOISE * NOISE  # found parts may be wrong; keeps the matrix invertible too
         for j in range(m):
-            right[i, j] = covariance[seen[i], sought[j]]
-    _halfway(among, right)
-    away, unsure = np.zeros(m), np.empty((m // 2, 3))
+            right[i, j] = covariance[found_coordinates[i], missing_coordinates[j]]
+    _halfway(matrix, right)
+    difference, covariances = np.zeros(m), np.empty((m // 2, 3))
     for j in range(m):
         for i in range(n):
-            away[j] += right[i, j] * right[i, m]
+            difference[j] += right[i, j] * right[i, m]
     for k in range(m // 2):
         for c in range(3):
             a, b = 2 * k + (c > 1), 2 * k + (c > 0)
-            unsure[k, c] = covariance[sought[a], sought[b]]
+            covariances[k, c] = covariance[missing_coordinates[a], missing_coordinates[b]]
             for i in range(n):
-                unsure[k, c] -= right[i, a] * right[i, b]
-    return away, unsure
+                covariances[k, c] -= right[i, a] * right[i, b]
+    return difference, covariances
 
 
 @jit
@@ -122,7 +126,8 @@ def _coordinates(parts):
 @jit
 def _halfway(matrix, right):
     """right <- L^-1 right with matrix = L L^T (Cholesky, in place): dot products of columns are
-    then those with the inverse of the matrix between them. numba's own solver would need SciPy."""
+    then those with the inverse of the matrix between them. numba's own solver would need SciPy.
+    """
     n = matrix.shape[0]
     for j in range(n):
         for k in range(j):
@@ -141,17 +146,19 @@ def _halfway(matrix, right):
 
 
 @jit
-def _likeliest(heatmaps, part, column, row, unsure):
+def _likeliest(heatmaps, part, column, row, covariance):
     """Place (column, row) in cells and heatmap value of the maximum of Gaussian times heatmap; the
-    mean and 0 where no heat lies within reach."""
-    xx, xy, yy = unsure[0] + LEAST_CELLS2, unsure[1], unsure[2] + LEAST_CELLS2
-    share = 0.5 / (xx * yy - xy * xy)
+    mean and 0 where no heat lies within reach.
+    """
+    xx, xy, yy = covariance[0] + LEAST_CELLS2, covariance[1], covariance[2] + LEAST_CELLS2
+    share = 0.5 / (xx * yy - xy * xy)  # half the inverse determinant: the exponent's factor
     left, right = _range(column, np.sqrt(xx), heatmaps.shape[1])
     top, bottom = _range(row, np.sqrt(yy), heatmaps.shape[0])
     best, best_row, best_column = FLOOR, -1, -1
     for i in range(top, bottom):
         for j in range(left, right):
             heat = heatmaps[i, j, part]
+            # the Gaussian only lowers: most exponentials need not be computed
             if heat + FLOOR > best and heat > 0:
                 dx, dy = j - column, i - row
                 value = (heat + FLOOR) * np.exp(
@@ -181,7 +188,7 @@ def _likeliest(heatmaps, part, column, row, unsure):
 @jit
 def _range(centre, deviation, size):
     """First cell and one past the last within reach of `centre`, 0 .. size."""
-    reach = REACH * deviation + 1
+    reach = REACH * deviation + 1  # a cell more, since the mean lies between cells
     first = min(max(np.ceil(centre - reach), 0.0), float(size))
     last = min(max(np.floor(centre + reach) + 1, 0.0), float(size))
     return int(first), int(last)

@@ -6,23 +6,14 @@ reference (docs/sources.md 5, `reference_decoder.py`) is left on purpose:
 
 - peaks have sub-pixel places, and the half pixel of the stride is accounted for (docs/sources.md
   9.11);
-- peaks and limbs are accepted sooner: the heatmap need only exceed 0.05 (reference 0.1), a sample
-  of the field need only point forwards (reference 0.05), three parts make a person (reference 4). A
-  lone false peak makes no person and a weak limb yields to any better one, so sooner acceptance
-  adds uncertain people at the end of the ranking, which costs less AP than missed ones;
+- peaks and limbs are accepted sooner: lower thresholds, fewer parts a person. A lone false peak
+  makes no person and a weak limb yields to any better one, so sooner acceptance adds uncertain
+  people at the end of the ranking, which costs less AP than missed ones;
 - a peak belongs to one person;
-- parts of one person that a hidden joint keeps apart are joined (`decoder_pieces.py`);
-- with `complete`, keypoints that were not found are placed by a guess (`decoder_completion.py`).
+- parts of one person that a hidden joint keeps apart are joined (`pieces.py`);
+- with `complete`, keypoints that were not found are placed by a guess (`completion.py`).
 
-Values were chosen by these reasons and compared on maps of a real network for 36 images at heights
-288, 368, 456 and 544, mirrored too. Mean AP of the eight: rule `root` 0.357, `sum` 0.355, `mean`
-0.355; with the reference's thresholds 0.333; the neighbours of any value lie within 0.005. The
-optimum is broad, but AP on these images flatters a little. `benchmarks/decoder.py` prints
-intervals. On 150 training images of the sample (light network, four scales, missing keypoints
-guessed): `root` 0.531, `sum` 0.530, `mean` 0.523. Where missing keypoints are guessed, higher
-thresholds are
-better: a weak peak is no longer the only way to a keypoint. There 0.1, smoothing 0.5 cells and limb
-threshold 0.04 give 0.559, and those are the sample preset's.
+How the values were chosen, and what each is worth: docs/experiments/decoder.md.
 """
 
 from functools import lru_cache
@@ -40,12 +31,13 @@ from stages.openpose.decoding.pose_prior import read_prior
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO, Skeleton
 
-# Maps of fewer pixels a cell are not enlarged in mode `exact`: heatmap peaks are wider than that by
-# far.
+# Maps of fewer pixels a cell are not enlarged in mode `exact`: their peaks span several cells.
 COARSE_STRIDE_PX = 4
-# The unit of `smoothing_cells`, whatever the stride of the maps.
+# The unit of `smoothing_cells`, whatever the stride of the maps. Without smoothing the noise of a
+# network makes several maxima of one keypoint.
 SMOOTHING_CELL_PX = 8
-# Exponent of the number of parts by which the sum of a person's scores is divided.
+# Exponent of the number of parts by which the sum of a person's scores is divided. `root` stands
+# between favouring whole bodies and favouring fragments (docs/experiments/decoder.md).
 SCORE_RULES = {"sum": 0.0, "root": 0.5, "mean": 1.0}
 
 
@@ -78,20 +70,20 @@ def decode(
         skeleton: parts and limbs of the maps.
         mode: `exact` searches peaks on a grid twice as fine as that of the maps (from stride 4 on),
             `fast` on theirs.
-        peak_threshold: smallest (smoothed) heatmap value of a peak.
+        peak_threshold: smallest (smoothed) heatmap value of a peak (reference: 0.1).
         smoothing_cells: standard deviation of the Gaussian before the search, in units of 8 px.
         limb_samples: points along a limb at which its PAF is sampled.
-        limb_threshold: a sample counts when the PAF along the limb exceeds this.
+        limb_threshold: a sample counts when the PAF along the limb exceeds this (reference: 0.05).
         limb_share: more than this share of the samples must count (reference: 80 %).
-        min_parts: parts that a person must have.
+        min_parts: parts that a person must have (reference: 4).
         min_score: what the sum of a person's part and limb scores, divided by its parts, must
-            reach.
+            reach (reference: 0.4).
         score_rule: that sum as it is (`sum`, the reference's rule, in favour of whole bodies),
             divided by the number of parts (`mean`, in favour of fragments) or by its square root
             (`root`, between the two).
-        join_pieces: join parts of one person that no limb connects, see `decoder_pieces.py`.
-        complete: guess the parts that were not found, see `decoder_completion.py`; scores of
-            guesses: people.py.
+        join_pieces: join parts of one person that no limb connects, see `pieces.py`.
+        complete: guess the parts that were not found, see `completion.py`; scores of guesses:
+            people.py.
 
     Returns:
         People; x, y in pixels of the network's input, pixel centres at integers.
@@ -108,26 +100,28 @@ def decode(
         skeleton.keypoints,
         skeleton.parts,
     )
-    parts = len(skeleton.parts)
+    part_count = len(skeleton.parts)
     enlarge = 2 if mode == "exact" and stride >= COARSE_STRIDE_PX else 1
     peaks, starts = find_peaks(
-        heatmaps, parts, peak_threshold, smoothing_cells * SMOOTHING_CELL_PX / stride, enlarge
+        heatmaps, part_count, peak_threshold, smoothing_cells * SMOOTHING_CELL_PX / stride, enlarge
     )
     positions, allowed = _sampling(limb_samples, limb_share)
     ends, scores, firsts = match(
         pafs, peaks, starts, table.limbs, positions, np.float32(limb_threshold), allowed
     )
     members, sums = assemble(
-        peaks, parts, table.limbs, table.decode_order, table.late, ends, scores, firsts
+        peaks, part_count, table.limbs, table.decode_order, table.late, ends, scores, firsts
     )
     if join_pieces:
         pieces.join_pieces(peaks, members, sums, table.limbs, skeleton)
-    least = int(min_parts), float(min_score)
-    found, scores = _people(peaks, members, sums, int(stride), *least, SCORE_RULES[score_rule])
+    limits = int(min_parts), float(min_score)
+    person_parts, scores = _people(
+        peaks, members, sums, int(stride), *limits, SCORE_RULES[score_rule]
+    )
     prior = read_prior(skeleton.parts) if complete else None
     if prior:
-        completion.complete(found, heatmaps, int(stride), prior)
-    return People(found[:, table.part_of_keypoint], found, scores)
+        completion.complete(person_parts, heatmaps, int(stride), prior)
+    return People(person_parts[:, table.part_of_keypoint], person_parts, scores)
 
 
 def _checked_maps(
@@ -191,6 +185,7 @@ def _table(
 @lru_cache(maxsize=8)
 def _sampling(samples: int, share: float) -> tuple[np.ndarray, int]:
     """Places of the inner samples of a limb and how many of all samples may fail."""
+    # "more than this share", where rounding of share * samples must not lose a whole sample
     must_count = min(int(share * samples + 1e-9) + 1, samples)
     return sample_positions(samples), samples - must_count
 
@@ -198,24 +193,24 @@ def _sampling(samples: int, share: float) -> tuple[np.ndarray, int]:
 @jit
 def _people(peaks, members, limb_sums, stride, min_parts, min_score, exponent):
     """Parts and scores (see `People`) of those who have enough parts and score."""
-    people, parts = members.shape
-    out = np.zeros((people, parts, 3), np.float32)
-    scores = np.empty(people, np.float32)
-    kept = 0
-    for person in range(people):
+    candidates, part_count = members.shape
+    person_parts = np.zeros((candidates, part_count, 3), np.float32)
+    scores = np.empty(candidates, np.float32)
+    people_count = 0
+    for person in range(candidates):
         count, total = 0, limb_sums[person]
-        for part in range(parts):
+        for part in range(part_count):
             if members[person, part] >= 0:
                 count += 1
                 total += peaks[members[person, part], 2]
         if count < max(min_parts, 1) or total < min_score * count:
             continue
-        scores[kept] = total / count**exponent
-        for part in range(parts):
+        scores[people_count] = total / count**exponent
+        for part in range(part_count):
             peak = members[person, part]
             if peak >= 0:
-                out[kept, part, 0] = peaks[peak, 0] * stride + (stride - 1) / 2
-                out[kept, part, 1] = peaks[peak, 1] * stride + (stride - 1) / 2
-                out[kept, part, 2] = peaks[peak, 2]
-        kept += 1
-    return out[:kept].copy(), scores[:kept].copy()
+                person_parts[people_count, part, 0] = peaks[peak, 0] * stride + (stride - 1) / 2
+                person_parts[people_count, part, 1] = peaks[peak, 1] * stride + (stride - 1) / 2
+                person_parts[people_count, part, 2] = peaks[peak, 2]
+        people_count += 1
+    return person_parts[:people_count].copy(), scores[:people_count].copy()

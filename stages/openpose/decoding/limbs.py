@@ -39,7 +39,7 @@ def match(pafs, peaks, starts, limbs, positions, threshold, allowed):
 
     Args:
         pafs: float32 [h, w, 2 kinds]; kind k owns channels 2 k (x) and 2 k + 1 (y).
-        peaks, starts: see `decoder_peaks.find_peaks`.
+        peaks, starts: see `peaks.find_peaks`.
         limbs: int64 [kinds, 2], the parts that each kind joins.
         positions: see `sample_positions`.
         threshold: float32, what the PAF along the limb must exceed at a sample.
@@ -61,18 +61,21 @@ def match(pafs, peaks, starts, limbs, positions, threshold, allowed):
     places = _inside(peaks, h, w)
     for kind in range(kinds):
         a, b = limbs[kind, 0], limbs[kind, 1]
-        at = firsts[kind]
+        count = firsts[kind]
         if counts[a] > 0 and counts[b] > 0:
-            from_, to = places[starts[a] : starts[a + 1]], places[starts[b] : starts[b + 1]]
-            field = flat[2 * kind :]
-            lists, list_scores = _accepted(
-                field, channels, h, w, from_, to, positions, threshold, allowed
+            start_places, end_places = (
+                places[starts[a] : starts[a + 1]],
+                places[starts[b] : starts[b + 1]],
             )
-            at = _choose(lists, list_scores, to.shape[0], ends, scores, at)
-            ends[firsts[kind] : at, 0] += starts[a]
-            ends[firsts[kind] : at, 1] += starts[b]
-        firsts[kind + 1] = at
-    return ends[:at], scores[:at], firsts
+            field = flat[2 * kind :]
+            end_lists, list_scores = _accepted(
+                field, channels, h, w, start_places, end_places, positions, threshold, allowed
+            )
+            count = _choose(end_lists, list_scores, end_places.shape[0], ends, scores, count)
+            ends[firsts[kind] : count, 0] += starts[a]
+            ends[firsts[kind] : count, 1] += starts[b]
+        firsts[kind + 1] = count
+    return ends[:count], scores[:count], firsts
 
 
 @jit
@@ -88,28 +91,28 @@ def _inside(peaks, h, w):
 
 
 @jit
-def _accepted(field, step, h, w, from_, to, positions, threshold, allowed):
+def _accepted(field, step, h, w, start_places, end_places, positions, threshold, allowed):
     """The best ends of each start, best first: int64 [starts, REMEMBERED] (-1 = no more) and
     scores, float32.
 
     The PAF of cell (y, x) is field[(y w + x) step] and the number after it.
     """
-    at_end = np.empty((to.shape[0], 2), np.float32)
-    for b in range(to.shape[0]):
-        at_end[b] = _sample(field, step, h, w, to[b, 0], to[b, 1])
-    lists = np.full((from_.shape[0], REMEMBERED), -1, np.int64)
-    scores = np.zeros((from_.shape[0], REMEMBERED), np.float32)
-    reach = _reach(h, w, to.shape[0])
-    first = 0
-    for a in range(from_.shape[0]):
-        x, y = from_[a, 0], from_[a, 1]
+    paf_at_end = np.empty((end_places.shape[0], 2), np.float32)
+    for b in range(end_places.shape[0]):
+        paf_at_end[b] = _sample(field, step, h, w, end_places[b, 0], end_places[b, 1])
+    end_lists = np.full((start_places.shape[0], REMEMBERED), -1, np.int64)
+    scores = np.zeros((start_places.shape[0], REMEMBERED), np.float32)
+    reach = _reach(h, w, end_places.shape[0])
+    first_near = 0
+    for a in range(start_places.shape[0]):
+        x, y = start_places[a, 0], start_places[a, 1]
         sx, sy = _sample(field, step, h, w, x, y)
         # peaks are sorted by fine row, and refinement moves none by more than half a cell: 2 cells
         # of slack
-        while first < to.shape[0] and to[first, 1] < y - reach - 2:
-            first += 1
-        for b in range(first, to.shape[0]):
-            dx, dy = to[b, 0] - x, to[b, 1] - y
+        while first_near < end_places.shape[0] and end_places[first_near, 1] < y - reach - 2:
+            first_near += 1
+        for b in range(first_near, end_places.shape[0]):
+            dx, dy = end_places[b, 0] - x, end_places[b, 1] - y
             if dy > reach + 2:
                 break
             square = dx * dx + dy * dy
@@ -117,23 +120,28 @@ def _accepted(field, step, h, w, from_, to, positions, threshold, allowed):
                 continue
             length = np.sqrt(square)
             ux, uy = dx / length, dy / length
-            low, high = sx * ux + sy * uy, at_end[b, 0] * ux + at_end[b, 1] * uy
-            left = allowed - (not low > threshold) - (not high > threshold)
-            if left < 0:
+            low, high = sx * ux + sy * uy, paf_at_end[b, 0] * ux + paf_at_end[b, 1] * uy
+            # both ends are known already: pairs that fail there cost no further sample
+            failures_left = allowed - (not low > threshold) - (not high > threshold)
+            if failures_left < 0:
                 continue
-            inner = _inner(field, step, h, w, x, y, dx, dy, ux, uy, positions, threshold, left)
+            inner = _inner(
+                field, step, h, w, x, y, dx, dy, ux, uy, positions, threshold, failures_left
+            )
             mean = (low + high + inner) / np.float32(positions.size + 2)
+            # limbs longer than half the image lose score, as in the reference (docs/sources.md 5)
             score = mean + min(
                 np.float32(0.5) * np.float32(h) / length - np.float32(1), np.float32(0)
             )
             if score > scores[a, REMEMBERED - 1]:
-                _remember(lists[a], scores[a], b, score)
-    return lists, scores
+                _remember(end_lists[a], scores[a], b, score)
+    return end_lists, scores
 
 
 @jit
 def _reach(h, w, ends):
     """Longest limb to look for, in cells."""
+    # a circle of this radius holds NEAREST of evenly spread ends: ends pi r^2 / (h w) = NEAREST
     return np.float32(min(LONGEST_SHARE * max(h, w), np.sqrt(NEAREST * h * w / (np.pi * ends))) + 1)
 
 
@@ -175,35 +183,41 @@ def _inner(field, step, h, w, x, y, dx, dy, ux, uy, positions, threshold, allowe
 @jit
 def _remember(ends, scores, end, score):
     """Put an end in its place among the best of its start; the last one falls out."""
-    at = ends.size - 1
-    while at > 0 and scores[at - 1] < score:
-        ends[at], scores[at] = ends[at - 1], scores[at - 1]
-        at -= 1
-    ends[at], scores[at] = end, score
+    rank = ends.size - 1
+    while rank > 0 and scores[rank - 1] < score:
+        ends[rank], scores[rank] = ends[rank - 1], scores[rank - 1]
+        rank -= 1
+    ends[rank], scores[rank] = end, score
 
 
 @jit
-def _choose(lists, list_scores, ends_count, ends, scores, at):
-    """Greedy matching (best pair first, each peak once), written to rows `at` on; returns the row
-    after the last.
+def _choose(end_lists, list_scores, ends_count, ends, scores, limb_count):
+    """Greedy matching (best pair first, each peak once), written to rows `limb_count` on; returns
+    the row after the last.
 
-    Found without sorting: every start asks for its best end, an end keeps the better of two starts,
-    and the other asks for its next best. With one score a pair, what is stable in this sense is
-    what greedy choice gives.
+    Found without sorting: every start proposes to its best end, an end holds the better of two
+    starts, and the other proposes to its next best (Gale & Shapley 1962). With one score a pair,
+    the stable matching is what greedy choice gives.
     """
     partner = np.full(ends_count, -1, np.int64)
-    held = np.zeros(ends_count, np.float32)
-    asked = np.zeros(lists.shape[0], np.int64)
-    for a in range(lists.shape[0]):
-        asking = a
-        while asking >= 0 and asked[asking] < REMEMBERED and lists[asking, asked[asking]] >= 0:
-            end, score = lists[asking, asked[asking]], list_scores[asking, asked[asking]]
-            asked[asking] += 1
-            if score > held[end]:
-                partner[end], asking = asking, partner[end]
-                held[end] = score
+    held_scores = np.zeros(ends_count, np.float32)
+    proposals = np.zeros(end_lists.shape[0], np.int64)
+    for newcomer in range(end_lists.shape[0]):
+        start = newcomer
+        while (
+            start >= 0 and proposals[start] < REMEMBERED and end_lists[start, proposals[start]] >= 0
+        ):
+            end, score = end_lists[start, proposals[start]], list_scores[start, proposals[start]]
+            proposals[start] += 1
+            if score > held_scores[end]:
+                partner[end], start = start, partner[end]
+                held_scores[end] = score
     for end in range(ends_count):
         if partner[end] >= 0:
-            ends[at, 0], ends[at, 1], scores[at] = partner[end], end, held[end]
-            at += 1
-    return at
+            ends[limb_count, 0], ends[limb_count, 1], scores[limb_count] = (
+                partner[end],
+                end,
+                held_scores[end],
+            )
+            limb_count += 1
+    return limb_count

@@ -18,14 +18,12 @@ from stages.openpose.skeleton import Skeleton
 # A person standing at ease, seen from the front: x, y in body heights. Proportions after the usual
 # 7.5 heads.
 AT_REST = {
-    "nose": (0.0, 0.08), "neck": (0.0, 0.18), "right_shoulder": (-0.13, 0.19),
-    "right_elbow": (-0.19, 0.35),
-    "right_wrist": (-0.21, 0.5), "left_shoulder": (0.13, 0.19), "left_elbow": (0.19, 0.35),
-    "left_wrist": (0.21, 0.5),
+    "nose": (0.0, 0.08), "neck": (0.0, 0.18),
+    "right_shoulder": (-0.13, 0.19), "right_elbow": (-0.19, 0.35), "right_wrist": (-0.21, 0.5),
+    "left_shoulder": (0.13, 0.19), "left_elbow": (0.19, 0.35), "left_wrist": (0.21, 0.5),
     "right_hip": (-0.08, 0.5), "right_knee": (-0.09, 0.73), "right_ankle": (-0.1, 0.95),
-    "left_hip": (0.08, 0.5),
-    "left_knee": (0.09, 0.73), "left_ankle": (0.1, 0.95), "right_eye": (-0.03, 0.06),
-    "left_eye": (0.03, 0.06),
+    "left_hip": (0.08, 0.5), "left_knee": (0.09, 0.73), "left_ankle": (0.1, 0.95),
+    "right_eye": (-0.03, 0.06), "left_eye": (0.03, 0.06),
     "right_ear": (-0.06, 0.07), "left_ear": (0.06, 0.07),
 }  # fmt: skip
 # Score per part (heatmap and field, at most about 2) that a piece must have: unsure pieces are
@@ -53,7 +51,7 @@ def body_lengths(skeleton_parts: tuple, skeleton_limbs: tuple) -> tuple[np.ndarr
     np.fill_diagonal(along, 0)
     for a, b in skeleton_limbs:
         along[a, b] = along[b, a] = straight[a, b]
-    for middle in range(len(places)):
+    for middle in range(len(places)):  # shortest paths over limbs (Floyd-Warshall)
         along = np.minimum(along, along[:, middle : middle + 1] + along[middle])
     return straight.astype(np.float32), along.astype(np.float32)
 
@@ -74,43 +72,43 @@ def join_pieces(
 
 @jit
 def _join(peaks, members, limb_sums, limbs, straight, along):
-    rows = _sure_rows(peaks, members, limb_sums)
-    count = rows.size
+    pieces = _sure_pieces(peaks, members, limb_sums)
+    count = pieces.size
     if count > MOST_PIECES:
         return
     lengths = np.empty((count, 2), np.float32)
     for i in range(count):
-        lengths[i] = _lengths(peaks, members[rows[i]], limbs, straight)
-    masks = np.zeros(count, np.int64)
+        lengths[i] = _lengths(peaks, members[pieces[i]], limbs, straight)
+    part_masks = np.zeros(count, np.int64)
     partner, best = np.empty(count, np.int64), np.empty(count, np.float32)
     changed = True
     while changed:
         changed = False
-        _find_partners(peaks, members, rows, lengths, masks, straight, along, partner, best)
+        _find_partners(peaks, members, pieces, lengths, part_masks, straight, along, partner, best)
         for i in range(count):
             j = partner[i]
             if j > i and partner[j] == i:
-                _move(members, limb_sums, rows[i], rows[j])
+                _move(members, limb_sums, pieces[i], pieces[j])
                 lengths[i] += lengths[j]
                 lengths[j] = 0
                 changed = True
 
 
 @jit
-def _sure_rows(peaks, members, limb_sums):
+def _sure_pieces(peaks, members, limb_sums):
     """Rows of pieces of at least two parts whose score per part is at least SURE."""
-    rows = np.empty(members.shape[0], np.int64)
-    found = 0
-    for row in range(members.shape[0]):
-        count, total = 0, limb_sums[row]
-        for peak in members[row]:
+    pieces = np.empty(members.shape[0], np.int64)
+    piece_count = 0
+    for person in range(members.shape[0]):
+        part_count, total = 0, limb_sums[person]
+        for peak in members[person]:
             if peak >= 0:
-                count += 1
+                part_count += 1
                 total += peaks[peak, 2]
-        if count >= 2 and total >= SURE * count:
-            rows[found] = row
-            found += 1
-    return rows[:found]
+        if part_count >= 2 and total >= SURE * part_count:
+            pieces[piece_count] = person
+            piece_count += 1
+    return pieces[:piece_count]
 
 
 @jit
@@ -128,42 +126,49 @@ def _lengths(peaks, person, limbs, straight):
 
 
 @jit
-def _find_partners(peaks, members, rows, lengths, masks, straight, along, partner, best):
+def _find_partners(peaks, members, pieces, lengths, part_masks, straight, along, partner, best):
     """For each piece the one with which it looks most like a person at rest, -1 where none fits."""
     partner[:] = -1
     best[:] = np.inf
-    for i in range(rows.size):
-        masks[i] = 0
+    for i in range(pieces.size):
+        part_masks[i] = 0
         for part in range(members.shape[1]):
-            if members[rows[i], part] >= 0:
-                masks[i] |= 1 << part
-    for i in range(rows.size):
-        for j in range(i + 1, rows.size):
-            if masks[i] & masks[j] or masks[i] == 0 or masks[j] == 0:
+            if members[pieces[i], part] >= 0:
+                part_masks[i] |= 1 << part
+    for i in range(pieces.size):
+        for j in range(i + 1, pieces.size):
+            if part_masks[i] & part_masks[j] or part_masks[i] == 0 or part_masks[j] == 0:
                 continue
-            strange = _strangeness(
-                peaks, members[rows[i]], members[rows[j]], lengths[i], lengths[j], straight, along
+            strangeness = _strangeness(
+                peaks,
+                members[pieces[i]],
+                members[pieces[j]],
+                lengths[i],
+                lengths[j],
+                straight,
+                along,
             )
-            if strange < best[i]:
-                best[i], partner[i] = strange, j
-            if strange < best[j]:
-                best[j], partner[j] = strange, i
+            if strangeness < best[i]:
+                best[i], partner[i] = strangeness, j
+            if strangeness < best[j]:
+                best[j], partner[j] = strangeness, i
 
 
 @jit
-def _strangeness(peaks, one, other, lengths, other_lengths, straight, along):
+def _strangeness(peaks, piece, other, lengths, other_lengths, straight, along):
     """Mean square difference, in body heights, between the distances of two pieces' parts and those
-    at rest; infinite where no body could hold both."""
+    at rest; infinite where no body could hold both.
+    """
     ratio = lengths[0] * other_lengths[1], other_lengths[0] * lengths[1]
     if not (max(ratio) <= SCALE_RATIO * min(ratio) and min(ratio) > 0):
         return np.float32(np.inf)
     scale = (lengths[0] + other_lengths[0]) / (lengths[1] + other_lengths[1])
     total, count = np.float32(0), 0
-    for a in range(one.size):
-        for b in range(one.size):
-            if one[a] >= 0 and other[b] >= 0:
+    for a in range(piece.size):
+        for b in range(piece.size):
+            if piece[a] >= 0 and other[b] >= 0:
                 distance = np.hypot(
-                    peaks[one[a], 0] - peaks[other[b], 0], peaks[one[a], 1] - peaks[other[b], 1]
+                    peaks[piece[a], 0] - peaks[other[b], 0], peaks[piece[a], 1] - peaks[other[b], 1]
                 )
                 if not distance <= scale * along[a, b] + SLACK_CELLS:
                     return np.float32(np.inf)
@@ -173,11 +178,11 @@ def _strangeness(peaks, one, other, lengths, other_lengths, straight, along):
 
 
 @jit
-def _move(members, limb_sums, to, from_):
-    """Give everything of one person to another."""
+def _move(members, limb_sums, person, other):
+    """Give everything of `other` to `person`."""
     for part in range(members.shape[1]):
-        if members[from_, part] >= 0:
-            members[to, part] = members[from_, part]
-            members[from_, part] = -1
-    limb_sums[to] += limb_sums[from_]
-    limb_sums[from_] = 0
+        if members[other, part] >= 0:
+            members[person, part] = members[other, part]
+            members[other, part] = -1
+    limb_sums[person] += limb_sums[other]
+    limb_sums[other] = 0

@@ -21,9 +21,11 @@ ELBOW, WRIST = (COCO.parts.index(name) for name in ("left_elbow", "left_wrist"))
 NO_HEAT = np.zeros((40, 40, 19), np.float32)
 
 
-def usual_person(size_px: float = 80.0, at=(150.0, 170.0), missing=()) -> np.ndarray:
+def usual_person(size_px: float = 80.0, place_px=(150.0, 170.0), missing=()) -> np.ndarray:
     """Parts float32 [1, 18, 3]: the mean body, some parts missing."""
-    parts = np.column_stack([USUAL * size_px + at, np.ones(len(USUAL))]).astype(np.float32)[None]
+    parts = np.column_stack([USUAL * size_px + place_px, np.ones(len(USUAL))]).astype(np.float32)[
+        None
+    ]
     parts[:, list(missing)] = 0
     return parts
 
@@ -48,14 +50,14 @@ def test_found_parts_stay_as_they_are():
 @pytest.mark.parametrize("stride", [2, 8])
 def test_heat_below_the_threshold_draws_the_guess_to_its_maximum(stride):
     parts = usual_person(missing=[WRIST])
-    wanted = parts[0, ELBOW, :2] + (14, 16)
+    maximum_px = parts[0, ELBOW, :2] + (14, 16)
     rows, columns = np.mgrid[: 320 // stride, : 320 // stride] * stride + (stride - 1) / 2
     heat = np.zeros((320 // stride, 320 // stride, 19), np.float32)
     heat[..., WRIST] = 0.09 * np.exp(
-        -((columns - wanted[0]) ** 2 + (rows - wanted[1]) ** 2) / (2 * 7.0**2)
+        -((columns - maximum_px[0]) ** 2 + (rows - maximum_px[1]) ** 2) / (2 * 7.0**2)
     )
     complete(parts, heat, stride, PRIOR)
-    np.testing.assert_allclose(parts[0, WRIST, :2], wanted, atol=1.5)
+    np.testing.assert_allclose(parts[0, WRIST, :2], maximum_px, atol=1.5)
     assert parts[0, WRIST, 2] == pytest.approx(GUESS_SCORE * 0.09, rel=0.2)
 
 
@@ -85,10 +87,10 @@ def test_decoding_completes_only_where_asked():
     people[:, WRIST, 2] = 2
     heatmaps, pafs = maps(people, grid)
     plain, completed = decode(heatmaps, pafs), decode(heatmaps, pafs, complete=True)
-    found = plain.parts[..., 2] > 0
-    assert not found[:, WRIST].any()
+    is_found = plain.parts[..., 2] > 0
+    assert not is_found[:, WRIST].any()
     assert (completed.parts[..., 2] > 0).all()
-    np.testing.assert_array_equal(completed.parts[found], plain.parts[found])
+    np.testing.assert_array_equal(completed.parts[is_found], plain.parts[is_found])
     np.testing.assert_array_equal(completed.scores, plain.scores)
     away_px = completed.parts[:, None, WRIST, :2] - people[None, :, WRIST, :2]
     assert (np.linalg.norm(away_px, axis=2).min(axis=1) < 0.2 * 130).all()
@@ -117,8 +119,8 @@ def test_the_frame_of_a_moved_and_scaled_body_is_that_move_and_scale():
 def test_people_with_unknown_parts_give_the_prior_that_whole_ones_give():
     rng = np.random.default_rng(0)
     bodies = USUAL + 0.2 * rng.normal(size=(600, 18, 2)).cumsum(axis=1) / np.arange(1, 19)[:, None]
-    some = rng.random((600, 18)) > 0.15
-    whole, partly = fit(100 * bodies, np.ones_like(some)), fit(100 * bodies, some)
+    is_known = rng.random((600, 18)) > 0.15
+    whole, partly = fit(100 * bodies, np.ones_like(is_known)), fit(100 * bodies, is_known)
     np.testing.assert_allclose(partly.mean, whole.mean, atol=0.02)
     np.testing.assert_allclose(
         partly.covariance, whole.covariance, atol=0.2 * whole.covariance.max()

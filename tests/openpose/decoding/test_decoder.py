@@ -72,9 +72,8 @@ def test_every_person_of_a_crowd_comes_back_whole(count, mode):
     parts, grid = crowd(np.random.default_rng(count), count)
     people = decode(*maps(parts, grid), mode=mode)
     assert len(people.scores) == count
-    assert (
-        _farthest(people, parts[..., :2]) < 4
-    )  # neighbours' flanks move a peak by less than half a cell
+    # neighbours' flanks move a peak by less than half a cell
+    assert _farthest(people, parts[..., :2]) < 4
 
 
 @pytest.mark.parametrize("stride", [2, 4, 8])
@@ -97,10 +96,10 @@ def test_keypoints_are_the_parts_in_annotation_order_without_the_neck():
 def test_part_that_is_not_painted_is_not_found_and_lies_at_zero():
     parts, grid = crowd(np.random.default_rng(0), 1)
     parts[0, COCO.parts.index("left_wrist"), 2] = 2
-    found = decode(*maps(parts, grid)).keypoints[0]
+    keypoints = decode(*maps(parts, grid)).keypoints[0]
     wrist = COCO.keypoints.index("left_wrist")
-    np.testing.assert_array_equal(found[wrist], 0)
-    assert (np.delete(found, wrist, axis=0)[:, 2] > 0).all()
+    np.testing.assert_array_equal(keypoints[wrist], 0)
+    assert (np.delete(keypoints, wrist, axis=0)[:, 2] > 0).all()
 
 
 @pytest.mark.parametrize("mode", ["exact", "fast"])
@@ -133,8 +132,11 @@ def test_two_people_without_a_common_limb_stay_two():
     left, right = list(range(2, 5)), list(range(8, 11))
     parts[0, [i for i in range(18) if i not in left], 2] = 2
     parts[1, [i for i in range(18) if i not in right], 2] = 2
-    found = decode(*maps(parts, grid)).parts[..., 2] > 0
-    assert sorted(map(tuple, (np.flatnonzero(row) for row in found))) == [tuple(left), tuple(right)]
+    is_found = decode(*maps(parts, grid)).parts[..., 2] > 0
+    assert sorted(map(tuple, (np.flatnonzero(row) for row in is_found))) == [
+        tuple(left),
+        tuple(right),
+    ]
 
 
 # --- settings
@@ -266,8 +268,8 @@ def test_thousands_of_false_peaks_are_survived(field, mode):
         pafs = rng.normal(0, 1, pafs.shape).astype(np.float32)
     people = decode(heatmaps, pafs, mode=mode)
     assert _finite(people)
-    found = people.parts[people.parts[..., 2] > 0]
-    assert len(np.unique(found, axis=0)) == len(found), "a peak belongs to two people"
+    found_parts = people.parts[people.parts[..., 2] > 0]
+    assert len(np.unique(found_parts, axis=0)) == len(found_parts), "a peak belongs to two people"
 
 
 def test_constant_maps_are_survived():
@@ -302,10 +304,10 @@ def test_other_dtypes_strides_and_read_only_maps_give_the_same_people():
 
 
 def test_threads_give_what_one_thread_gives():
-    many = [maps(*crowd(np.random.default_rng(i), 5)) for i in range(12)]
+    images_maps = [maps(*crowd(np.random.default_rng(i), 5)) for i in range(12)]
     with ThreadPoolExecutor(4) as pool:
-        parallel = list(pool.map(lambda pair: decode(*pair), many))
-    assert all(_same(a, decode(*pair)) for a, pair in zip(parallel, many, strict=True))
+        parallel = list(pool.map(lambda pair: decode(*pair), images_maps))
+    assert all(_same(a, decode(*pair)) for a, pair in zip(parallel, images_maps, strict=True))
 
 
 # --- real images
@@ -321,7 +323,9 @@ def test_ap_on_maps_of_a_real_network(shared, mode, least):
                 to_image(people, tuple(file["original"]), HEIGHT_PX), int(path.stem)
             )
         ids.append(int(path.stem))
-    truth = scoring.read_truth(shared / "coco-mini" / "annotations" / "person_keypoints.json")
+    truth = scoring.read_ground_truth(
+        shared / "coco-mini" / "annotations" / "person_keypoints.json"
+    )
     metrics, _ = scoring.evaluate(truth, results, ids)
     assert metrics["AP"] >= least
 
@@ -340,24 +344,26 @@ def _in_one_piece(parts: np.ndarray) -> bool:
 def _painted_again(document: dict, folder: Path, **settings) -> float:
     """AP of the ground truth turned into label maps and decoded again."""
     labelled = [
-        one for one in document["annotations"] if not one["iscrowd"] and one["num_keypoints"] > 0
+        annotation
+        for annotation in document["annotations"]
+        if not annotation["iscrowd"] and annotation["num_keypoints"] > 0
     ]
     results = []
     for image in document["images"]:
         hw = (image["height"], image["width"])
         people = [
-            np.reshape(one["keypoints"], (17, 3))
-            for one in labelled
-            if one["image_id"] == image["id"]
+            np.reshape(annotation["keypoints"], (17, 3))
+            for annotation in labelled
+            if annotation["image_id"] == image["id"]
         ]
         if people:
             size = scaled_size(hw, HEIGHT_PX)
             parts = network_parts(np.array(people))
             parts[..., :2] = (parts[..., :2] + 0.5) * [size[1] / hw[1], size[0] / hw[0]] - 0.5
-            found = decode(*maps(parts, (size[0] // 8, -(-size[1] // 8))), **settings)
-            results += to_results(to_image(found, hw, HEIGHT_PX), image["id"])
+            decoded = decode(*maps(parts, (size[0] // 8, -(-size[1] // 8))), **settings)
+            results += to_results(to_image(decoded, hw, HEIGHT_PX), image["id"])
     (folder / "truth.json").write_text(json.dumps(document))
-    truth = scoring.read_truth(folder / "truth.json")
+    truth = scoring.read_ground_truth(folder / "truth.json")
     return scoring.evaluate(truth, results, [image["id"] for image in document["images"]])[0]["AP"]
 
 
@@ -366,11 +372,11 @@ def _without_pieces(document: dict) -> dict:
     field connects (where a shoulder is not labelled, nor is the neck) or who have a single
     keypoint, which has no field at all."""
     document = json.loads(json.dumps(document))
-    for one in document["annotations"]:
-        if one["num_keypoints"] > 0 and not one["iscrowd"]:
-            keypoints = np.reshape(one["keypoints"], (1, 17, 3))
+    for annotation in document["annotations"]:
+        if annotation["num_keypoints"] > 0 and not annotation["iscrowd"]:
+            keypoints = np.reshape(annotation["keypoints"], (1, 17, 3))
             if not _in_one_piece(network_parts(keypoints)[0]):
-                one["keypoints"], one["num_keypoints"] = [0] * 51, 0
+                annotation["keypoints"], annotation["num_keypoints"] = [0] * 51, 0
     return document
 
 

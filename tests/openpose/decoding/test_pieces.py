@@ -8,9 +8,8 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.pieces import AT_REST, MOST_PIECES, body_lengths
 from stages.openpose.skeleton import COCO
 
-HIDDEN = [
-    COCO.parts.index(name) for name in ("neck", "right_shoulder")
-]  # then arms, legs and face hang alone
+# then arms, legs and face hang alone
+HIDDEN = [COCO.parts.index(name) for name in ("neck", "right_shoulder")]
 
 
 def _pieces(parts: np.ndarray, *people: int) -> np.ndarray:
@@ -49,9 +48,9 @@ def test_pieces_of_neighbours_go_to_their_own_people(seed):
     broken = _pieces(parts, 0, 1, 2, 3)
     people = decode(*maps(broken, grid))
     assert len(people.scores) == 4
-    for found in people.parts:
-        there = found[:, 2] > 0
-        error = np.linalg.norm(parts[:, there, :2] - found[None, there, :2], axis=2).max(axis=1)
+    for person in people.parts:
+        there = person[:, 2] > 0
+        error = np.linalg.norm(parts[:, there, :2] - person[None, there, :2], axis=2).max(axis=1)
         assert error.min() < 4
 
 
