@@ -3,9 +3,13 @@
 import cv2
 import numpy as np
 
-SKIES = (((225, 190, 150), (240, 230, 215)), ((200, 200, 200), (225, 225, 225)), ((210, 150, 100),
-(235, 215, 190)),
-         ((120, 130, 200), (170, 200, 240)), ((150, 120, 90), (190, 170, 150)))  # fmt: skip
+SKIES = (
+    ((225, 190, 150), (240, 230, 215)),
+    ((200, 200, 200), (225, 225, 225)),
+    ((210, 150, 100), (235, 215, 190)),
+    ((120, 130, 200), (170, 200, 240)),
+    ((150, 120, 90), (190, 170, 150)),
+)
 GROUNDS = (
     (60, 110, 80),
     (70, 130, 110),
@@ -107,9 +111,8 @@ def _ground(rng, image, colour=None):
     _fade(image, [c * 0.8 + 30 for c in colour], colour)
     grain(rng, image, (2, 12), int(rng.integers(8, 36)))
     height, width = image.shape[:2]
-    rows = (
-        np.arange(height) * 4 * height // (np.arange(height) + 3 * height + 1)
-    )  # finer towards the horizon
+    # finer towards the horizon
+    rows = np.arange(height) * 4 * height // (np.arange(height) + 3 * height + 1)
     patches = (
         smooth_noise(rng, height, width, 12)[np.minimum(rows, height - 1)].astype(np.int32) - 128
     )
@@ -201,9 +204,9 @@ def _house(rng, image, x0, y0, x1, y1):
         for x in range(x0 + 7, x1 - 12, step_x):
             cv2.rectangle(image, (x, y), (x + step_x // 2, y + step_y // 2), glass, -1)
             cv2.rectangle(image, (x, y), (x + step_x // 2, y + step_y // 2), frame, 1)
-    part = image[max(0, y0) : y1, max(0, x0) : max(0, x1)]
-    if part.size:
-        grain(rng, part, (3, 17), 26)
+    visible = image[max(0, y0) : y1, max(0, x0) : max(0, x1)]
+    if visible.size:
+        grain(rng, visible, (3, 17), 26)
 
 
 def _room(rng, image, horizon):
@@ -273,24 +276,24 @@ def _wall_piece(rng, wall):
         cv2.line(wall, (x + wide // 2, y), (x + wide // 2, y + tall), (225, 225, 225), 2)
     elif kind < 0.6:
         for row in range(y + 12, y + tall, 16):
-            at = x + 2
-            while at < x + wide - 3:
+            corner = x + 2
+            while corner < x + wide - 3:
                 book = int(rng.integers(3, 8))
                 cv2.rectangle(
                     wall,
-                    (at, row - int(rng.integers(6, 11))),
-                    (at + book, row),
+                    (corner, row - int(rng.integers(6, 11))),
+                    (corner + book, row),
                     _pick(rng, LIVELY),
                     -1,
                 )
-                at += book + 1
+                corner += book + 1
     else:
         for _ in range(int(rng.integers(2, 6))):
-            at = (x + int(rng.integers(4, wide)), y + int(rng.integers(4, tall)))
+            corner = (x + int(rng.integers(4, wide)), y + int(rng.integers(4, tall)))
             size = (int(rng.integers(3, 14)), int(rng.integers(3, 14)))
             cv2.ellipse(
                 wall,
-                at,
+                corner,
                 size,
                 int(rng.integers(0, 180)),
                 0,

@@ -13,24 +13,24 @@ SIDES = ("left", "right")
 
 def build_body(figure: Figure, size: Proportions, look: Look) -> Solids:
     """All solids of a person in figure space."""
-    made = Solids()
-    _trunk(made, figure, size, look)
+    person = Solids()
+    _trunk(person, figure, size, look)
     for i, side in enumerate(SIDES):
-        _leg(made, figure, size, look, i, side)
-        _arm(made, figure, size, look, i, side)
+        _leg(person, figure, size, look, i, side)
+        _arm(person, figure, size, look, i, side)
     if _wears_skirt(figure, look):
-        _skirt(made, figure, size, look)
-    _head(made, figure, size, look)
-    _hair(made, figure, size, look)
-    _hat(made, figure, size, look)
-    return made
+        _skirt(person, figure, size, look)
+    _head(person, figure, size, look)
+    _hair(person, figure, size, look)
+    _hat(person, figure, size, look)
+    return person
 
 
 def keypoints(figure: Figure, size: Proportions) -> np.ndarray:
     """The 17 COCO keypoints, float64 [17, 3], in figure space: joints inside the limbs, features on
     the face.
     """
-    at = figure.joints
+    joints = figure.joints
     h = size.head
     face = {
         "nose": (0, -0.034, 0.078),
@@ -40,15 +40,15 @@ def keypoints(figure: Figure, size: Proportions) -> np.ndarray:
     face |= {"left_ear": (0.06, -0.022, 0.0), "right_ear": (-0.06, -0.022, 0.0)}
     return np.array(
         [
-            at["head"] + figure.head @ (h * np.array(face[k])) if k in face else at[k]
+            joints["head"] + figure.head @ (h * np.array(face[k])) if k in face else joints[k]
             for k in COCO.keypoints
         ],
         np.float64,
     )
 
 
-# Parts whose visible surface near a keypoint makes the keypoint visible, and how far (body heights)
-# that surface may lie in front of it.
+# Body parts whose visible surface near a keypoint makes the keypoint visible, and how far (body
+# heights) that surface may lie in front of it.
 _HEAD = ((solids.HEAD,), 0.035)
 EVIDENCE = {
     **dict.fromkeys(("nose", "left_eye", "right_eye", "left_ear", "right_ear"), _HEAD),
@@ -67,63 +67,87 @@ EVIDENCE = {
 }
 
 
-def _trunk(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
-    at, pelvis, chest = figure.joints, figure.pelvis, figure.chest
+def _trunk(person: Solids, figure: Figure, size: Proportions, look: Look) -> None:
+    joints, pelvis, chest = figure.joints, figure.pelvis, figure.chest
     wide = size.girth * size.hip / 0.058
     middle = 0.078 * size.girth * size.waist
-    made.cone(
-        solids.PELVIS, at["pelvis"] - pelvis[:, 1] * 0.012, at["waist"] - pelvis[:, 1] * 0.01,
+    person.cone(
+        solids.PELVIS,
+        joints["pelvis"] - pelvis[:, 1] * 0.012,
+        joints["waist"] - pelvis[:, 1] * 0.01,
         0.08 * wide,
-        middle * 1.02, look.trousers, mat_2=look.tails, cut=0.12, flat=0.72, frame=pelvis,
-    )  # fmt: skip
+        middle * 1.02,
+        look.trousers,
+        mat_2=look.tails,
+        cut=0.12,
+        flat=0.72,
+        frame=pelvis,
+    )
     if look.hem:
-        made.cone(
-            solids.PELVIS, at["waist"], at["pelvis"] - pelvis[:, 1] * look.hem, middle * 1.05,
+        person.cone(
+            solids.PELVIS,
+            joints["waist"],
+            joints["pelvis"] - pelvis[:, 1] * look.hem,
+            middle * 1.05,
             0.107 * wide,
-            look.tails, flat=0.85, frame=pelvis, style=render.OPEN_END,
-        )  # fmt: skip
+            look.tails,
+            flat=0.85,
+            frame=pelvis,
+            style=render.OPEN_END,
+        )
     broad = size.shoulder / 0.115
-    breast = at["neck"] - chest[:, 1] * 0.095
-    made.cone(
-        solids.TORSO, at["waist"] - pelvis[:, 1] * 0.02, breast, middle,
+    breast = joints["neck"] - chest[:, 1] * 0.095
+    person.cone(
+        solids.TORSO,
+        joints["waist"] - pelvis[:, 1] * 0.02,
+        breast,
+        middle,
         0.09 * broad * (0.5 + 0.5 * size.girth),
-        look.shirt, flat=0.68, frame=chest,
-    )  # fmt: skip
-    yoke = [at["neck"] + chest @ np.array([s * size.shoulder * 0.78, -0.036, 0.0]) for s in SIGN]
-    made.cone(solids.TORSO, *yoke, 0.044, 0.044, look.shirt, frame=chest)
+        look.shirt,
+        flat=0.68,
+        frame=chest,
+    )
+    yoke = [
+        joints["neck"] + chest @ np.array([s * size.shoulder * 0.78, -0.036, 0.0]) for s in SIGN
+    ]
+    person.cone(solids.TORSO, *yoke, 0.044, 0.044, look.shirt, frame=chest)
     for i in (0, 1):
-        made.cone(
+        person.cone(
             solids.TORSO,
-            at["neck"] + chest[:, 1] * 0.005,
+            joints["neck"] + chest[:, 1] * 0.005,
             yoke[i],
             0.03,
             0.036,
             look.shirt,
             frame=chest,
         )
-    top = at["head"] - figure.head[:, 1] * 0.035
-    made.cone(
-        solids.NECK, at["neck"] - chest[:, 1] * 0.005, top, 0.033, 0.03, look.skin, frame=chest
+    top = joints["head"] - figure.head[:, 1] * 0.035
+    person.cone(
+        solids.NECK, joints["neck"] - chest[:, 1] * 0.005, top, 0.033, 0.03, look.skin, frame=chest
     )
 
 
-def _arm(made: Solids, figure: Figure, size: Proportions, look: Look, i: int, side: str) -> None:
-    at, girth = figure.joints, 0.4 + 0.6 * size.girth
+def _arm(person: Solids, figure: Figure, size: Proportions, look: Look, i: int, side: str) -> None:
+    joints, girth = figure.joints, 0.4 + 0.6 * size.girth
     thick = girth * (1.0 + (look.loose - 1.0) * 0.5)
     upper, fore = figure.limbs[f"{side}_upper_arm"], figure.limbs[f"{side}_forearm"]
-    shoulder, elbow, wrist = at[f"{side}_shoulder"], at[f"{side}_elbow"], at[f"{side}_wrist"]
+    shoulder, elbow, wrist = (
+        joints[f"{side}_shoulder"],
+        joints[f"{side}_elbow"],
+        joints[f"{side}_wrist"],
+    )
     sleeve = {"mat_2": look.skin, "cut": look.sleeve_cut, "frame": upper}
-    made.cone(
+    person.cone(
         solids.UPPER_ARM[i], shoulder, elbow, 0.042 * thick, 0.031 * thick, look.sleeve, **sleeve
     )
     cloth = look.sleeve if look.long_sleeve else look.skin
     loose = thick if look.long_sleeve else girth
-    made.cone(solids.FOREARM[i], elbow, wrist, 0.031 * loose, 0.022 * loose, cloth, frame=fore)
+    person.cone(solids.FOREARM[i], elbow, wrist, 0.031 * loose, 0.022 * loose, cloth, frame=fore)
     palm = wrist - fore[:, 1] * 0.02
-    made.cone(
+    person.cone(
         solids.HAND[i],
         palm,
-        at[f"{side}_hand"],
+        joints[f"{side}_hand"],
         0.023,
         0.019,
         look.skin,
@@ -132,36 +156,48 @@ def _arm(made: Solids, figure: Figure, size: Proportions, look: Look, i: int, si
         flat_axis=0,
     )
     thumb = wrist - fore[:, 1] * 0.045 + fore[:, 2] * 0.026
-    made.cone(solids.HAND[i], palm, thumb, 0.011, 0.009, look.skin, frame=fore)
+    person.cone(solids.HAND[i], palm, thumb, 0.011, 0.009, look.skin, frame=fore)
 
 
-def _leg(made: Solids, figure: Figure, size: Proportions, look: Look, i: int, side: str) -> None:
-    at, girth = figure.joints, size.girth
+def _leg(person: Solids, figure: Figure, size: Proportions, look: Look, i: int, side: str) -> None:
+    joints, girth = figure.joints, size.girth
     thigh, shin, foot = (figure.limbs[f"{side}_{name}"] for name in ("thigh", "shin", "foot"))
-    hip, knee, ankle = at[f"{side}_hip"], at[f"{side}_knee"], at[f"{side}_ankle"]
+    hip, knee, ankle = joints[f"{side}_hip"], joints[f"{side}_knee"], joints[f"{side}_ankle"]
     long = look.trouser_cut > 1.0
     cut = min(1.0, look.trouser_cut)
     loose = look.loose if long else 1.0
-    made.cone(
-        solids.THIGH[i], hip, knee, 0.059 * girth, 0.045 * girth * (0.5 + 0.5 * loose),
-        look.trousers, mat_2=look.skin,
-        cut=cut, frame=thigh,
-    )  # fmt: skip
+    person.cone(
+        solids.THIGH[i],
+        hip,
+        knee,
+        0.059 * girth,
+        0.045 * girth * (0.5 + 0.5 * loose),
+        look.trousers,
+        mat_2=look.skin,
+        cut=cut,
+        frame=thigh,
+    )
     cloth = look.trousers if long else look.skin
     calf = knee + 0.3 * (ankle - knee) - shin[:, 2] * 0.006
-    made.cone(
+    person.cone(
         solids.SHIN[i], knee, calf, 0.043 * girth * loose, 0.044 * girth * loose, cloth, frame=shin
     )
     end = 0.029 * (loose * 1.12 if long else 1.0) * (0.6 + 0.4 * girth)
-    made.cone(
-        solids.SHIN[i], calf, ankle, 0.044 * girth * loose, end, cloth,
+    person.cone(
+        solids.SHIN[i],
+        calf,
+        ankle,
+        0.044 * girth * loose,
+        end,
+        cloth,
         mat_2=look.trousers if long else look.socks,
-        cut=1.0 if long else 0.7, frame=shin,
-    )  # fmt: skip
-    heel, toe = at[f"{side}_heel"], at[f"{side}_toe"]
-    made.cone(solids.FOOT[i], heel, toe, 0.031, 0.024, look.shoes, frame=foot)
+        cut=1.0 if long else 0.7,
+        frame=shin,
+    )
+    heel, toe = joints[f"{side}_heel"], joints[f"{side}_toe"]
+    person.cone(solids.FOOT[i], heel, toe, 0.031, 0.024, look.shoes, frame=foot)
     sole = foot[:, 1] * 0.017
-    made.cone(
+    person.cone(
         solids.FOOT[i],
         heel - sole,
         toe - sole,
@@ -178,33 +214,39 @@ def _wears_skirt(figure: Figure, look: Look) -> bool:
     """Skirts are drawn on people whose legs hang together; on others they would be balloons and
     become shorts.
     """
-    at = figure.joints
-    left, right = (at[f"{side}_hip"] - at[f"{side}_knee"] for side in SIDES)
-    apart = float(np.linalg.norm(at["left_knee"] - at["right_knee"]))
+    joints = figure.joints
+    left, right = (joints[f"{side}_hip"] - joints[f"{side}_knee"] for side in SIDES)
+    apart = float(np.linalg.norm(joints["left_knee"] - joints["right_knee"]))
     return look.skirt > 0 and min(left[1], right[1]) > 0.17 and apart < 0.26
 
 
-def _skirt(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
-    at = figure.joints
-    knees = 0.5 * (at["left_knee"] + at["right_knee"])
-    spread = 0.5 * float(np.linalg.norm(at["left_knee"] - at["right_knee"]))
-    end = at["pelvis"] + look.skirt * (knees - at["pelvis"])
+def _skirt(person: Solids, figure: Figure, size: Proportions, look: Look) -> None:
+    joints = figure.joints
+    knees = 0.5 * (joints["left_knee"] + joints["right_knee"])
+    spread = 0.5 * float(np.linalg.norm(joints["left_knee"] - joints["right_knee"]))
+    end = joints["pelvis"] + look.skirt * (knees - joints["pelvis"])
     flare = 0.075 * size.girth + look.skirt * (spread * 0.7 + 0.045)
-    made.cone(
-        solids.SKIRT, at["pelvis"], end, 0.08 * size.girth * size.hip / 0.058, flare,
-        look.trousers, flat=0.8,
-        frame=figure.pelvis, style=render.OPEN_END,
-    )  # fmt: skip
+    person.cone(
+        solids.SKIRT,
+        joints["pelvis"],
+        end,
+        0.08 * size.girth * size.hip / 0.058,
+        flare,
+        look.trousers,
+        flat=0.8,
+        frame=figure.pelvis,
+        style=render.OPEN_END,
+    )
 
 
-def _head(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
+def _head(person: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     h, frame = size.head, figure.head
 
     def place(side, up, front):
         return figure.joints["head"] + frame @ (h * np.array([side, up, front]))
 
     skull = {"frame": frame, "flat": 0.86, "flat_axis": 0}
-    made.cone(
+    person.cone(
         solids.HEAD,
         place(0, 0, 0),
         place(0, -0.046, 0.02),
@@ -213,7 +255,7 @@ def _head(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
         look.face,
         **skull,
     )
-    made.cone(
+    person.cone(
         solids.HEAD,
         place(0, -0.014, 0.062),
         place(0, -0.034, 0.07),
@@ -223,7 +265,7 @@ def _head(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
         frame=frame,
     )
     for s in SIGN:
-        made.ball(
+        person.ball(
             solids.HEAD,
             place(s * 0.058, -0.022, -0.004),
             0.018 * h,
@@ -234,7 +276,7 @@ def _head(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
         )
 
 
-def _hair(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
+def _hair(person: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     h, frame = size.head, figure.head
 
     def place(side, up, front):
@@ -252,7 +294,7 @@ def _hair(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
         look.hair_style, 0.007
     ) * h
     shell = {"frame": frame, "flat": 0.9, "flat_axis": 0, "style": style}
-    made.cone(
+    person.cone(
         solids.HAIR,
         place(0, 0.004, -0.006),
         place(0, -0.04, 0.0),
@@ -263,7 +305,7 @@ def _hair(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     )
     if look.hair_style == "long":
         back = figure.joints["neck"] - figure.chest[:, 1] * 0.04 - figure.chest[:, 2] * 0.045
-        made.cone(
+        person.cone(
             solids.HAIR,
             place(0, -0.01, -0.03),
             back,
@@ -274,9 +316,9 @@ def _hair(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
             frame=frame,
         )
     elif look.hair_style == "bun" and look.hat_style in ("", "cap"):
-        made.ball(solids.HAIR, place(0, 0.045, -0.065), 0.03 * h, look.hair, frame=frame)
+        person.ball(solids.HAIR, place(0, 0.045, -0.065), 0.03 * h, look.hair, frame=frame)
     elif look.hair_style == "tail":
-        made.cone(
+        person.cone(
             solids.HAIR,
             place(0, 0.03, -0.075),
             place(0, -0.1, -0.1),
@@ -287,7 +329,7 @@ def _hair(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
         )
 
 
-def _hat(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
+def _hat(person: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     h, frame = size.head, figure.head
 
     def place(side, up, front):
@@ -297,7 +339,7 @@ def _hat(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
         return
     round_it = 0.076 if look.hat_style != "helmet" else 0.084
     shell = {"frame": frame, "flat": 0.92, "flat_axis": 0, "style": render.CAP}
-    made.cone(
+    person.cone(
         solids.HAIR,
         place(0, 0.006, -0.003),
         place(0, 0.012, -0.003),
@@ -308,7 +350,7 @@ def _hat(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
     )
     if look.hat_style == "cap":
         brim = {"frame": frame, "flat": 0.12, "flat_axis": 1}
-        made.cone(
+        person.cone(
             solids.HAIR,
             place(0, 0.014, 0.04),
             place(0, 0.012, 0.085),
@@ -318,7 +360,7 @@ def _hat(made: Solids, figure: Figure, size: Proportions, look: Look) -> None:
             **brim,
         )
     elif look.hat_style == "brim":
-        made.ball(
+        person.ball(
             solids.HAIR,
             place(0, 0.018, 0),
             0.125 * h,

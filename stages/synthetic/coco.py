@@ -8,7 +8,7 @@ from pycocotools import mask as mask_utils
 
 from stages.openpose.skeleton import COCO
 from stages.synthetic.body import EVIDENCE
-from stages.synthetic.scene import CROWD, PERSON, SUPER, Drawn
+from stages.synthetic.scene import CROWD, PERSON, SUPER, DrawnScene
 
 ABSENT, HIDDEN, VISIBLE = 0, 1, 2
 # Body heights: hidden joints farther than this from anything seen of the person go unlabelled.
@@ -20,8 +20,7 @@ LEAST_PX2 = 24  # people of whom less is seen are not annotated at all
 # COCO's drawing order of the skeleton, keypoint numbers from one.
 SKELETON = [
     [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9],
-    [8, 10], [9, 11],
-    [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
+    [8, 10], [9, 11], [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
 ]  # fmt: skip
 
 
@@ -29,7 +28,12 @@ def document(set_name: str, images: list[dict], annotations: list[dict]) -> dict
     """A complete COCO keypoint file."""
     category = {"supercategory": "person", "id": 1, "name": "person"}
     category |= {"keypoints": list(COCO.keypoints), "skeleton": SKELETON}
-    info = {"description": f"Drawn people, {set_name}", "url": "", "version": "1.0", "year": 2014}
+    info = {
+        "description": f"Drawn people, {set_name}",
+        "url": "",
+        "version": "1.0",
+        "year": 2014,
+    }
     info |= {"contributor": "openpose-pipeline", "date_created": "2014/05/31"}
     licence = {
         "id": 1,
@@ -37,45 +41,48 @@ def document(set_name: str, images: list[dict], annotations: list[dict]) -> dict
         "url": "https://creativecommons.org/publicdomain/zero/1.0/",
     }
     return {
-        "info": info, "images": images, "licenses": [licence], "annotations": annotations,
+        "info": info,
+        "images": images,
+        "licenses": [licence],
+        "annotations": annotations,
         "categories": [category],
-    }  # fmt: skip
+    }
 
 
-def annotate(drawn: Drawn, rng: np.random.Generator) -> list[dict[str, Any]]:
+def annotate(scene: DrawnScene, rng: np.random.Generator) -> list[dict[str, Any]]:
     """Annotations of one image, without ids: people one by one, distant crowds as one run-length
     region.
 
     `rng` decides which people the (imaginary) annotators left without keypoints.
     """
-    found = []
-    for number, item in enumerate(drawn.items):
+    annotations = []
+    for number, item in enumerate(scene.items):
         if item.kind != PERSON:
             continue
-        person = _person(drawn, number, rng)
+        person = _person(scene, number, rng)
         if person is not None:
-            found.append(person)
-    numbers = [number for number, item in enumerate(drawn.items) if item.kind == CROWD]
+            annotations.append(person)
+    numbers = [number for number, item in enumerate(scene.items) if item.kind == CROWD]
     if numbers:
-        crowd = _crowd(np.isin(drawn.owner, numbers))
+        crowd = _crowd(np.isin(scene.owner, numbers))
         if crowd is not None:
-            found.append(crowd)
-    return found
+            annotations.append(crowd)
+    return annotations
 
 
-def _person(drawn: Drawn, number: int, rng: np.random.Generator) -> dict[str, Any] | None:
-    mask = drawn.owner == number
+def _person(scene: DrawnScene, number: int, rng: np.random.Generator) -> dict[str, Any] | None:
+    mask = scene.owner == number
     labelled_if_small, labelled = rng.random() < 0.15, rng.random() < 0.96
     if mask.sum() < LEAST_PX2 * SUPER * SUPER:
         return None
     polygons = outline(mask)
-    height, width = drawn.image.shape[:2]
+    height, width = scene.image.shape[:2]
     area = polygon_area(polygons, height, width)
     if area < LEAST_PX2:
         return None
     points = np.concatenate([np.reshape(polygon, (-1, 2)) for polygon in polygons])
     low, high = points.min(0), points.max(0)
-    keypoints = find_keypoints(drawn, number, mask)
+    keypoints = find_keypoints(scene, number, mask)
     few = (keypoints[:, 2] > 0).sum() < LEAST_KEYPOINTS
     if few or not labelled or (area < SMALL_PX2 and not labelled_if_small):
         keypoints[:] = 0
@@ -91,8 +98,8 @@ def _person(drawn: Drawn, number: int, rng: np.random.Generator) -> dict[str, An
 
 
 def outline(mask: np.ndarray) -> list[list[float]]:
-    """Polygons [x0, y0, x1, y1, ...] in pixels of the image around the parts of a buffer mask bool
-    [2 H, 2 W].
+    """Polygons [x0, y0, x1, y1, ...] in pixels of the image around the regions of a buffer mask
+    bool [2 H, 2 W].
 
     Pieces smaller than three pixels are left out and holes are filled: COCO's polygons know none.
     """
@@ -105,6 +112,7 @@ def outline(mask: np.ndarray) -> list[list[float]]:
             continue
         thin = cv2.approxPolyDP(contour, 0.9, True)
         if len(thin) >= 3:
+            # + 0.5: from numbers of buffer pixels to their centres, as distances from the edge
             polygons.append(((thin.reshape(-1) + 0.5) / SUPER).tolist())
     return [[round(v, 2) for v in polygon] for polygon in polygons]
 
@@ -144,45 +152,48 @@ def run_lengths(mask: np.ndarray) -> list[int]:
     return [0, *runs] if flat[0] else runs
 
 
-def find_keypoints(drawn: Drawn, number: int, mask: np.ndarray) -> np.ndarray:
+def find_keypoints(scene: DrawnScene, number: int, mask: np.ndarray) -> np.ndarray:
     """Keypoints int64 [17, 3] of item `number` (x, y of the pixel, visibility 0, 1, 2); `mask` is
     where it is seen.
     """
-    item = drawn.items[number]
-    height, width = drawn.image.shape[:2]
+    item = scene.items[number]
+    height, width = scene.image.shape[:2]
     placed = item.view.project(item.keypoints)
     result = np.zeros((len(COCO.keypoints), 3), np.int64)
     for k, name in enumerate(COCO.keypoints):
         x, y, z, scale = placed[k]
+        # rounded first, so that the last bits of a processor's arithmetic change no pixel
         pixel = np.floor(np.round([x / SUPER, y / SUPER], 6)).astype(int)
         if not (0 <= pixel[0] < width and 0 <= pixel[1] < height):
             continue
-        seen = _visibility(drawn, number, mask, name, x, y, z, scale)
-        if seen != ABSENT:
-            result[k] = (*pixel, seen)
+        visibility = _visibility(scene, number, mask, name, x, y, z, scale)
+        if visibility != ABSENT:
+            result[k] = (*pixel, visibility)
     return result
 
 
-def _visibility(drawn: Drawn, number: int, mask: np.ndarray, name: str, x, y, z, scale) -> int:
+def _visibility(scene: DrawnScene, number: int, mask: np.ndarray, name: str, x, y, z, scale) -> int:
     row, column = int(y), int(x)
     near = np.s_[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
-    parts, reach = EVIDENCE[name]
+    evidence_parts, reach = EVIDENCE[name]
     evidence = (
-        mask[near] & np.isin(drawn.part[near], parts) & (drawn.depth[near] - z < reach * scale)
+        mask[near]
+        & np.isin(scene.part[near], evidence_parts)
+        & (scene.depth[near] - z < reach * scale)
     )
     if 2 * evidence.sum() > evidence.size:
         return VISIBLE
-    if name.endswith(("nose", "eye", "ear")) and _turned_away(drawn, number, name):
+    if name.endswith(("nose", "eye", "ear")) and _turned_away(scene, number, name):
         return ABSENT
     far = max(2, int(HIDDEN_REACH * scale))
     around = mask[max(0, row - far) : row + far + 1, max(0, column - far) : column + far + 1]
     return HIDDEN if around.any() else ABSENT
 
 
-def _turned_away(drawn: Drawn, number: int, name: str) -> bool:
+def _turned_away(scene: DrawnScene, number: int, name: str) -> bool:
     """Whether a feature of the face lies on the side of the head that the camera cannot see; people
     who annotate leave those out."""
-    item = drawn.items[number]
+    item = scene.items[number]
     points = dict(zip(COCO.keypoints, item.keypoints, strict=True))
     across = points["left_ear"] - points["right_ear"]
     middle = 0.5 * (points["left_ear"] + points["right_ear"])

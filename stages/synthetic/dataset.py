@@ -53,10 +53,10 @@ def draw(task: Task) -> DrawnImage:
     """Draw and annotate one image."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([task.seed, task.set_index, task.index])
-    drawn = draw_scene(rng, _noise())
-    annotations = coco.annotate(drawn, rng)
+    scene = draw_scene(rng, _noise())
+    annotations = coco.annotate(scene, rng)
     quality = int(rng.integers(80, 93))
-    image = np.ascontiguousarray(drawn.image)
+    image = np.ascontiguousarray(scene.image)
     jpeg = simplejpeg.encode_jpeg(image, quality, "BGR", colorsubsampling="420", fastdct=False)
     return DrawnImage(jpeg, image.shape[:2], annotations)
 
@@ -99,8 +99,8 @@ def write_sample(
         for member, text in texts.items():
             _add(archive, member, text.encode())
     ids = [image["id"] for image in documents["val"]["images"]]
-    chosen = np.random.default_rng([seed, len(SETS)]).permutation(ids)[:val1k_images]
-    (folder / "val1k.txt").write_text("".join(f"{i}\n" for i in sorted(chosen.tolist())))
+    val1k_ids = np.random.default_rng([seed, len(SETS)]).permutation(ids)[:val1k_images]
+    (folder / "val1k.txt").write_text("".join(f"{i}\n" for i in sorted(val1k_ids.tolist())))
     (folder / "sources.yaml").write_text(yaml.safe_dump(_sources(folder), sort_keys=False))
     return {name: count_people(document) for name, document in documents.items()}
 
@@ -113,11 +113,11 @@ def _write_set(
     next_id = np.random.default_rng([seed, SETS.index(name), 2**31])
     annotation_id = 183_000 + 1_000_000 * SETS.index(name)
     with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_STORED) as archive:
-        for image_id, drawn in zip(image_ids, drawn_images, strict=False):
+        for image_id, image in zip(image_ids, drawn_images, strict=False):
             file_name = f"COCO_{name}2014_{image_id:012d}.jpg"
-            _add(archive, f"{name}2014/{file_name}", drawn.jpeg)
-            images.append(_image(image_id, file_name, drawn.size))
-            for annotation in drawn.annotations:
+            _add(archive, f"{name}2014/{file_name}", image.jpeg)
+            images.append(_image(image_id, file_name, image.size))
+            for annotation in image.annotations:
                 annotation_id += int(next_id.integers(1, 90))
                 annotations.append({**annotation, "image_id": image_id, "id": annotation_id})
     return coco.document(f"{name}2014", images, annotations)
@@ -159,7 +159,7 @@ def count_people(document: dict) -> dict:
     people = [a for a in document["annotations"] if not a["iscrowd"]]
     labelled = [a for a in people if a["num_keypoints"]]
     areas = np.array([a["area"] for a in labelled])
-    seen = np.array([a["keypoints"][2::3] for a in labelled]).reshape(-1)
+    visibility = np.array([a["keypoints"][2::3] for a in labelled]).reshape(-1)
     return {
         "images": len(document["images"]),
         "images_without_people": len(document["images"])
@@ -170,7 +170,7 @@ def count_people(document: dict) -> dict:
         "people_medium": int(((areas >= 32**2) & (areas < 96**2)).sum()),
         "people_large": int((areas >= 96**2).sum()),
         "crowds": len(document["annotations"]) - len(people),
-        "keypoints_visible": int((seen == coco.VISIBLE).sum()),
-        "keypoints_hidden": int((seen == coco.HIDDEN).sum()),
-        "keypoints_absent": int((seen == coco.ABSENT).sum()),
+        "keypoints_visible": int((visibility == coco.VISIBLE).sum()),
+        "keypoints_hidden": int((visibility == coco.HIDDEN).sum()),
+        "keypoints_absent": int((visibility == coco.ABSENT).sum()),
     }

@@ -122,7 +122,10 @@ def articulate(pose: Pose, size: Proportions) -> Figure:
         for s in ("left", "right")
     )
     lowest = min(lowest - 0.025, joints["pelvis"][1] - 0.07, joints["head"][1] - 0.07)
-    joints = {name: at + np.array([0.0, pose.lift - lowest, 0.0]) for name, at in joints.items()}
+    joints = {
+        name: position + np.array([0.0, pose.lift - lowest, 0.0])
+        for name, position in joints.items()
+    }
     return Figure(joints, pelvis, chest, head, limbs)
 
 

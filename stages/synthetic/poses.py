@@ -159,15 +159,33 @@ def _lie(rng):
 
 
 _LEGS_AND_TRUNK = {
-    "stand": _stand, "walk": _walk, "run": _run, "jump": _jump, "sit": _sit, "floor": _floor,
+    "stand": _stand,
+    "walk": _walk,
+    "run": _run,
+    "jump": _jump,
+    "sit": _sit,
+    "floor": _floor,
     "squat": _squat,
-    "kneel": _kneel, "stoop": _stoop, "kick": _kick, "lunge": _lunge, "lie": _lie,
-}  # fmt: skip
+    "kneel": _kneel,
+    "stoop": _stoop,
+    "kick": _kick,
+    "lunge": _lunge,
+    "lie": _lie,
+}
 _FREQUENT = {
-    "stand": 0.38, "walk": 0.19, "run": 0.11, "jump": 0.04, "sit": 0.14, "floor": 0.02,
-    "squat": 0.03, "kneel": 0.02,
-    "stoop": 0.02, "kick": 0.02, "lunge": 0.02, "lie": 0.01,
-}  # fmt: skip
+    "stand": 0.38,
+    "walk": 0.19,
+    "run": 0.11,
+    "jump": 0.04,
+    "sit": 0.14,
+    "floor": 0.02,
+    "squat": 0.03,
+    "kneel": 0.02,
+    "stoop": 0.02,
+    "kick": 0.02,
+    "lunge": 0.02,
+    "lie": 0.01,
+}
 
 
 def _draw_arm(rng, pose, i):

@@ -50,9 +50,8 @@ def draw(solids, materials, noise, light, colour, depth, index):
     `noise` uint8 [256, 256] is a seamless tile; `light` float64 [4]: unit vector to the light and
     ambient share 0..1.
     """
-    for i in range(
-        solids.shape[0] - 1, -1, -1
-    ):  # nearest things stand last: what they hide need not be shaded
+    # nearest things stand last: what they hide need not be shaded
+    for i in range(solids.shape[0] - 1, -1, -1):
         if solids[i, KIND] == CONE:
             _draw_cone(i, solids[i], materials, noise, light, colour, depth, index)
         else:
@@ -60,21 +59,25 @@ def draw(solids, materials, noise, light, colour, depth, index):
 
 
 @njit(**_EXACT)
-def _draw_cone(i, row, materials, noise, light, colour, depth, index):
+def _draw_cone(i, solid, materials, noise, light, colour, depth, index):
     height, width = depth.shape
-    radius = max(row[RA], row[RB])
-    wx, wy, wz = row[FLAT_AXIS], row[FLAT_AXIS + 1], row[FLAT_AXIS + 2]
-    stretch, bx, by, bz, dx, dy, dz = _stretched(row)
-    for y in range(max(0, math.floor(min(row[A + 1], row[B + 1]) - radius)), height):
-        if y > max(row[A + 1], row[B + 1]) + radius:
+    radius = max(solid[RA], solid[RB])
+    wx, wy, wz = solid[FLAT_AXIS], solid[FLAT_AXIS + 1], solid[FLAT_AXIS + 2]
+    stretch, bx, by, bz, dx, dy, dz = _stretched(solid)
+    for y in range(max(0, math.floor(min(solid[A + 1], solid[B + 1]) - radius)), height):
+        if y > max(solid[A + 1], solid[B + 1]) + radius:
             break
-        first, last = _columns(row, y + 0.5, radius)
+        first, last = _columns(solid, y + 0.5, radius)
         for x in range(max(0, first), min(width, last)):
-            px, py = x + 0.5 - row[A], y + 0.5 - row[A + 1]
+            px, py = x + 0.5 - solid[A], y + 0.5 - solid[A + 1]
             w_o = stretch * (px * wx + py * wy)
             ox, oy, oz = px + w_o * wx, py + w_o * wy, w_o * wz
-            s, t = _hit_cone(ox, oy, oz, bx, by, bz, dx, dy, dz, row[RA], row[RB])
-            if t < 0.0 or s + row[A + 2] <= depth[y, x] or (t == 1.0 and row[STYLE] == OPEN_END):
+            s, t = _hit_cone(ox, oy, oz, bx, by, bz, dx, dy, dz, solid[RA], solid[RB])
+            if (
+                t < 0.0
+                or s + solid[A + 2] <= depth[y, x]
+                or (t == 1.0 and solid[STYLE] == OPEN_END)
+            ):
                 continue
             nx, ny, nz = ox + s * dx - t * bx, oy + s * dy - t * by, oz + s * dz - t * bz
             w_n = stretch * (nx * wx + ny * wy + nz * wz)
@@ -82,31 +85,31 @@ def _draw_cone(i, row, materials, noise, light, colour, depth, index):
             norm = math.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12
             normal = (nx / norm, ny / norm, nz / norm)
             _paint(
-                i, row, materials, noise, light, colour, depth, index, y, x, px, py, s, t, normal
+                i, solid, materials, noise, light, colour, depth, index, y, x, px, py, s, t, normal
             )
 
 
 @njit(**_EXACT)
-def _stretched(row):
+def _stretched(solid):
     """A flattened solid is a round one in a space stretched along the flattening axis: (stretch,
     axis of the solid, line of sight) there."""
-    stretch = 1.0 / row[FLAT] - 1.0
-    wx, wy, wz = row[FLAT_AXIS], row[FLAT_AXIS + 1], row[FLAT_AXIS + 2]
-    bx, by, bz = row[B] - row[A], row[B + 1] - row[A + 1], row[B + 2] - row[A + 2]
+    stretch = 1.0 / solid[FLAT] - 1.0
+    wx, wy, wz = solid[FLAT_AXIS], solid[FLAT_AXIS + 1], solid[FLAT_AXIS + 2]
+    bx, by, bz = solid[B] - solid[A], solid[B + 1] - solid[A + 1], solid[B + 2] - solid[A + 2]
     w_b = stretch * (bx * wx + by * wy + bz * wz)
     w_d = stretch * wz
     return stretch, bx + w_b * wx, by + w_b * wy, bz + w_b * wz, w_d * wx, w_d * wy, 1.0 + w_d * wz
 
 
 @njit(**_EXACT)
-def _columns(row, y, radius):
+def _columns(solid, y, radius):
     """Columns [first, last) that a capsule of this radius can reach in the row at height y."""
     t0, t1 = 0.0, 1.0
-    fall = row[B + 1] - row[A + 1]
+    fall = solid[B + 1] - solid[A + 1]
     if abs(fall) > 1e-6:
-        ta, tb = (y - radius - row[A + 1]) / fall, (y + radius - row[A + 1]) / fall
+        ta, tb = (y - radius - solid[A + 1]) / fall, (y + radius - solid[A + 1]) / fall
         t0, t1 = min(1.0, max(0.0, min(ta, tb))), min(1.0, max(0.0, max(ta, tb)))
-    xa, xb = row[A] + t0 * (row[B] - row[A]), row[A] + t1 * (row[B] - row[A])
+    xa, xb = solid[A] + t0 * (solid[B] - solid[A]), solid[A] + t1 * (solid[B] - solid[A])
     return math.floor(min(xa, xb) - radius), math.ceil(max(xa, xb) + radius) + 1
 
 
@@ -151,25 +154,27 @@ def _hit_cone(ox, oy, oz, bx, by, bz, dx, dy, dz, ra, rb):
 
 
 @njit(**_EXACT)
-def _draw_box(i, row, materials, noise, light, colour, depth, index):
+def _draw_box(i, solid, materials, noise, light, colour, depth, index):
     height, width = depth.shape
-    half = (row[RA], row[RB], row[FLAT])
-    reach_x = half[0] * abs(row[SIDE]) + half[1] * abs(row[UP]) + half[2] * abs(row[FRONT])
+    half = (solid[RA], solid[RB], solid[FLAT])
+    reach_x = half[0] * abs(solid[SIDE]) + half[1] * abs(solid[UP]) + half[2] * abs(solid[FRONT])
     reach_y = (
-        half[0] * abs(row[SIDE + 1]) + half[1] * abs(row[UP + 1]) + half[2] * abs(row[FRONT + 1])
+        half[0] * abs(solid[SIDE + 1])
+        + half[1] * abs(solid[UP + 1])
+        + half[2] * abs(solid[FRONT + 1])
     )
-    x0, x1 = max(0, math.floor(row[A] - reach_x)), min(width, math.ceil(row[A] + reach_x) + 1)
+    x0, x1 = max(0, math.floor(solid[A] - reach_x)), min(width, math.ceil(solid[A] + reach_x) + 1)
     y0, y1 = (
-        max(0, math.floor(row[A + 1] - reach_y)),
-        min(height, math.ceil(row[A + 1] + reach_y) + 1),
+        max(0, math.floor(solid[A + 1] - reach_y)),
+        min(height, math.ceil(solid[A + 1] + reach_y) + 1),
     )
     for y in range(y0, y1):
         for x in range(x0, x1):
-            px, py = x + 0.5 - row[A], y + 0.5 - row[A + 1]
+            px, py = x + 0.5 - solid[A], y + 0.5 - solid[A + 1]
             near, far, face = 1e30, -1e30, -1
             for k, axis in enumerate((SIDE, UP, FRONT)):
-                o = px * row[axis] + py * row[axis + 1]
-                d = row[axis + 2]
+                o = px * solid[axis] + py * solid[axis + 1]
+                d = solid[axis + 2]
                 if abs(d) < 1e-9:
                     if abs(o) > half[k]:
                         near = -1e30
@@ -178,13 +183,13 @@ def _draw_box(i, row, materials, noise, light, colour, depth, index):
                 if max(first, last) < near:
                     near, face = max(first, last), axis
                 far = max(far, min(first, last))
-            if face < 0 or near < far or near + row[A + 2] <= depth[y, x]:
+            if face < 0 or near < far or near + solid[A + 2] <= depth[y, x]:
                 continue
-            sign = 1.0 if row[face + 2] > 0.0 else -1.0
-            normal = (sign * row[face], sign * row[face + 1], sign * row[face + 2])
+            sign = 1.0 if solid[face + 2] > 0.0 else -1.0
+            normal = (sign * solid[face], sign * solid[face + 1], sign * solid[face + 2])
             _paint(
                 i,
-                row,
+                solid,
                 materials,
                 noise,
                 light,
@@ -202,16 +207,16 @@ def _draw_box(i, row, materials, noise, light, colour, depth, index):
 
 
 @njit(**_EXACT)
-def _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, s, t, normal):
+def _paint(i, solid, materials, noise, light, colour, depth, index, y, x, px, py, s, t, normal):
     nx, ny, nz = normal
-    scale = row[SCALE]
-    u = (px * row[SIDE] + py * row[SIDE + 1] + s * row[SIDE + 2]) / scale
-    v = (px * row[UP] + py * row[UP + 1] + s * row[UP + 2]) / scale
-    f = (px * row[FRONT] + py * row[FRONT + 1] + s * row[FRONT + 2]) / scale
-    if not _exists(int(row[STYLE]), u, v, f):
+    scale = solid[SCALE]
+    u = (px * solid[SIDE] + py * solid[SIDE + 1] + s * solid[SIDE + 2]) / scale
+    v = (px * solid[UP] + py * solid[UP + 1] + s * solid[UP + 2]) / scale
+    f = (px * solid[FRONT] + py * solid[FRONT + 1] + s * solid[FRONT + 2]) / scale
+    if not _exists(int(solid[STYLE]), u, v, f):
         return
-    m = materials[int(row[MATERIAL] if t <= row[CUT] else row[MATERIAL_2])]
-    facing = nx * row[FRONT] + ny * row[FRONT + 1] + nz * row[FRONT + 2]
+    m = materials[int(solid[MATERIAL] if t <= solid[CUT] else solid[MATERIAL_2])]
+    facing = nx * solid[FRONT] + ny * solid[FRONT + 1] + nz * solid[FRONT + 2]
     grain = noise[math.floor(v * 260.0) & 255, math.floor((u + 0.7 * f) * 200.0) & 255] / 255.0
     pattern = int(m[PATTERN])
     if pattern == FACE:
@@ -224,9 +229,9 @@ def _paint(i, row, materials, noise, light, colour, depth, index, y, x, px, py, 
     lit = nx * light[0] + ny * light[1] + nz * light[2]
     shade = light[3] + (1.0 - light[3]) * max(0.0, 0.25 + 0.75 * lit) * 1.25
     shade *= (0.72 + 0.28 * nz) * (1.0 + m[ROUGHNESS] * (grain - 0.5))
-    if row[CUT] < 0.995 and abs(t - row[CUT]) < 0.03 and row[KIND] == CONE:
+    if solid[CUT] < 0.995 and abs(t - solid[CUT]) < 0.03 and solid[KIND] == CONE:
         shade *= 0.7
-    depth[y, x] = s + row[A + 2]
+    depth[y, x] = s + solid[A + 2]
     index[y, x] = i
     colour[y, x, 0] = int(min(255.0, max(0.0, blue * shade)))
     colour[y, x, 1] = int(min(255.0, max(0.0, green * shade)))
@@ -324,9 +329,11 @@ def noise_tile() -> np.ndarray:
         grid = rng.integers(0, 256, (cells, cells))
         step = 256 // cells
         place = np.arange(256)
-        low, part = place // step, place % step
+        low, fraction = place // step, place % step
         high = (low + 1) % cells
-        rows = grid[low] * (step - part)[:, None] + grid[high] * part[:, None]
-        total += weight * (rows[:, low] * (step - part) + rows[:, high] * part) // (step * step)
+        rows = grid[low] * (step - fraction)[:, None] + grid[high] * fraction[:, None]
+        total += (
+            weight * (rows[:, low] * (step - fraction) + rows[:, high] * fraction) // (step * step)
+        )
     spread = (total - total.min()) * 255 // (total.max() - total.min())
     return spread.astype(np.uint8)

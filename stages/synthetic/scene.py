@@ -29,13 +29,13 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnScene:
     """A finished image and what can be known of it.
 
     Attributes:
         image: uint8 [H, W, 3] BGR.
         owner: int16 [2 H, 2 W], number of the item seen, -1 for the background.
-        part: int16 [2 H, 2 W], which part of it (see solids).
+        part: int16 [2 H, 2 W], which body part of it, or THING (see solids).
         depth: float32 [2 H, 2 W], z of the surface.
         items: what the numbers in `owner` stand for.
     """
@@ -47,7 +47,7 @@ class Drawn:
     items: list[Item]
 
 
-def draw_scene(rng: np.random.Generator, noise: np.ndarray) -> Drawn:
+def draw_scene(rng: np.random.Generator, noise: np.ndarray) -> DrawnScene:
     """Compose and draw one image; `noise` is render.noise_tile()."""
     height, width = draw_size(rng)
     horizon = int(height * rng.uniform(0.22, 0.6))
@@ -60,9 +60,9 @@ def draw_scene(rng: np.random.Generator, noise: np.ndarray) -> Drawn:
     )
     depth = np.full(colour.shape[:2], -1e30, np.float32)
     index = np.full(colour.shape[:2], -1, np.int32)
-    rows, parts, owners = _gather(items)
+    solids, body_parts, owners = _gather(items)
     render.draw(
-        rows,
+        solids,
         np.array(table or [np.zeros(render.MATERIAL_COLUMNS)]),
         noise,
         _light(rng),
@@ -71,11 +71,12 @@ def draw_scene(rng: np.random.Generator, noise: np.ndarray) -> Drawn:
         index,
     )
     image = cv2.resize(colour, (width, height), interpolation=cv2.INTER_AREA)
-    owner, part = (
+    # row -1 is the background
+    owner, body_part = (
         np.append(owners, -1)[index],
-        np.append(parts, -1)[index],
-    )  # row -1 is the background
-    return Drawn(_photograph(rng, image), owner, part, depth, items)
+        np.append(body_parts, -1)[index],
+    )
+    return DrawnScene(_photograph(rng, image), owner, body_part, depth, items)
 
 
 def draw_size(rng: np.random.Generator) -> tuple[int, int]:
@@ -87,9 +88,8 @@ def draw_size(rng: np.random.Generator) -> tuple[int, int]:
 def _compose(rng, table, height, width, horizon) -> list[Item]:
     """Far things first; every item gets its own slice of depth, so that no two interpenetrate."""
     count = 0 if rng.random() < 0.04 else int(rng.choice([1, 2, 3, 4], p=[0.42, 0.33, 0.17, 0.08]))
-    camera = rng.uniform(
-        0.45, 1.15
-    )  # height of the camera in body heights: with the horizon it places all feet
+    # height of the camera in body heights: with the horizon it places all feet
+    camera = rng.uniform(0.45, 1.15)
     pitch = rng.uniform(0, 10) + 8 * camera - 4
     near = rng.random() < 0.13
     plans: list[tuple[float, str]] = [
@@ -106,8 +106,8 @@ def _compose(rng, table, height, width, horizon) -> list[Item]:
     items, depth = [], 0.0
     for (scale, kind), x in zip(plans, centres, strict=True):
         depth += 1.3 * scale
-        at = (x, horizon + scale * camera * rng.uniform(0.93, 1.07))
-        view = View(_draw_yaw(rng), pitch, scale, at, depth, rng.uniform(0.05, 0.22))
+        ground_point = (x, horizon + scale * camera * rng.uniform(0.93, 1.07))
+        view = View(_draw_yaw(rng), pitch, scale, ground_point, depth, rng.uniform(0.05, 0.22))
         items.append(_make_item(rng, table, kind, view))
         depth += 1.3 * scale
     return items
@@ -155,31 +155,31 @@ def _make_item(rng, table, kind, view) -> Item:
     size = draw_proportions(rng)
     pose = draw_pose(rng, upright=kind == CROWD)
     figure = articulate(pose, size)
-    made = body.build_body(figure, size, draw_look(rng, table))
+    solids = body.build_body(figure, size, draw_look(rng, table))
     if pose.seat:
-        add_seat(made, pose.seat, figure.joints["pelvis"], rng, table)
+        add_seat(solids, pose.seat, figure.joints["pelvis"], rng, table)
     for side in ("left", "right"):
         if rng.random() < 0.08:
             add_held(
-                made, figure.joints[f"{side}_hand"], figure.limbs[f"{side}_forearm"], rng, table
+                solids, figure.joints[f"{side}_hand"], figure.limbs[f"{side}_forearm"], rng, table
             )
-    return Item(made, view, kind, body.keypoints(figure, size))
+    return Item(solids, view, kind, body.keypoints(figure, size))
 
 
 def _gather(items) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows, parts, owners = (
+    solids, body_parts, owners = (
         [np.zeros((0, render.SOLID_COLUMNS))],
         [np.zeros(0, np.int16)],
         [np.zeros(0, np.int16)],
     )
     for number, item in enumerate(items):
-        row, part = item.solids.project(item.view)
-        rows.append(row)
-        parts.append(part)
+        item_solids, item_parts = item.solids.project(item.view)
+        solids.append(item_solids)
+        body_parts.append(item_parts)
         owners.append(
-            np.where((part == THING) & (item.kind != "thing"), -2, number).astype(np.int16)
+            np.where((item_parts == THING) & (item.kind != "thing"), -2, number).astype(np.int16)
         )
-    return np.concatenate(rows), np.concatenate(parts), np.concatenate(owners)
+    return np.concatenate(solids), np.concatenate(body_parts), np.concatenate(owners)
 
 
 def _shadows(rng, background, items) -> None:

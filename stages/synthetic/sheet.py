@@ -15,10 +15,10 @@ def make_sheet(drawn_images: list[DrawnImage], columns: int, annotated: bool) ->
     """One image uint8 [rows * CELL_PX, columns * CELL_PX, 3] BGR of all `drawn_images`."""
     rows = -(-len(drawn_images) // columns)
     sheet = np.full((rows * CELL_PX, columns * CELL_PX, 3), 255, np.uint8)
-    for k, drawn in enumerate(drawn_images):
-        image = simplejpeg.decode_jpeg(drawn.jpeg, "BGR")
+    for k, drawn_image in enumerate(drawn_images):
+        image = simplejpeg.decode_jpeg(drawn_image.jpeg, "BGR")
         if annotated:
-            for annotation in drawn.annotations:
+            for annotation in drawn_image.annotations:
                 _mark(image, annotation)
         y, x = k // columns * CELL_PX, k % columns * CELL_PX
         sheet[y : y + image.shape[0], x : x + image.shape[1]] = image
@@ -49,7 +49,7 @@ def _mark(image: np.ndarray, annotation: dict) -> None:
                 1,
                 cv2.LINE_AA,
             )
-    for k, (px, py, seen) in enumerate(points.tolist()):
-        if seen:
+    for k, (px, py, visibility) in enumerate(points.tolist()):
+        if visibility:
             colour = MIDDLE if k == 0 else LEFT if k % 2 else RIGHT
-            cv2.circle(image, (px, py), 3, colour, 1 if seen == HIDDEN else -1, cv2.LINE_AA)
+            cv2.circle(image, (px, py), 3, colour, 1 if visibility == HIDDEN else -1, cv2.LINE_AA)

@@ -6,7 +6,7 @@ import numpy as np
 
 from stages.synthetic import render
 
-# What a solid belongs to. Parts of the body; everything else is a thing.
+# What a solid belongs to: a body part, or a thing, which is everything else.
 THING, HEAD, HAIR, NECK, TORSO, PELVIS, SKIRT = range(7)
 UPPER_ARM, FOREARM, HAND, THIGH, SHIN, FOOT = (
     (7, 8),
@@ -53,11 +53,11 @@ class View:
         """Figure points [N, 3] to [N, 4]: x, y, z in pixels of the buffers and pixels per body
         height there.
         """
-        seen = points @ self.turn.T
-        scale = self.scale_px / (1.0 - np.clip(seen[:, 2], -1.0, 0.75) * self.closeness)
-        x = self.at_px[0] + seen[:, 0] * scale
-        y = self.at_px[1] - seen[:, 1] * scale
-        z = self.depth_px + seen[:, 2] * self.scale_px
+        turned = points @ self.turn.T
+        scale = self.scale_px / (1.0 - np.clip(turned[:, 2], -1.0, 0.75) * self.closeness)
+        x = self.at_px[0] + turned[:, 0] * scale
+        y = self.at_px[1] - turned[:, 1] * scale
+        z = self.depth_px + turned[:, 2] * self.scale_px
         return np.stack([x, y, z, scale], axis=1)
 
 
@@ -89,20 +89,20 @@ class Solids:
         axis of `frame` (columns side, up, front); material `mat` up to the share `cut` of the axis,
         `mat_2` beyond."""
         mat_2 = mat if mat_2 is None else mat_2
-        row = (render.CONE, *a, *b, ra, rb, *frame[:, flat_axis], flat, mat, mat_2, cut, style)
-        self.rows.append((*row, *frame[:, 0], *frame[:, 2], *frame[:, 1], 0.0))
+        solid = (render.CONE, *a, *b, ra, rb, *frame[:, flat_axis], flat, mat, mat_2, cut, style)
+        self.rows.append((*solid, *frame[:, 0], *frame[:, 2], *frame[:, 1], 0.0))
         self.parts.append(part)
 
-    def ball(self, part, at, radius, mat, **more):
+    def ball(self, part, centre, radius, mat, **more):
         """A sphere or ellipsoid."""
-        self.cone(part, at, at, radius, radius, mat, **more)
+        self.cone(part, centre, centre, radius, radius, mat, **more)
 
-    def box(self, part, at, half, mat, frame=UPRIGHT):
+    def box(self, part, centre, half, mat, frame=UPRIGHT):
         """A box with half lengths (side, up, front) along the columns of `frame`."""
-        row = (
+        solid = (
             render.BOX,
-            *at,
-            *at,
+            *centre,
+            *centre,
             half[0],
             half[1],
             *frame[:, 2],
@@ -112,7 +112,7 @@ class Solids:
             1.0,
             render.WHOLE,
         )
-        self.rows.append((*row, *frame[:, 0], *frame[:, 2], *frame[:, 1], 0.0))
+        self.rows.append((*solid, *frame[:, 0], *frame[:, 2], *frame[:, 1], 0.0))
         self.parts.append(part)
 
     def project(self, view: View) -> tuple[np.ndarray, np.ndarray]:

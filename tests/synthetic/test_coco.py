@@ -8,7 +8,7 @@ from stages.openpose.skeleton import COCO
 from stages.synthetic import body, coco, render
 from stages.synthetic.appearance import draw_look, material
 from stages.synthetic.figure import Pose, articulate, draw_proportions
-from stages.synthetic.scene import PERSON, SUPER, Drawn, Item, _gather, draw_scene
+from stages.synthetic.scene import PERSON, SUPER, DrawnScene, Item, _gather, draw_scene
 from stages.synthetic.solids import THING, Solids, View
 
 NOISE = render.noise_tile()
@@ -16,7 +16,7 @@ HEIGHT, WIDTH = 240, 200
 LIGHT = np.array([0.0, 0.0, 1.0, 0.5])
 
 
-def _draw(yaw=0.0, at=(200.0, 440.0), scale=400.0, wall=None, pose=None):
+def _draw(yaw=0.0, ground_point=(200.0, 440.0), scale=400.0, wall=None, pose=None):
     """One standing person, seen from `yaw`; `wall` = (x, y, half width, half height) of a box in
     front, in pixels.
     """
@@ -26,15 +26,15 @@ def _draw(yaw=0.0, at=(200.0, 440.0), scale=400.0, wall=None, pose=None):
     look = draw_look(rng, table)
     while look.hair_style != "short" or look.hat_style or look.skirt:
         look = draw_look(rng, table)
-    view = View(yaw, 0.0, scale, at, 0.0, 0.1)
+    view = View(yaw, 0.0, scale, ground_point, 0.0, 0.1)
     items = [Item(body.build_body(figure, size, look), view, PERSON, body.keypoints(figure, size))]
     if wall:
-        things = Solids()
+        solids = Solids()
         table.append(material(render.PLAIN, (0, 0, 0)))
-        things.box(THING, (0, 0, 0), (SUPER * wall[2], SUPER * wall[3], 1.0), len(table) - 1)
+        solids.box(THING, (0, 0, 0), (SUPER * wall[2], SUPER * wall[3], 1.0), len(table) - 1)
         items.append(
             Item(
-                things, View(0.0, 0.0, 1.0, (SUPER * wall[0], SUPER * wall[1]), 900.0, 0.0), "thing"
+                solids, View(0.0, 0.0, 1.0, (SUPER * wall[0], SUPER * wall[1]), 900.0, 0.0), "thing"
             )
         )
     shape = (HEIGHT * SUPER, WIDTH * SUPER)
@@ -42,12 +42,14 @@ def _draw(yaw=0.0, at=(200.0, 440.0), scale=400.0, wall=None, pose=None):
     rows, parts, owners = _gather(items)
     render.draw(rows, np.array(table), NOISE, LIGHT, np.zeros((*shape, 3), np.uint8), depth, index)
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    return Drawn(image, np.append(owners, -1)[index], np.append(parts, -1)[index], depth, items)
+    return DrawnScene(
+        image, np.append(owners, -1)[index], np.append(parts, -1)[index], depth, items
+    )
 
 
-def _seen(drawn):
-    found = coco.find_keypoints(drawn, 0, drawn.owner == 0)
-    return dict(zip(COCO.keypoints, found.tolist(), strict=True))
+def _seen(scene):
+    keypoints = coco.find_keypoints(scene, 0, scene.owner == 0)
+    return dict(zip(COCO.keypoints, keypoints.tolist(), strict=True))
 
 
 def test_everything_is_visible_from_the_front():
@@ -75,7 +77,7 @@ def test_profile_shows_the_near_side_and_hides_the_far_one(yaw, near, far):
 
 
 def test_keypoints_outside_the_frame_are_absent_with_zero_coordinates():
-    seen = _seen(_draw(at=(200.0, 640.0)))
+    seen = _seen(_draw(ground_point=(200.0, 640.0)))
     assert seen["left_ankle"] == [0, 0, 0]
     assert seen["nose"][2] == coco.VISIBLE
 
@@ -97,8 +99,8 @@ def test_hand_before_the_chest_is_hidden_from_behind():
 
 
 def test_outline_covers_the_mask():
-    drawn = _draw()
-    mask = drawn.owner == 0
+    scene = _draw()
+    mask = scene.owner == 0
     polygons = coco.outline(mask)
     filled = mask_utils.decode(
         mask_utils.merge(mask_utils.frPyObjects(polygons, HEIGHT, WIDTH))

@@ -22,21 +22,27 @@ def _figure(seed):
 def test_bones_keep_their_length_in_every_pose(side):
     for seed in SEEDS:
         figure, size, _ = _figure(seed)
-        at = figure.joints
+        joints = figure.joints
         for a, b, length in (
             ("shoulder", "elbow", size.upper_arm),
             ("elbow", "wrist", size.forearm),
             ("hip", "knee", size.thigh),
             ("knee", "ankle", size.shin),
         ):
-            assert np.linalg.norm(at[f"{side}_{a}"] - at[f"{side}_{b}"]) == pytest.approx(length)
+            assert np.linalg.norm(joints[f"{side}_{a}"] - joints[f"{side}_{b}"]) == pytest.approx(
+                length
+            )
 
 
 def test_nobody_sinks_into_the_ground():
     for seed in SEEDS:
         figure, _, pose = _figure(seed)
         assert (
-            min(at[1] for name, at in figure.joints.items() if "ankle" in name or "knee" in name)
+            min(
+                joint[1]
+                for name, joint in figure.joints.items()
+                if "ankle" in name or "knee" in name
+            )
             > 0
         )
         assert pose.lift >= 0

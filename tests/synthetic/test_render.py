@@ -27,9 +27,9 @@ def _grid(size=(80, 100)):
 
 
 def test_ball_has_the_depth_of_a_sphere():
-    made = Solids()
-    made.ball(THING, (0, 0, 0), 20.0, 0)
-    _, depth, index = _draw(made)
+    solids = Solids()
+    solids.ball(THING, (0, 0, 0), 20.0, 0)
+    _, depth, index = _draw(solids)
     x, y = _grid()
     inside = x * x + y * y < 399.9
     np.testing.assert_array_equal(index == 0, inside)
@@ -37,9 +37,9 @@ def test_ball_has_the_depth_of_a_sphere():
 
 
 def test_flattened_ball_has_the_depth_of_an_ellipsoid():
-    made = Solids()
-    made.ball(THING, (0, 0, 0), 20.0, 0, flat=0.5, flat_axis=2)
-    _, depth, index = _draw(made)
+    solids = Solids()
+    solids.ball(THING, (0, 0, 0), 20.0, 0, flat=0.5, flat_axis=2)
+    _, depth, index = _draw(solids)
     x, y = _grid()
     seen = index == 0
     np.testing.assert_allclose(depth[seen], 0.5 * np.sqrt((400 - x * x - y * y)[seen]), atol=1e-3)
@@ -50,9 +50,9 @@ def test_capsule_equals_the_union_of_its_spheres():
     for _ in range(20):
         a, b = rng.uniform(-15, 15, (2, 3))
         ra, rb = rng.uniform(3, 12, 2)
-        made = Solids()
-        made.cone(THING, a, b, ra, rb, 0)
-        _, depth, _ = _draw(made)
+        solids = Solids()
+        solids.cone(THING, a, b, ra, rb, 0)
+        _, depth, _ = _draw(solids)
         x, y = _grid()
         expected = np.full(x.shape, -1e30)
         for t in np.linspace(0, 1, 800):
@@ -67,9 +67,9 @@ def test_capsule_equals_the_union_of_its_spheres():
 
 
 def test_box_turned_to_the_camera_is_a_flat_rectangle():
-    made = Solids()
-    made.box(THING, (0, 0, 0), (30.0, 20.0, 5.0), 0)
-    _, depth, index = _draw(made)
+    solids = Solids()
+    solids.box(THING, (0, 0, 0), (30.0, 20.0, 5.0), 0)
+    _, depth, index = _draw(solids)
     x, y = _grid()
     np.testing.assert_array_equal(index == 0, (abs(x) < 30) & (abs(y) < 20))
     np.testing.assert_allclose(depth[index == 0], 5.0)
@@ -77,20 +77,20 @@ def test_box_turned_to_the_camera_is_a_flat_rectangle():
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_nearer_solid_hides_the_farther_whatever_their_order(order):
-    made = Solids()
-    at = [(0, 0, 30), (0, 0, -30)]
+    solids = Solids()
+    centres = [(0, 0, 30), (0, 0, -30)]
     for k in order:
-        made.ball(THING, at[k], 15.0, 0)
-    _, _, index = _draw(made)
+        solids.ball(THING, centres[k], 15.0, 0)
+    _, _, index = _draw(solids)
     assert set(np.unique(index)) == {-1, order.index(0)}
 
 
 def test_solids_beyond_the_frame_are_no_error():
-    made = Solids()
-    made.ball(THING, (500, 0, 0), 20.0, 0)
-    made.box(THING, (0, 900, 0), (30.0, 20.0, 5.0), 0)
-    made.ball(THING, (-50, 40, 0), 20.0, 0)
-    _, _, index = _draw(made)
+    solids = Solids()
+    solids.ball(THING, (500, 0, 0), 20.0, 0)
+    solids.box(THING, (0, 900, 0), (30.0, 20.0, 5.0), 0)
+    solids.ball(THING, (-50, 40, 0), 20.0, 0)
+    _, _, index = _draw(solids)
     assert set(np.unique(index)) == {-1, 2}
     assert index[0, 0] == 2
 
