@@ -20,15 +20,23 @@ from stages.openpose.skeleton import COCO
 
 GRID, STRIDE, SIGMA_PX, WIDTH_PX = 46, 8, 7.0, 8.0
 PARITY = params.Labels(
-    stride_px=8, sigma_px=7.0, paf_width_px=8.0, paf_overlap="last", paf_grid="corner",
+    stride_px=8,
+    sigma_px=7.0,
+    paf_width_px=8.0,
+    paf_overlap="last",
+    paf_grid="corner",
     beyond_frame="keep",
     made_on="host",
-)  # fmt: skip
+)
 CLEAN = params.Labels(
-    stride_px=8, sigma_px=7.0, paf_width_px=8.0, paf_overlap="mean", paf_grid="centre",
+    stride_px=8,
+    sigma_px=7.0,
+    paf_width_px=8.0,
+    paf_overlap="mean",
+    paf_grid="centre",
     beyond_frame="none",
     made_on="host",
-)  # fmt: skip
+)
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden" / "seed_labels.npz"
 
 
@@ -39,7 +47,10 @@ def reference_labels(parts: np.ndarray) -> np.ndarray:
     for part, channel in enumerate(labels[38:56]):
         for x, y, visibility in parts[:, part]:
             if visibility < 2:
-                across, down = (np.exp(-((centres - at) ** 2) / (2 * SIGMA_PX**2)) for at in (x, y))
+                across, down = (
+                    np.exp(-((centres - coordinate) ** 2) / (2 * SIGMA_PX**2))
+                    for coordinate in (x, y)
+                )
                 np.maximum(channel, np.outer(down, across), out=channel)
     for limb, (start, end) in enumerate(COCO.limbs):
         for person in parts:

@@ -6,7 +6,7 @@ python -m benchmarks.loader --packed data/sample/packed/train.h5
 
 The reference side is written anew from docs/sources.md 4 and 8: the HDF5 file holds one
 uncompressed uint8 dataset [6, H, W] a sample (blue, green, red, a plane of metadata, mask_miss and
-a mask of everybody; 1.63 MB a sample on coco-mini, and each image as often as it has main persons).
+a mask of everybody; each image stands there as often as it has main persons).
 A sample is read whole, its image brought to [H, W, 3], image and mask_miss warped with cubic
 interpolation, the mask shrunk to 46 x 46 with cubic interpolation, labels made by
 `benchmarks.labels.reference_labels`, the mask repeated for the 57 channels. No JPEG is decoded.
@@ -38,11 +38,19 @@ from stages.openpose.samples import augment, packed
 from stages.openpose.samples.loader import TrainingBatches
 
 DEFAULT = params.Augment(
-    crop_px=368, target_height=0.6, scale="once", scale_min=0.5, scale_max=1.1, rotation_deg=40.0,
+    crop_px=368,
+    target_height=0.6,
+    scale="once",
+    scale_min=0.5,
+    scale_max=1.1,
+    rotation_deg=40.0,
     shift_px=40.0,
-    shift_in="crop", flip_probability=0.5, interpolation="linear", outside_supervised=False,
+    shift_in="crop",
+    flip_probability=0.5,
+    interpolation="linear",
+    outside_supervised=False,
     mask_shrink="area",
-)  # fmt: skip
+)
 PARITY = replace(
     DEFAULT,
     scale="off",
@@ -51,25 +59,23 @@ PARITY = replace(
     outside_supervised=True,
     mask_shrink="cubic",
 )
-MOST_SAMPLES = 65  # on the reference's side 1.6 MB each
+MOST_SAMPLES = 65  # each takes much memory on the reference's side
 TWO_THREADS = "default, two threads"
 COPIES = 6  # of coco-mini in its packed file, so that an epoch is long enough for threads to matter
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument(
-        "--packed", type=Path, help="packed file; without it coco-mini is packed"
-    )
-    arguments.add_argument("--rounds", type=int, default=9)
-    chosen = arguments.parse_args()
+    parser.add_argument("--packed", type=Path, help="packed file; without it coco-mini is packed")
+    parser.add_argument("--rounds", type=int, default=9)
+    arguments = parser.parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        path = chosen.packed or pack_mini(Path(folder), COPIES)
-        name = "coco-mini" if chosen.packed is None else str(chosen.packed)
-        compare(name, path, Path(folder) / "reference.h5", chosen.rounds)
+        path = arguments.packed or pack_mini(Path(folder), COPIES)
+        name = "coco-mini" if arguments.packed is None else str(arguments.packed)
+        compare(name, path, Path(folder) / "reference.h5", arguments.rounds)
 
 
 def compare(name: str, path: Path, reference_path: Path, rounds: int) -> None:
@@ -100,26 +106,30 @@ def compare(name: str, path: Path, reference_path: Path, rounds: int) -> None:
             for way in list(ways)[1:-1]
         ]
     )
-    one, two = wall["default"], wall[TWO_THREADS]
+    one_thread, two_threads = wall["default"], wall[TWO_THREADS]
     rates = (
-        f"one thread {len(file) / one:.0f} samples/s, two threads {len(file) / two:.0f} samples/s"
+        f"one thread {len(file) / one_thread:.0f} samples/s, "
+        f"two threads {len(file) / two_threads:.0f} samples/s"
     )
-    print(f"\nDefault, by the clock: {rates}: {one / two:.2f}x")
+    print(f"\nDefault, by the clock: {rates}: {one_thread / two_threads:.2f}x")
 
 
 def interleaved_seconds(
     ways: dict[str, Callable], rounds: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Median seconds of each way by processor time (of all threads) and by the clock."""
-    taken = {name: [] for name in ways}
+    seconds_of = {name: [] for name in ways}
     for _ in range(rounds + 1):
         for name, way in ways.items():
             began = time.process_time(), time.perf_counter()
             way()
-            taken[name].append((time.process_time() - began[0], time.perf_counter() - began[1]))
+            seconds_of[name].append(
+                (time.process_time() - began[0], time.perf_counter() - began[1])
+            )
+    # the first round compiles
     medians = {
-        name: np.median(seconds[1:], axis=0) for name, seconds in taken.items()
-    }  # the first round compiles
+        name: np.median(rounds_of_way[1:], axis=0) for name, rounds_of_way in seconds_of.items()
+    }
     return {name: cpu for name, (cpu, _) in medians.items()}, {
         name: wall for name, (_, wall) in medians.items()
     }
@@ -163,14 +173,14 @@ def write_reference(file: packed.Packed, path: Path, samples: int) -> None:
 
 
 def reference_matrix(file: packed.Packed, sample: int) -> np.ndarray:
-    drawn = augment.draw(np.random.default_rng((1, 0, sample)), PARITY)
-    return augment.affine(drawn, file.centres[sample], file.scales[sample], PARITY)
+    augmentation = augment.draw_augmentation(np.random.default_rng((1, 0, sample)), PARITY)
+    return augment.affine(augmentation, file.centres[sample], file.scales[sample], PARITY)
 
 
 def reference_sample(
     reference_file: h5py.File, file: packed.Packed, sample: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ImageEntry uint8 [368, 368, 3], labels float32 [46, 46, 57] and mask float32 [46, 46, 57] of
+    """Image uint8 [368, 368, 3], labels float32 [46, 46, 57] and mask float32 [46, 46, 57] of
     one sample.
     """
     planes = reference_file[f"{sample:07d}"][:]
@@ -185,8 +195,8 @@ def reference_sample(
     parts = augment.map_parts(
         np.concatenate([people[main:][:1], people[:main], people[main + 1 :]]), matrix
     )
-    made = labels.reference_labels(parts).transpose(1, 2, 0).astype(np.float32)
-    return crop, made, np.repeat(mask[:, :, np.newaxis], 57, axis=2)
+    targets = labels.reference_labels(parts).transpose(1, 2, 0).astype(np.float32)
+    return crop, targets, np.repeat(mask[:, :, np.newaxis], 57, axis=2)
 
 
 def check_equal(file: packed.Packed, reference_file: h5py.File, path: Path) -> str:
@@ -194,14 +204,14 @@ def check_equal(file: packed.Packed, reference_file: h5py.File, path: Path) -> s
     batches = our_ways(path)["pixel-equal, shared decode"]
     off = {"pixels": 0.0, "labels": 0.0, "mask": 0.0}
     for index in range(len(batches)):
-        images_made, (targets, mask) = batches[index]
-        for row, sample in enumerate(batches.order[index * 8 : index * 8 + 8].tolist()):
+        images, (targets, mask) = batches[index]
+        for place, sample in enumerate(batches.order[index * 8 : index * 8 + 8].tolist()):
             if f"{sample:07d}" in reference_file:
-                crop, made, repeated = reference_sample(reference_file, file, sample)
+                crop, reference_targets, repeated = reference_sample(reference_file, file, sample)
                 pairs = (
-                    (images_made[row].astype(int), crop),
-                    (targets[row], made),
-                    (mask[row], repeated),
+                    (images[place].astype(int), crop),
+                    (targets[place], reference_targets),
+                    (mask[place], repeated),
                 )
                 for kind, (ours, theirs) in zip(off, pairs, strict=True):
                     off[kind] = max(off[kind], float(np.abs(ours - theirs).max()))

@@ -97,14 +97,14 @@ def worker(name: str, steps: int) -> None:
     from stages.openpose.training.loss import TrainingModel
     from stages.openpose.training.optimizers import make_optimizer
 
-    precision, parts, _ = VARIANTS[name]
+    precision, slices, _ = VARIANTS[name]
     settings = params.build(params.yaml.safe_load(params.preset_text("sample")), "sample")
     train, crop = (
-        replace(settings.train, precision=precision, batch_parts=parts),
+        replace(settings.train, precision=precision, batch_parts=slices),
         settings.augment.crop_px,
     )
     network = build("light", precision=precision)
-    model = TrainingModel(network, parts)
+    model = TrainingModel(network, slices)
     model.compile(
         optimizer=make_optimizer(train, 1000, {}, head_kernels(network)), jit_compile=False
     )
@@ -133,13 +133,13 @@ def loader_ms(packed: Path, batches: int = 60) -> float:
 
     settings = params.build(params.yaml.safe_load(params.preset_text("sample")), "sample")
     size = settings.train.batch_size
-    made = TrainingBatches(
+    loader = TrainingBatches(
         packed, batch_size=size, labels=settings.labels, augment=settings.augment, seed=1
     )
-    _ = made[0]
+    _ = loader[0]
     started = time.process_time()
     for index in range(1, batches + 1):
-        _ = made[index]
+        _ = loader[index]
     return 1000 * (time.process_time() - started) / (batches * size)
 
 

@@ -1,10 +1,9 @@
 """Train a network on a packed file; an interrupted run goes on where it stopped and ends with the
 same weights.
 
-python -m stages.train --train data/sample/packed/train.h5 --val data/sample/packed/val.h5 --model
-models/trained \\
-    --log results/train/log.csv --metrics results/train/metrics.json --checkpoints
-    results/checkpoints
+    python -m stages.train --train data/sample/packed/train.h5 --val data/sample/packed/val.h5 \\
+        --model models/trained --log results/train/log.csv \\
+        --metrics results/train/metrics.json --checkpoints results/checkpoints
 """
 
 import argparse
@@ -107,21 +106,21 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
         "labels": settings.labels,
         "augment": settings.augment,
     }
-    shared |= {"corrupt_records": train.corrupt_records, "part": (devices.host, devices.hosts)}
-    drawn = {"seed": train.seed, "shuffle_images": train.shuffle_images}
+    shared |= {"corrupt_records": train.corrupt_records, "shard": (devices.host, devices.hosts)}
+    random_order = {"seed": train.seed, "shuffle_images": train.shuffle_images}
     validation = ValidationBatches(arguments.val, **shared)
-    key = _key(arguments, settings)  # after all imports
+    run_name = _key(arguments, settings)  # after all imports
     on_device = settings.labels.made_on == "device"
     return TrainingRun(
         network,
-        lambda epoch: TrainingBatches(arguments.train, **shared, **drawn, epoch=epoch),
+        lambda epoch: TrainingBatches(arguments.train, **shared, **random_order, epoch=epoch),
         validation,
         train,
-        checkpoints=CheckpointFolder(arguments.checkpoints / key),
+        checkpoints=CheckpointFolder(arguments.checkpoints / run_name),
         multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
         targets_of=partial(device_targets, labels=settings.labels) if on_device else None,
         devices=devices,
-        after_epoch=_after_epoch(arguments, settings, key, network, validation)
+        after_epoch=_after_epoch(arguments, settings, run_name, network, validation)
         if devices.host == 0
         else None,
     )
@@ -147,7 +146,7 @@ def _after_epoch(arguments, settings: params.Params, key: str, network, validati
     """
     events = _events(arguments, key)
     # with several hosts a network runs on all of them or not at all, and only the first one is here
-    alone = validation.parts == 1
+    alone = validation.shards == 1
     measure = _held_out_measure(settings.held_out, network, validation.packed) if alone else None
     images = validation[0][0][:TENSORBOARD_IMAGES] if events and alone and len(validation) else ()
 
@@ -155,10 +154,10 @@ def _after_epoch(arguments, settings: params.Params, key: str, network, validati
         write_log(rows, arguments.log)
         values = {name: value for name, value in rows[-1].items() if value is not None}
         epoch = values.pop("epoch")
-        wanted = (
+        is_due = (
             epoch % settings.held_out.every_epochs == 0 if settings.held_out.every_epochs else False
         )
-        if measure and wanted and (ap := measure()) is not None:
+        if measure and is_due and (ap := measure()) is not None:
             values["held_out_AP"] = ap
             tqdm.write(f"train: epoch {epoch}, AP {ap:.3f} on held-out images (one scale)")
         if events:
@@ -207,7 +206,7 @@ def _key(arguments: argparse.Namespace, settings: params.Params) -> str:
 
     left_out = NOT_IN_KEY if settings.train.schedule != "one_cycle" else NOT_IN_KEY[1:]
     train = {name: value for name, value in asdict(settings.train).items() if name not in left_out}
-    chosen = {
+    sections = {
         "train": train,
         "augment": asdict(settings.augment),
         "labels": asdict(settings.labels),
@@ -215,7 +214,7 @@ def _key(arguments: argparse.Namespace, settings: params.Params) -> str:
     files = [arguments.train, arguments.val, *code_files(DECIDING_CODE)]
     if settings.train.init:
         files.append(Path(settings.train.init))
-    return run_key(files, {**chosen, "keras": keras.__version__, "backend": _backend_version()})
+    return run_key(files, {**sections, "keras": keras.__version__, "backend": _backend_version()})
 
 
 def _backend_version() -> str:
@@ -227,7 +226,7 @@ def _backend_version() -> str:
 
 def write_log(rows: list[dict], path: Path) -> None:
     """The finished epochs as CSV."""
-    with whole_file(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -235,19 +234,19 @@ def write_log(rows: list[dict], path: Path) -> None:
 
 def write_metrics(row: dict, path: Path) -> None:
     """Losses of the last epoch, rounded to what two experiments are compared by."""
-    known = {name: value for name, value in row.items() if value is not None}
-    chosen = {name: round(known[name], 4) for name in METRICS if name in known}
-    with whole_file(path) as part:
-        part.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
+    measured = {name: value for name, value in row.items() if value is not None}
+    metrics = {name: round(measured[name], 4) for name in METRICS if name in measured}
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
 def write_model(network, folder: Path) -> None:
     """Weights and what forward.py must know of them."""
-    with whole_folder(folder) as part:
-        network.save_weights(part / WEIGHTS)
-        described = {"kind": "keras", "network": network.name, "file": WEIGHTS, "stride_px": 8}
-        (part / "model.yaml").write_text(
-            yaml.safe_dump(described, sort_keys=False), encoding="utf-8"
+    with whole_folder(folder) as temporary:
+        network.save_weights(temporary / WEIGHTS)
+        description = {"kind": "keras", "network": network.name, "file": WEIGHTS, "stride_px": 8}
+        (temporary / "model.yaml").write_text(
+            yaml.safe_dump(description, sort_keys=False), encoding="utf-8"
         )
 
 

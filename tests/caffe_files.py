@@ -10,20 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
+# block, layers, filters; a pooling follows all but the last
 VGG = [
     (1, 2, 64),
     (2, 2, 128),
     (3, 4, 256),
     (4, 2, 512),
-]  # block, layers, filters; a pooling follows all but the last
+]
 
 
 def varint(value: int) -> bytes:
-    made = bytearray()
+    encoded = bytearray()
     while value > 0x7F:
-        made.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*made, value])
+    return bytes([*encoded, value])
 
 
 def field(number: int, content: bytes | int) -> bytes:
@@ -39,14 +40,14 @@ def blob(
     """A BlobProto; `old_shape` pads to four sizes in front, as old Caffe did."""
     if old_shape:
         sizes = (1,) * (4 - array.ndim) + array.shape
-        made = b"".join(field(number, size) for number, size in enumerate(sizes, 1))
+        encoded = b"".join(field(number, size) for number, size in enumerate(sizes, 1))
     else:
-        made = field(7, field(1, b"".join(map(varint, array.shape))))
+        encoded = field(7, field(1, b"".join(map(varint, array.shape))))
     kind, number, wire, letter = ("<f8", 8, 1, "<d") if double else ("<f4", 5, 5, "<f")
     if packed:
-        return made + field(number, array.astype(kind).tobytes())
+        return encoded + field(number, array.astype(kind).tobytes())
     tag = varint(number << 3 | wire)
-    return made + b"".join(tag + struct.pack(letter, value) for value in array.ravel().tolist())
+    return encoded + b"".join(tag + struct.pack(letter, value) for value in array.ravel().tolist())
 
 
 def model(layers: dict[str, list[np.ndarray]], *, old_layers: bool = False, **options) -> bytes:
@@ -54,14 +55,14 @@ def model(layers: dict[str, list[np.ndarray]], *, old_layers: bool = False, **op
     over.
     """
     layer, name, kind, blobs = (2, 4, 5, 6) if old_layers else (100, 1, 2, 7)
-    made = field(1, b"generated") + field(
+    encoded = field(1, b"generated") + field(
         layer, field(name, b"data") + field(5 if old_layers else 10, 5)
     )
     for title, arrays in layers.items():
         inner = field(name, title.encode()) + field(kind, 4 if old_layers else b"Convolution")
         inner += b"".join(field(blobs, blob(array, **options)) for array in arrays)
-        made += field(layer, inner + varint(99 << 3 | 5) + struct.pack("<f", 1.0))
-    return made
+        encoded += field(layer, inner + varint(99 << 3 | 5) + struct.pack("<f", 1.0))
+    return encoded
 
 
 def openpose_shapes() -> dict[str, tuple[int, int, int]]:
@@ -110,7 +111,7 @@ def openpose_prototxt(height: int, width: int) -> str:
         if name.startswith(("conv5_1_", "Mconv1_")):
             last = features if name.startswith("conv5") else f"joined{name[12]}"
             if name.startswith("Mconv1_") and branch == 1:
-                bottoms = " ".join(f'bottom: "{one}"' for one in (*ends.values(), features))
+                bottoms = " ".join(f'bottom: "{bottom}"' for bottom in (*ends.values(), features))
                 text.append(f'layer {{ name: "{last}" type: "Concat" {bottoms} top: "{last}" }}')
         text.append(
             f'layer {{ name: "{name}" type: "Convolution" bottom: "{last}" top: "{name}" '

@@ -30,7 +30,7 @@ def losses(devices: Devices, folder: Path | None = None) -> np.ndarray:
             )
             return images[mine], (targets[mine], mask[mine])
 
-    chosen = {
+    settings = {
         "optimizer": "sgd",
         "learning_rate": 0.001,
         "epochs": 2,
@@ -38,7 +38,7 @@ def losses(devices: Devices, folder: Path | None = None) -> np.ndarray:
         "clip_norm": 0.0,
         "checkpoint_every_s": 0.0,
     }
-    run = run_of(folder, Part, Part(99, 2), compiled=True, devices=devices, **chosen)
+    run = run_of(folder, Part, Part(99, 2), compiled=True, devices=devices, **settings)
     given_weights(run.model.network)
     return np.array([[row["loss"], row["val_loss"]] for row in run.train().rows])
 

@@ -24,8 +24,10 @@ TINY = {
 }
 
 
-def train(given: list, **options) -> subprocess.CompletedProcess:
-    return subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=False, **options)
+def train(arguments: list, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        arguments, cwd=ROOT, capture_output=True, text=True, check=False, **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +54,9 @@ def arguments(data: Path, output: Path) -> list[str]:
     packed = ["--train", data / "packed/train.h5", "--val", data / "packed/val.h5"]
     written = ("model", "log.csv", "metrics.json", "checkpoints", "tensorboard", "record.json")
     options = [(f"--{name.split('.')[0]}", output / name) for name in written]
-    given = [sys.executable, "-m", "stages.train", "--params", data / "params.yaml", *packed]
-    given += [part for option in options for part in option]
-    return list(map(str, given))
+    command = [sys.executable, "-m", "stages.train", "--params", data / "params.yaml", *packed]
+    command += [part for option in options for part in option]
+    return list(map(str, command))
 
 
 def outputs(folder: Path) -> dict[str, bytes]:

@@ -19,18 +19,19 @@ from stages.openpose.skeleton import COCO, Skeleton
 
 STRIDE_PX = 8
 VGG_LAYERS = {
-    "conv1_1": 64, "conv1_2": 64, "conv2_1": 128, "conv2_2": 128, "conv3_1": 256, "conv3_2": 256,
-    "conv3_3": 256,
-    "conv3_4": 256, "conv4_1": 512, "conv4_2": 512,
+    "conv1_1": 64, "conv1_2": 64,
+    "conv2_1": 128, "conv2_2": 128,
+    "conv3_1": 256, "conv3_2": 256, "conv3_3": 256, "conv3_4": 256,
+    "conv4_1": 512, "conv4_2": 512,
 }  # fmt: skip
 POOL_AFTER = ("conv1_2", "conv2_2", "conv3_4")
 REFINEMENT_STAGES = (2, 3, 4, 5, 6)
-# A multiple of 32 suits the matrix units of processors: 44 % more work than 80, 14 % more time.
+# A multiple of 32 suits the matrix units of processors (docs/experiments/recipe.md).
 LIGHT_WIDTH = 96
 # Residual branches start small (arXiv:1901.09321): the network begins shallow and learns faster.
 RESIDUAL_GAIN = 0.2
-# Variance of a rectified unit normal is (1 - 1/pi) / 2: this keeps signals at unit variance through
-# ReLU.
+# Keeps signals at unit variance through ReLU: the variance of a rectified unit normal is
+# (1 - 1/pi) / 2. The digits are those of the source of arXiv:2101.08692.
 RELU_GAIN = 1.7139588594436646
 
 
@@ -39,9 +40,9 @@ class StandardConv2D(layers.Layer):
     """Convolution with a kernel standardised per output channel, then ReLU: the light network's
     normalised layer.
 
-    kernel used = gain * (kernel - mean) / (std * sqrt(fan in)). It costs nothing per pixel (batch
-    normalisation doubles the time of a bfloat16 step on CPU), does not depend on the batch, and is
-    the same in training and use. ReLU is scaled so that signals keep unit variance.
+    kernel used = gain * (kernel - mean) / (std * sqrt(fan in)). Unlike batch normalisation it costs
+    nothing per pixel (docs/experiments/recipe.md), does not depend on the batch, and is the same in
+    training and use. ReLU is scaled so that signals keep unit variance.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class StandardConv2D(layers.Layer):
         kernel = ops.convert_to_tensor(self.kernel, dtype="float32")
         fan_in = kernel.shape[0] * kernel.shape[1] * kernel.shape[2]
         centred = kernel - ops.mean(kernel, axis=(0, 1, 2))
+        # 1e-4 keeps a constant kernel, whose variance is zero, from dividing by zero
         scale = ops.rsqrt(ops.mean(ops.square(centred), axis=(0, 1, 2)) * fan_in + 1e-4)
         return centred * (scale * ops.convert_to_tensor(self.gain, dtype="float32") * RELU_GAIN)
 
@@ -147,6 +149,7 @@ def build(network: str, *, skeleton: Skeleton = COCO, precision: str = "float32"
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
     try:
+        # the name stays as it was: models written earlier carry it
         image = keras.Input((None, None, 3), name="picture")
         scaled = layers.Rescaling(1 / 256, -0.5, name="scaled")(image)
         return keras.Model(image, builders[network](scaled, channels), name=network)
@@ -182,6 +185,7 @@ def _branch(
 
 
 def _conv(x: keras.KerasTensor, filters: int, size: int, name: str) -> keras.KerasTensor:
+    """Convolution and ReLU, started as the reference starts (docs/sources.md 2)."""
     start = keras.initializers.RandomNormal(stddev=0.01)
     conv = layers.Conv2D(
         filters, size, padding="same", activation="relu", kernel_initializer=start, name=name
@@ -251,14 +255,14 @@ def freeze(model: keras.Model, names: Iterable[str]) -> None:
     """
     with_weights = [layer for layer in model.layers if layer.weights]
     for name in names:
-        chosen = [layer for layer in with_weights if fnmatchcase(layer.name, name)]
-        if not chosen:
-            known = ", ".join(layer.name for layer in with_weights[:12])
+        frozen = [layer for layer in with_weights if fnmatchcase(layer.name, name)]
+        if not frozen:
+            examples = ", ".join(layer.name for layer in with_weights[:12])
             raise InputError(
                 f"parameter `train.freeze`: no layer of network `{model.name}` is called {name}; "
-                f"it has {known} ..."
+                f"it has {examples} ..."
             )
-        for layer in chosen:
+        for layer in frozen:
             layer.trainable = False
     if not model.trainable_variables:
         raise InputError("parameter `train.freeze`: all layers are frozen, none is left to learn")

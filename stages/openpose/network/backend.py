@@ -15,9 +15,12 @@ def use_backend(name: str, *, one_thread_ops: bool = False) -> None:
         one_thread_ops: give each operation of TensorFlow one thread, so that sums are added in one
             order on any machine (slices of a batch run side by side instead).
     """
-    given = os.environ.get("KERAS_BACKEND", name)
-    if given != name:
-        print(f"KERAS_BACKEND={given} is ignored: train.backend is {name}", file=sys.stderr)
+    environment_backend = os.environ.get("KERAS_BACKEND", name)
+    if environment_backend != name:
+        print(
+            f"KERAS_BACKEND={environment_backend} is ignored: train.backend is {name}",
+            file=sys.stderr,
+        )
     os.environ["KERAS_BACKEND"] = name
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if one_thread_ops:
@@ -26,5 +29,7 @@ def use_backend(name: str, *, one_thread_ops: bool = False) -> None:
 
 def thread_count() -> int:
     """Threads that read and decode: OMP_NUM_THREADS, else the processors of this process."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    return (
+        int(requested) if requested.isdigit() and int(requested) else len(os.sched_getaffinity(0))
+    )

@@ -52,12 +52,12 @@ def read_caffemodel(path: Path | str) -> dict[str, list[np.ndarray]]:
         content = memoryview(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: no such weights file") from None
-    found: dict[str, list[np.ndarray]] = {}
+    layers: dict[str, list[np.ndarray]] = {}
     try:
         for name, blobs in _layers(content):
-            if name in found:
+            if name in layers:
                 raise InputError(f"{path}: layer `{name}`: expected once, found twice")
-            found[name] = [
+            layers[name] = [
                 _array(blob, i, f"{path}: layer `{name}`: blob {i}") for i, blob in enumerate(blobs)
             ]
     except _Damaged as problem:
@@ -66,11 +66,11 @@ def read_caffemodel(path: Path | str) -> dict[str, list[np.ndarray]]:
             f"which {problem}; "
             "cut off or another file: fetch it again"
         ) from None
-    if not found:
+    if not layers:
         raise InputError(
             f"{path}: expected a Caffe model (.caffemodel), found no layer with weights in it"
         )
-    return found
+    return layers
 
 
 def _layers(content: memoryview) -> Iterator[tuple[str, list[_Blob]]]:
@@ -80,14 +80,14 @@ def _layers(content: memoryview) -> Iterator[tuple[str, list[_Blob]]]:
             continue
         name_field, blobs_field = FIELDS_OF_LAYER[number]
         name, blobs = "", []
-        for inner, inner_type, part in _fields(value, "a layer"):
+        for inner, inner_type, content_of in _fields(value, "a layer"):
             if inner == name_field and inner_type == LENGTH:
                 name = "".join(
-                    one if one.isprintable() else "?"
-                    for one in bytes(part).decode(errors="replace")
+                    letter if letter.isprintable() else "?"
+                    for letter in bytes(content_of).decode(errors="replace")
                 )
             elif inner == blobs_field and inner_type == LENGTH:
-                blobs.append(_blob(part, f"a blob of layer `{name}`"))
+                blobs.append(_blob(content_of, f"a blob of layer `{name}`"))
         if blobs:
             yield name, blobs
 
@@ -100,8 +100,8 @@ def _blob(content: memoryview, what: str) -> _Blob:
         elif number == SHAPE and wire_type == LENGTH:
             blob.shape = [
                 dim
-                for one, *rest in _fields(value, f"the shape of {what}")
-                if one == 1
+                for field_number, *rest in _fields(value, f"the shape of {what}")
+                if field_number == 1
                 for dim in _dims(*rest)
             ]
         elif number in (DATA, DOUBLE_DATA) and wire_type != VARINT:
@@ -114,9 +114,9 @@ def _dims(wire_type: int, value: int | memoryview | np.ndarray) -> Iterator[int]
     if wire_type == VARINT:
         yield value
         return
-    at, packed = 0, memoryview(value)
-    while at < len(packed):
-        dim, at = _varint(packed, at, "a shape")
+    position, packed = 0, memoryview(value)
+    while position < len(packed):
+        dim, position = _varint(packed, position, "a shape")
         yield dim
 
 
@@ -157,23 +157,23 @@ def _fields(
     The value of a varint is an int, else it is bytes. A run of fixed-size fields of one number
     comes as one value: so are unpacked arrays of millions of numbers read at once.
     """
-    at = 0
-    while at < len(content):
-        start = at
-        tag, at = _varint(content, at, what)
+    position = 0
+    while position < len(content):
+        start = position
+        tag, position = _varint(content, position, what)
         number, wire_type = tag >> 3, tag & 7
         if wire_type == VARINT:
-            value, at = _varint(content, at, what)
+            value, position = _varint(content, position, what)
         elif wire_type == LENGTH:
-            length, at = _varint(content, at, what)
-            if length > len(content) - at:
+            length, position = _varint(content, position, what)
+            if length > len(content) - position:
                 raise _Damaged(
-                    f"{what} is cut off: {length} bytes expected at its byte {at}, "
-                    f"{len(content) - at} left"
+                    f"{what} is cut off: {length} bytes expected at its byte {position}, "
+                    f"{len(content) - position} left"
                 )
-            value, at = content[at : at + length], at + length
+            value, position = content[position : position + length], position + length
         elif wire_type in WIDTH:
-            value, at = _run(content, start, at, WIDTH[wire_type], what)
+            value, position = _run(content, start, position, WIDTH[wire_type], what)
         else:
             raise _Damaged(f"{what} has an unknown kind of field, {wire_type}, at its byte {start}")
         if number == 0:
@@ -181,30 +181,35 @@ def _fields(
         yield number, wire_type, value
 
 
-def _run(content: memoryview, start: int, at: int, width: int, what: str) -> tuple[np.ndarray, int]:
+def _run(
+    content: memoryview, start: int, position: int, width: int, what: str
+) -> tuple[np.ndarray, int]:
     """Bytes of the fixed-size values from `start` on that have the same tag, and where they end."""
-    step = at - start + width
+    step = position - start + width
     if start + step > len(content):
         raise _Damaged(
-            f"{what} is cut off: {width} bytes expected at its byte {at}, {len(content) - at} left"
+            f"{what} is cut off: {width} bytes expected at its byte {position}, "
+            f"{len(content) - position} left"
         )
     whole = (len(content) - start) // step
     table = np.frombuffer(content[start : start + whole * step], np.uint8).reshape(whole, step)
-    tags = table[:, : at - start]
+    tags = table[:, : position - start]
     same = (tags == tags[0]).all(axis=1)
     count = whole if same.all() else int(same.argmin())
-    return np.ascontiguousarray(table[:count, at - start :]).reshape(-1), start + count * step
+    return np.ascontiguousarray(table[:count, position - start :]).reshape(-1), start + count * step
 
 
-def _varint(content: memoryview, at: int, what: str) -> tuple[int, int]:
-    """The number that begins at byte `at`, and where it ends."""
+def _varint(content: memoryview, position: int, what: str) -> tuple[int, int]:
+    """The number that begins at byte `position`, and where it ends: seven bits a byte, the lowest
+    first; the eighth says that more follow.
+    """
     value = 0
     for shift in range(0, 70, 7):
-        if at >= len(content):
-            raise _Damaged(f"{what} is cut off inside a number at its byte {at}")
-        byte = content[at]
-        at += 1
+        if position >= len(content):
+            raise _Damaged(f"{what} is cut off inside a number at its byte {position}")
+        byte = content[position]
+        position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
-    raise _Damaged(f"{what} has a number of more than 10 bytes at its byte {at - 10}")
+            return value, position
+    raise _Damaged(f"{what} has a number of more than 10 bytes at its byte {position - 10}")

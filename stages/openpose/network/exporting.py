@@ -18,10 +18,12 @@ from stages.openpose.files import whole_folder
 from stages.openpose.network.architecture import STRIDE_PX, inference_outputs
 
 FILES = {
-    "keras": "model.keras", "tf_saved_model": "saved_model", "onnx": "model.onnx",
+    "keras": "model.keras",
+    "tf_saved_model": "saved_model",
+    "onnx": "model.onnx",
     "openvino": "model.xml",
     "litert": "model.tflite",
-}  # fmt: skip
+}
 # What TensorFlow calls the first and the second output, and the converters keep.
 OUTPUT_NAMES = {"heatmaps": "Identity:0", "pafs": "Identity_1:0"}
 
@@ -37,12 +39,11 @@ def export(network: keras.Model, folder: Path, formats: Sequence[str] = tuple(FI
         raise InputError(f"format {', '.join(unknown)}: expected some of {', '.join(FILES)}")
     pafs, heatmaps = inference_outputs(network)
     model = keras.Model(network.input, [heatmaps, pafs], name=network.name)
-    model(
-        np.zeros((1, 2 * STRIDE_PX, 2 * STRIDE_PX, 3), np.float32)
-    )  # Keras makes ONNX of models in use only
+    # Keras makes ONNX of models in use only
+    model(np.zeros((1, 2 * STRIDE_PX, 2 * STRIDE_PX, 3), np.float32))
     for name in formats:
-        with whole_folder(folder / name) as part:
-            _write(model, part / FILES[name], name)
+        with whole_folder(folder / name) as temporary:
+            _write(model, temporary / FILES[name], name)
             if name in ("onnx", "openvino"):
                 described = {
                     "kind": name,
@@ -51,7 +52,7 @@ def export(network: keras.Model, folder: Path, formats: Sequence[str] = tuple(FI
                     "stride_px": STRIDE_PX,
                     **OUTPUT_NAMES,
                 }
-                (part / "model.yaml").write_text(
+                (temporary / "model.yaml").write_text(
                     yaml.safe_dump(described, sort_keys=False), encoding="utf-8"
                 )
 
@@ -64,5 +65,5 @@ def _write(model: keras.Model, path: Path, name: str) -> None:
         model.export(str(path), format=name, verbose=False)
     except ImportError as problem:
         raise InputError(
-            f"export to {name}: {problem}; see README, section `Training: several devices, export`"
+            f"export to {name}: {problem}; see docs/models.md, section `Export`"
         ) from None

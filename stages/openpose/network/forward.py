@@ -5,14 +5,16 @@ A model is a folder with `model.yaml`, which says what it holds:
 
     kind: keras                 network: light | full        file: weights.weights.h5
     kind: openvino | onnx       file: name.xml | name.onnx   (an .xml has its .bin beside it)
-        layout: NCHW | NHWC     of the input and of the outputs colour: BGR | RGB       channel
-        order of the input mean, scale             the network gets (x - mean) / scale; a number or
-        one a channel, in the order of `colour` heatmaps, pafs          names of the two outputs,
-        both at a stride of 8 pixels heatmap_channels        part names and `background` in the
-        network's order; default: that of docs/sources.md 1 paf_channels            limbs [from, to]
-        by part names in the network's order, two channels (x, y) each; a limb
-                                named the other way round has its direction turned; default: that of
-                                docs/sources.md 1
+        layout: NCHW | NHWC     of the input and of the outputs
+        colour: BGR | RGB       channel order of the input
+        mean, scale             the network gets (x - mean) / scale; a number, or one a channel in
+                                the order of `colour`
+        heatmaps, pafs          names of the two outputs, both at a stride of 8 pixels
+        heatmap_channels        part names and `background` in the network's order; default: that
+                                of docs/sources.md 1
+        paf_channels            limbs [from, to] by part names in the network's order, two channels
+                                (x, y) each; a limb named the other way round has its direction
+                                turned; default: that of docs/sources.md 1
 """
 
 import os
@@ -26,8 +28,8 @@ import yaml
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO, Skeleton
 
-# uint8 BGR [B, H, W, 3], H and W multiples of 8 -> heatmaps float32 [B, h, w, 19], pafs float32 [B,
-# h, w, 38]
+# uint8 BGR [B, H, W, 3], H and W multiples of 8
+# -> heatmaps float32 [B, h, w, 19], pafs float32 [B, h, w, 38]
 Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 KERAS_WEIGHTS = "weights.weights.h5"
@@ -85,9 +87,10 @@ def keras_forward(weights: Path, network: str, precision: str = "float32") -> Fo
     """A network of ours with weights from a file, on the Keras backend of the environment
     (KERAS_BACKEND).
     """
+    # here, because the backend is chosen by then
     from stages.openpose.network.architecture import (
         build,
-    )  # here, because the backend is chosen by then
+    )
     from stages.openpose.network.weights import load_weights
 
     whole = build(network, precision=precision)
@@ -114,8 +117,7 @@ def openvino_forward(file: Path, model: dict[str, Any], skeleton: Skeleton = COC
     """An OpenVINO IR or ONNX file, compiled once for images of any size.
 
     float32 is asked for, because OpenVINO would use bfloat16 where the processor has it: other
-        machines, other results.
-    Threads: INFERENCE_NUM_THREADS or OMP_NUM_THREADS of the environment.
+    machines, other results. Threads: INFERENCE_NUM_THREADS or OMP_NUM_THREADS of the environment.
     """
     model = OPENVINO_DEFAULTS | model
     compiled = _compile(file, model["layout"])
@@ -126,7 +128,10 @@ def openvino_forward(file: Path, model: dict[str, Any], skeleton: Skeleton = COC
                 f"{file}: no output `{model[key]}` (setting `{key}`); it has "
                 f"{', '.join(sorted(names))}"
             )
-    parts, (limbs, signs) = heatmap_order(model, skeleton), paf_order(model, skeleton)
+    heatmap_channels, (paf_channels, paf_signs) = (
+        heatmap_order(model, skeleton),
+        paf_order(model, skeleton),
+    )
     mean, scale = (np.asarray(model[key], np.float32) for key in ("mean", "scale"))
 
     def forward(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +143,7 @@ def openvino_forward(file: Path, model: dict[str, Any], skeleton: Skeleton = COC
         if planar:
             heatmaps, pafs = heatmaps.transpose(0, 2, 3, 1), pafs.transpose(0, 2, 3, 1)
         _check_shapes(file, batch.shape, heatmaps, pafs, skeleton)
-        return heatmaps[..., parts], pafs[..., limbs] * signs
+        return heatmaps[..., heatmap_channels], pafs[..., paf_channels] * paf_signs
 
     return forward
 
@@ -204,8 +209,8 @@ def paf_order(model: dict[str, Any], skeleton: Skeleton = COCO) -> tuple[list[in
         )
     channels, signs = [], []
     for limb in ours:
-        turned = limb not in theirs
-        at = theirs.index(limb[::-1] if turned else limb)
-        channels += [2 * at, 2 * at + 1]
-        signs += [-1.0 if turned else 1.0] * 2
+        is_turned = limb not in theirs
+        channel_pair = theirs.index(limb[::-1] if is_turned else limb)
+        channels += [2 * channel_pair, 2 * channel_pair + 1]
+        signs += [-1.0 if is_turned else 1.0] * 2
     return channels, np.array(signs, np.float32)

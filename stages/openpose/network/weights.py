@@ -40,16 +40,16 @@ def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
     try:
         with h5py.File(path) as file:
             root = file.get("model_weights", file)
-            found = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(file)
+            layers = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such weights file") from None
     except (OSError, KeyError) as problem:
         raise InputError(f"{path}: expected an HDF5 file of Keras weights, but {problem}") from None
-    if not found:
+    if not layers:
         raise InputError(
             f"{path}: expected an HDF5 file of Keras weights, found no layer with weights in it"
         )
-    return _ours(found)
+    return _ours(layers)
 
 
 def _ours(layers: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
@@ -100,26 +100,26 @@ def convert_caffemodel(path: Path | str, target: Path | str) -> None:
         InputError: a layer is missing, has other shapes, or is not part of `full`; whatever
             read_caffemodel raises.
     """
-    found = _ours(read_caffemodel(path))
+    layers = _ours(read_caffemodel(path))
     model = build("full")
-    _set_layers(model, found, path)
-    extra = found.keys() - {layer.name for layer in _layers(model)}
+    _set_layers(model, layers, path)
+    extra = layers.keys() - {layer.name for layer in _layers(model)}
     if extra:
         raise InputError(
-            f"{path}: not weights of network `full`: expected {len(found) - len(extra)} layers, "
+            f"{path}: not weights of network `full`: expected {len(layers) - len(extra)} layers, "
             f"found {len(extra)} "
             f"more: {', '.join(sorted(extra)[:4])}"
         )
     model.save_weights(target)
 
 
-def _set_layers(model: keras.Model, found: dict[str, list[np.ndarray]], path: Path | str) -> None:
+def _set_layers(model: keras.Model, layers: dict[str, list[np.ndarray]], path: Path | str) -> None:
     for layer in _layers(model):
-        problem = _mismatch(layer, found)
+        problem = _mismatch(layer, layers)
         if problem:
             raise InputError(f"{path}: not weights of network `{model.name}`: {problem}")
     for layer in _layers(model):
-        layer.set_weights(found[layer.name])
+        layer.set_weights(layers[layer.name])
 
 
 def initialise(model: keras.Model, path: Path | str) -> list[str]:
@@ -132,15 +132,15 @@ def initialise(model: keras.Model, path: Path | str) -> list[str]:
     Raises:
         InputError: no layer fits.
     """
-    found = read_layers(path)
-    problems = {layer.name: _mismatch(layer, found) for layer in _layers(model)}
+    layers = read_layers(path)
+    problems = {layer.name: _mismatch(layer, layers) for layer in _layers(model)}
     if all(problems.values()):
         raise InputError(
             f"{path}: no layer fits network `{model.name}`: {next(iter(problems.values()))}"
         )
     for layer in _layers(model):
         if not problems[layer.name]:
-            layer.set_weights(found[layer.name])
+            layer.set_weights(layers[layer.name])
     return [name for name, problem in problems.items() if problem]
 
 
@@ -148,13 +148,13 @@ def _layers(model: keras.Model) -> list[keras.Layer]:
     return [layer for layer in model.layers if layer.weights]
 
 
-def _mismatch(layer: keras.Layer, found: dict[str, list[np.ndarray]]) -> str:
-    if layer.name not in found:
+def _mismatch(layer: keras.Layer, layers: dict[str, list[np.ndarray]]) -> str:
+    if layer.name not in layers:
         return (
-            f"layer `{layer.name}` is not in the file, which has {', '.join(list(found)[:4])} ..."
+            f"layer `{layer.name}` is not in the file, which has {', '.join(list(layers)[:4])} ..."
         )
     expected = [tuple(weight.shape) for weight in layer.weights]
-    shapes = [array.shape for array in found[layer.name]]
+    shapes = [array.shape for array in layers[layer.name]]
     return (
         ""
         if shapes == expected

@@ -26,7 +26,7 @@ _INTERPOLATION = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}
 
 
 @dataclass(frozen=True)
-class Draw:
+class Augmentation:
     """What chance decides of one sample.
 
     Attributes:
@@ -42,16 +42,16 @@ class Draw:
     flip: bool = False
 
 
-UNCHANGED = Draw()
+UNCHANGED = Augmentation()
 
 
-def draw(rng: np.random.Generator, augment: Any) -> Draw:
+def draw_augmentation(rng: np.random.Generator, augment: Any) -> Augmentation:
     """Draw scale, rotation, shift and flip of one sample, each uniform, from the section
     `augment`.
     """
     scale, rotation, shift_x, shift_y, flip = rng.random(5).tolist()
     low, high = (augment.scale_min, augment.scale_max) if augment.scale == "once" else (1.0, 1.0)
-    return Draw(
+    return Augmentation(
         scale=low + (high - low) * scale,
         rotation_deg=(2 * rotation - 1) * augment.rotation_deg,
         shift_px=((2 * shift_x - 1) * augment.shift_px, (2 * shift_y - 1) * augment.shift_px),
@@ -60,7 +60,10 @@ def draw(rng: np.random.Generator, augment: Any) -> Draw:
 
 
 def affine(
-    drawn: Draw, centre_px: tuple[float, float], scale_provided: float, augment: Any
+    augmentation: Augmentation,
+    centre_px: tuple[float, float],
+    scale_provided: float,
+    augment: Any,
 ) -> np.ndarray:
     """The map from image pixels to crop pixels.
 
@@ -71,7 +74,7 @@ def affine(
     leave the crop.
 
     Args:
-        drawn: what chance decided.
+        augmentation: what chance decided.
         centre_px: (x, y) of the main person's box, image pixels.
         scale_provided: height of that box / 368; less than one pixel counts as one.
         augment: the section `augment`.
@@ -79,12 +82,12 @@ def affine(
     Returns:
         float64 [2, 3]; to be applied to (x, y, 1).
     """
-    person = max(scale_provided * NETWORK_HEIGHT_PX, 1.0)
-    scale = augment.target_height * augment.crop_px / person * drawn.scale
-    angle = math.radians(drawn.rotation_deg)
+    person_px = max(scale_provided * NETWORK_HEIGHT_PX, 1.0)
+    scale = augment.target_height * augment.crop_px / person_px * augmentation.scale
+    angle = math.radians(augmentation.rotation_deg)
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    mirror = -1.0 if drawn.flip else 1.0
-    (x, y), (shift_x, shift_y) = centre_px, drawn.shift_px
+    mirror = -1.0 if augmentation.flip else 1.0
+    (x, y), (shift_x, shift_y) = centre_px, augmentation.shift_px
     target_x = target_y = augment.crop_px / 2
     if augment.shift_in == "image":
         x, y = x + shift_x, y + shift_y
@@ -143,6 +146,7 @@ def warp_image(
         uint8 [S, S, 3], S = `crop_px`.
     """
     if reduced_by > 1:
+        # pixel i of the reduced image is centred at pixel f i + (f - 1) / 2 of the full one
         half_pixel = matrix[:, :2] @ np.full(2, (reduced_by - 1) / 2)
         matrix = np.column_stack([matrix[:, :2] * reduced_by, matrix[:, 2] + half_pixel])
     return cv2.warpAffine(
@@ -186,9 +190,11 @@ def warp_mask(
     if augment.mask_shrink == "cubic":
         return _warp_mask_cubic(mask, image_hw, matrix, augment, cells)
     back = cv2.invertAffineTransform(matrix)
-    known = np.empty((0, 0), np.uint8) if mask is None else mask
+    supervised = np.empty((0, 0), np.uint8) if mask is None else mask
     out = np.empty((cells, cells), np.float32)
-    _cell_means(known, image_hw[0], image_hw[1], back, stride_px, augment.outside_supervised, out)
+    _cell_means(
+        supervised, image_hw[0], image_hw[1], back, stride_px, augment.outside_supervised, out
+    )
     return out
 
 
@@ -212,20 +218,22 @@ def _cell_means(mask, height, width, back, stride, outside_supervised, out):
     Places in the image are whole numbers of 2^-32 pixel: the inner loop then has neither rounding
     nor floating point.
     """
+    # + 0.5: a right shift rounds down, and the nearest pixel is wanted
     ax, bx, cx = _fixed(back[0, 0]), _fixed(back[0, 1]), _fixed(back[0, 2] + 0.5)
     ay, by, cy = _fixed(back[1, 0]), _fixed(back[1, 1]), _fixed(back[1, 2] + 0.5)
-    last = stride - 1
+    last_pixel = stride - 1
     outside = 255 if outside_supervised else 0
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             x, y = cx + (ax * j + bx * i) * stride, cy + (ay * j + by * i) * stride
+            # the map is affine: a cell's corners bound all its pixels
             left, right = (
-                (x + (min(ax, 0) + min(bx, 0)) * last) >> 32,
-                (x + (max(ax, 0) + max(bx, 0)) * last) >> 32,
+                (x + (min(ax, 0) + min(bx, 0)) * last_pixel) >> 32,
+                (x + (max(ax, 0) + max(bx, 0)) * last_pixel) >> 32,
             )
             top, bottom = (
-                (y + (min(ay, 0) + min(by, 0)) * last) >> 32,
-                (y + (max(ay, 0) + max(by, 0)) * last) >> 32,
+                (y + (min(ay, 0) + min(by, 0)) * last_pixel) >> 32,
+                (y + (max(ay, 0) + max(by, 0)) * last_pixel) >> 32,
             )
             if right < 0 or bottom < 0 or left >= width or top >= height:
                 total = outside * stride * stride

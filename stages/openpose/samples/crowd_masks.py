@@ -27,7 +27,8 @@ from stages.openpose.files import whole_file
 
 FORMAT = "openpose-masks"
 VERSION = 1
-KEPT_AS_LISTS = 5000
+# Labelled people whose polygons wait as lists before they are turned into arrays.
+MOST_LISTS = 5000
 
 
 def mask_miss(rle: bytes, hw: tuple[int, int]) -> np.ndarray:
@@ -53,7 +54,9 @@ def unsupervised_regions(
     rows ascending.
     """
     return regions_of(
-        path, images, ((row, one) for row, one in each_person(path, images) if row in rows)
+        path,
+        images,
+        ((row, person) for row, person in each_person(path, images) if row in rows),
     )
 
 
@@ -65,26 +68,32 @@ def regions_of(
     """
     masked: dict[int, Segments] = {}
     labelled: dict[int, list[dict[str, Any]]] = {}
-    roomy: list[dict[str, Any]] = []
+    lists: list[dict[str, Any]] = []
     sizes = list(map(tuple, images.sizes.tolist()))
-    for row, one in people:
-        if is_labelled(one):  # looked at beside crowds only, which may be still to come
-            kept = {
-                "segmentation": one.get("segmentation"),
-                "bbox": one["bbox"],
-                "id": one.get("id"),
+    for row, annotation in people:
+        if is_labelled(annotation):  # counts beside crowds only, which may be still to come
+            labelled_person = {
+                "segmentation": annotation.get("segmentation"),
+                "bbox": annotation["bbox"],
+                "id": annotation.get("id"),
             }
-            labelled.setdefault(row, []).append(kept)
-            roomy.append(kept)
-            if len(roomy) == KEPT_AS_LISTS:
-                _compact(roomy)
+            labelled.setdefault(row, []).append(labelled_person)
+            lists.append(labelled_person)
+            if len(lists) == MOST_LISTS:
+                _compact(lists)
         else:
             segments = masked.setdefault(row, Segments(sizes[row]))
-            _add(segments, CROWD if one.get("iscrowd") else HIDDEN, one, path, images.ids[row])
+            _add(
+                segments,
+                CROWD if annotation.get("iscrowd") else HIDDEN,
+                annotation,
+                path,
+                images.ids[row],
+            )
     for row in sorted(masked):
         segments = masked.pop(row)
-        for one in labelled.get(row, ()) if segments.has_crowd() else ():
-            _add(segments, LABELLED, one, path, images.ids[row])
+        for annotation in labelled.get(row, ()) if segments.has_crowd() else ():
+            _add(segments, LABELLED, annotation, path, images.ids[row])
         try:
             rle = segments.unsupervised_rle()
         except ValueError as problem:
@@ -95,25 +104,26 @@ def regions_of(
             yield row, rle
 
 
-def _compact(kept: list[dict[str, Any]]) -> None:
-    """Turn polygons from lists into arrays, a quarter of the memory, and empty the list `kept`."""
-    for one in kept:
-        if isinstance(one["segmentation"], list):
-            with contextlib.suppress(
-                TypeError
-            ):  # no polygons: an error only where they are looked at
-                one["segmentation"] = [array("d", polygon) for polygon in one["segmentation"]]
-    kept.clear()
+def _compact(annotations: list[dict[str, Any]]) -> None:
+    """Turn polygons from lists into arrays, which take less memory, and empty `annotations`."""
+    for annotation in annotations:
+        if isinstance(annotation["segmentation"], list):
+            # no polygons: an error only where they are needed
+            with contextlib.suppress(TypeError):
+                annotation["segmentation"] = [
+                    array("d", polygon) for polygon in annotation["segmentation"]
+                ]
+    annotations.clear()
 
 
 def _add(
-    segments: Segments, kind: int, one: dict[str, Any], path: Path | str, image_id: int
+    segments: Segments, kind: int, annotation: dict[str, Any], path: Path | str, image_id: int
 ) -> None:
     try:
-        segments.add(kind, one.get("segmentation") or [_box_polygon(one["bbox"])])
+        segments.add(kind, annotation.get("segmentation") or [_box_polygon(annotation["bbox"])])
     except (TypeError, ValueError, KeyError) as problem:
         raise InputError(
-            f"{path}: segmentation of annotation {one.get('id')}, image {image_id}: neither "
+            f"{path}: segmentation of annotation {annotation.get('id')}, image {image_id}: neither "
             f"polygons nor an RLE of the "
             f"image's size: {problem}"
         ) from None
@@ -134,19 +144,26 @@ def write_masks(path: Path, annotations: Path, shard: int, shards: int) -> dict[
         images in the shard, how many of them have a region, bytes of RLE.
     """
     images = read_images(annotations)
-    rows = shard_rows(len(images), shard, shards)
-    found = list(unsupervised_regions(annotations, images, rows))
-    with whole_file(path) as part, h5py.File(part, "w", libver=("earliest", "v110")) as file:
+    rows = shard_rows(len(images), shard, shards)  # of the images
+    regions = list(unsupervised_regions(annotations, images, rows))
+    with (
+        whole_file(path) as temporary,
+        h5py.File(temporary, "w", libver=("earliest", "v110")) as file,
+    ):
         file.attrs.update(format=FORMAT, version=VERSION, annotations_sha256=images.sha256)
         file.attrs.update(shard=shard, shards=shards, images=len(rows))
         columns = {
-            "image_id": images.ids[[row for row, _ in found]],
-            "offset": np.cumsum([0, *(len(rle) for _, rle in found)], dtype=np.int64),
-            "rle": np.frombuffer(b"".join(rle for _, rle in found), np.uint8),
+            "image_id": images.ids[[row for row, _ in regions]],
+            "offset": np.cumsum([0, *(len(rle) for _, rle in regions)], dtype=np.int64),
+            "rle": np.frombuffer(b"".join(rle for _, rle in regions), np.uint8),
         }
         for name, values in columns.items():
             file.create_dataset(name, data=values, track_times=False)
-    return {"images": len(rows), "masked": len(found), "bytes": sum(len(rle) for _, rle in found)}
+    return {
+        "images": len(rows),
+        "masked": len(regions),
+        "bytes": sum(len(rle) for _, rle in regions),
+    }
 
 
 @dataclass(frozen=True)
@@ -159,10 +176,10 @@ class Masks:
 
     def find(self, image_id: int) -> bytes:
         """The compressed RLE of an image, b"" where everything may be learned from."""
-        at = int(np.searchsorted(self.image_ids, image_id))
-        if at == len(self.image_ids) or self.image_ids[at] != image_id:
+        index = int(np.searchsorted(self.image_ids, image_id))
+        if index == len(self.image_ids) or self.image_ids[index] != image_id:
             return b""
-        return self.rle[self.offsets[at] : self.offsets[at + 1]].tobytes()
+        return self.rle[self.offsets[index] : self.offsets[index + 1]].tobytes()
 
 
 def read_masks(folder: Path | str, source: str, annotations_sha256: str) -> Masks:

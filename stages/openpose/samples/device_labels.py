@@ -1,7 +1,7 @@
 """Labels of the network made on the device from padded keypoints, with any backend of Keras.
 
-A batch then carries images, masks and keypoints only: 0.4 MB a sample at 368 pixels instead of 0.9
-MB.
+A batch then carries images, masks and keypoints only, less than half the bytes
+(docs/measurements.md).
 """
 
 import functools
@@ -18,8 +18,8 @@ from stages.openpose.skeleton import COCO, Skeleton
 def device_targets(
     parts: Any, grid_hw: tuple[int, int], labels: Any, *, skeleton: Skeleton = COCO
 ) -> Any:
-    """The labels of `targets.make_targets` for a batch; a function of tensors, to be traced with
-    the training step.
+    """The labels of `labels.make_targets` for a batch; a function of tensors, to be traced with the
+    training step.
 
     Values are those of the host within 1e-4, except that a cell whose distance from a limb equals
     `paf_width_px` to the last bits of float32 may count as inside here and as outside there.
@@ -32,7 +32,7 @@ def device_targets(
         skeleton: limbs and number of parts.
 
     Returns:
-        float32 [B, h, w, channels], channels as in `targets.make_targets`.
+        float32 [B, h, w, channels], channels as in `labels.make_targets`.
     """
     parts = ops.cast(parts, "float32")
     labelled = parts[..., 2] < ABSENT
@@ -51,7 +51,7 @@ def _points(shape: tuple[int, int, int], stride: float, offset: float) -> Any:
 
 def _heatmaps(parts: Any, labelled: Any, grid_hw: tuple[int, int], labels: Any) -> Any:
     """[B, h, w, parts]: the largest of the people's Gaussians."""
-    centre = (labels.stride_px - 1) / 2
+    centre = (labels.stride_px - 1) / 2  # heatmaps are taken at cell centres (docs/sources.md 4)
     down = _points((grid_hw[0], 1, 1), labels.stride_px, centre) - parts[:, :, None, None, :, 1]
     across = _points((1, grid_hw[1], 1), labels.stride_px, centre) - parts[:, :, None, None, :, 0]
     exponent = (ops.square(down) + ops.square(across)) / (2 * labels.sigma_px**2)
@@ -71,14 +71,14 @@ def _fields(
     both = ops.logical_and(ops.take(labelled, first, axis=2), ops.take(labelled, second, axis=2))
     along = end - start
     length = ops.sqrt(ops.sum(ops.square(along), axis=-1))
+    # no division by zero: below, 0 (not inside) times NaN would be NaN
     unit = along / ops.maximum(length, SHORTEST_LIMB_PX)[..., None]
     both = ops.logical_and(both, length >= SHORTEST_LIMB_PX)
     inside = _inside(start, end, unit, grid_hw, labels)
     inside = ops.cast(ops.logical_and(inside, both[:, :, None, None, :]), "float32")
     if labels.paf_overlap == "last":
-        later = ops.flip(
-            ops.cumsum(ops.flip(inside, axis=1), axis=1), axis=1
-        )  # people from this one on
+        # people from this one on
+        later = ops.flip(ops.cumsum(ops.flip(inside, axis=1), axis=1), axis=1)
         inside = inside * ops.cast(later == 1, "float32")
     count = ops.maximum(ops.sum(inside, axis=1), 1.0)
     fields = [ops.sum(inside * unit[:, :, None, None, :, axis], axis=1) / count for axis in (0, 1)]

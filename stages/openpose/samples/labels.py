@@ -3,7 +3,7 @@
 The centre of cell i, in rows as in columns, is pixel stride * i + (stride - 1) / 2 of the crop
 (pixel centres at integers). Sources: arXiv:1611.08050 sections 2.2 and 2.3; the reference's ways
 (docs/sources.md 4, 9.7 and 9.8) by the settings `paf_overlap: last`, `paf_grid: corner` and
-`beyond_frame: keep`. Made on the device: device_targets.py.
+`beyond_frame: keep`. Made on the device: device_labels.py.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from stages.openpose.skeleton import COCO, Skeleton
 
 REACH_SIGMAS = {"none": 4.5, "keep": 6.0}
 """Where a Gaussian ends, in standard deviations: at 4e-5 of its peak, or (as if nowhere, the
-reference) at 1.5e-8.
+reference) at 1.5e-8. Cells beyond it are not computed: that is what makes labels cheap.
 """
 
 SHORTEST_LIMB_PX = 1e-3
@@ -54,6 +54,7 @@ def make_targets(
     """
     if out is None:
         out = np.zeros((*grid_hw, skeleton.paf_channels + skeleton.heatmap_channels), np.float32)
+    # float64: which cells lie within `paf_width_px` of a limb must not hang on float32's rounding
     parts = np.ascontiguousarray(parts, np.float64)
     limbs = _LIMBS if skeleton is COCO else np.array(skeleton.limbs)
     reach = REACH_SIGMAS[labels.beyond_frame]
@@ -77,6 +78,8 @@ def _fill_heatmaps(parts, stride, sigma, reach_sigmas, first, out):
     least = np.exp(-reach_sigmas * reach_sigmas / 2)
     across = np.empty(width)
     out[:, :, background] = 1.0
+    # A Gaussian of x and y is a product of one of x and one of y: one exponential a row or column
+    # in place of one a cell.
     for person in range(parts.shape[0]):
         for part in range(parts.shape[1]):
             x, y, visibility = parts[person, part]
@@ -92,6 +95,7 @@ def _fill_heatmaps(parts, stride, sigma, reach_sigmas, first, out):
                 down = np.exp(-((stride * i + half - y) ** 2) / (2 * sigma * sigma))
                 for j in range(left, right):
                     value = np.float32(down * across[j])
+                    # `least` cuts off by distance, not by the square of cells around the keypoint
                     if down * across[j] >= least and value > out[i, j, first + part]:
                         out[i, j, first + part] = value
                         out[i, j, background] = min(out[i, j, background], np.float32(1) - value)
@@ -140,6 +144,8 @@ def _add_field(start, end, limb, stride, width_px, corner, mean, covered, out):
     if length < SHORTEST_LIMB_PX:
         return
     ux, uy = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+    # the cell's first pixel as in the reference, or its centre, as for heatmaps (docs/sources.md
+    # 9.7)
     offset = 0.0 if corner else (stride - 1) / 2
     left, right = _box(start[0], end[0], width_px, stride, corner, out.shape[1])
     top, bottom = _box(start[1], end[1], width_px, stride, corner, out.shape[0])
@@ -149,7 +155,7 @@ def _add_field(start, end, limb, stride, width_px, corner, mean, covered, out):
             if abs(x * uy - y * ux) > width_px:
                 continue
             covered[i, j] += 1
-            if mean and covered[i, j] > 1:
+            if mean and covered[i, j] > 1:  # running mean: m += (x - m) / n
                 out[i, j, 2 * limb] += (ux - out[i, j, 2 * limb]) / covered[i, j]
                 out[i, j, 2 * limb + 1] += (uy - out[i, j, 2 * limb + 1]) / covered[i, j]
             else:

@@ -2,11 +2,10 @@
 
 Order of an epoch: the images pass in a random order, and each sample of an image is set back by a
 random number of images, independent and uniform in [0, `shuffle_images`). So the samples of an
-image, which show the same pixels, are
-spread over a window of that many images, for which the decoded image is kept: one decode serves
-them all. Two samples of an image are `shuffle_images` / 3 images apart on average. With
-`shuffle_images` at or above the number of images the order is a uniformly random permutation of all
-samples.
+image, which show the same pixels, are spread over a window of that many images, for which the
+decoded image is kept: one decode serves them all. Two samples of an image are `shuffle_images` / 3
+images apart on average. With `shuffle_images` at or above the number of images the order is a
+uniformly random permutation of all samples.
 
 Everything is a function of (seed, epoch, position): any batch can be made without those before it,
 by any number of threads, with the same bytes.
@@ -48,9 +47,8 @@ def epoch_order(
         int64 [S], a permutation of 0 .. S - 1.
     """
     samples, images = len(sample_image), int(sample_image.max(initial=-1)) + 1
-    rng = np.random.default_rng(
-        (seed, epoch, samples)
-    )  # (seed, epoch, k) with k < samples are the samples' own
+    # (seed, epoch, k) with k < samples are the samples' own
+    rng = np.random.default_rng((seed, epoch, samples))
     if shuffle_images >= images:
         return rng.permutation(samples)
     place = rng.permutation(images)[sample_image] + rng.random(samples) * shuffle_images
@@ -59,9 +57,9 @@ def epoch_order(
 
 def usable_threads() -> int:
     """OMP_NUM_THREADS of the environment, else the processors that this process may use."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    if given.isdigit() and int(given):
-        return int(given)
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    if requested.isdigit() and int(requested):
+        return int(requested)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -73,7 +71,7 @@ class _Batches(keras.utils.PyDataset):
     s, s, 1], the share of each cell that may be learned from, 0..1; S = `crop_px`, s = S / stride.
     With `labels.made_on: device` it is (images, (parts, mask)) with float32 [B, P, 18, 3], crop
     pixels, padded with visibility 2 to the most people of any image of the file (see
-    device_targets.py). The last batch of an epoch may be smaller.
+    device_labels.py). The last batch of an epoch may be smaller.
 
     Keras must not shuffle the batches again: fit(..., shuffle=False). OpenCV's own threads are
     switched off for the whole process, because they would compete with these.
@@ -91,7 +89,7 @@ class _Batches(keras.utils.PyDataset):
         keep: int,
         corrupt_records: str,
         threads: int | None,
-        part: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
     ):
         super().__init__(workers=1, use_multiprocessing=False)
         if augment.crop_px % labels.stride_px:
@@ -103,7 +101,7 @@ class _Batches(keras.utils.PyDataset):
         self.packed: Packed = open_packed(packed_path)
         self.batch_size, self.labels, self.augment, self.epoch = batch_size, labels, augment, epoch
         self.corrupt_records = corrupt_records
-        self.part, self.parts = part
+        self.shard, self.shards = shard
         self.skipped: dict[int, int] = {}
         self.order = np.arange(len(self.packed))
         self._samples = Samples(
@@ -136,12 +134,11 @@ class _Batches(keras.utils.PyDataset):
         if not 0 <= index < len(self):
             raise IndexError(index)
         with self._lock:
-            wanted = range(index, min(index + self._threads + 2, len(self)))
-            for stale in [
-                i for i in self._pending if i not in range(index - 2, wanted.stop)
-            ]:  # two may ask at once
+            upcoming = range(index, min(index + self._threads + 2, len(self)))
+            # two may ask at once
+            for stale in [i for i in self._pending if i not in range(index - 2, upcoming.stop)]:
                 self._pending.pop(stale).cancel()
-            for i in wanted:
+            for i in upcoming:
                 if i not in self._pending:
                     self._pending[i] = self._pool.submit(self._make, self.epoch, self.order, i)
             future = self._pending.pop(index)
@@ -161,17 +158,17 @@ class _Batches(keras.utils.PyDataset):
 
     def _make(self, epoch: int, order: np.ndarray, index: int) -> tuple[tuple, list[int]]:
         """Batch and ids of the damaged images that were skipped in it."""
-        size = self.batch_size // self.parts
-        first = index * self.batch_size + self.part * size
+        size = self.batch_size // self.shards
+        first = index * self.batch_size + self.shard * size
         positions = range(min(first, len(order)), min(first + size, len(order)))
         count, side = len(positions), self.augment.crop_px
         cells = side // self.labels.stride_px
         images = np.empty((count, side, side, 3), np.uint8)
         mask = np.empty((count, cells, cells, 1), np.float32)
         people, skipped = [], []
-        for row, position in enumerate(positions):
+        for place, position in enumerate(positions):
             people.append(
-                self._write(epoch, order, position, images[row], mask[row, ..., 0], skipped)
+                self._write(epoch, order, position, images[place], mask[place, ..., 0], skipped)
             )
         return (images, (self._labels(people, cells), mask)), skipped
 
@@ -180,14 +177,14 @@ class _Batches(keras.utils.PyDataset):
             parts = np.full(
                 (len(people), self._most_people, len(COCO.parts), 3), ABSENT, np.float32
             )
-            for row, one in enumerate(people):
-                parts[row, : len(one)] = one
+            for place, person_parts in enumerate(people):
+                parts[place, : len(person_parts)] = person_parts
             return parts
         targets = np.zeros(
             (len(people), cells, cells, COCO.paf_channels + COCO.heatmap_channels), np.float32
         )
-        for row, one in enumerate(people):
-            make_targets(one, (cells, cells), self.labels, out=targets[row])
+        for place, person_parts in enumerate(people):
+            make_targets(person_parts, (cells, cells), self.labels, out=targets[place])
         return targets
 
     def _write(
@@ -213,9 +210,8 @@ class _Batches(keras.utils.PyDataset):
 
 
 def _release(pool: ThreadPoolExecutor, file: Packed) -> None:
-    pool.shutdown(
-        wait=False, cancel_futures=True
-    )  # the last thread at work may be the one that calls this
+    # the last thread at work may be the one that calls this
+    pool.shutdown(wait=False, cancel_futures=True)
     file.close()
 
 
@@ -237,8 +233,8 @@ class TrainingBatches(_Batches):
             whole one of the epoch; `skipped` then holds how often, by image id, among the batches
             handed out so far.
         threads: None for `usable_threads`.
-        part: (i, n): make the i-th of n equal parts of every batch, which may be empty in the last
-            one.
+        shard: (i, n): make the i-th of n equal shards of every batch, which may be empty in the
+            last one.
 
     Raises:
         InputError: no packed file, or sizes that do not fit.
@@ -257,7 +253,7 @@ class TrainingBatches(_Batches):
         keep_images: int | None = None,
         corrupt_records: str = "fail",
         threads: int | None = None,
-        part: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
     ):
         super().__init__(
             packed_path,
@@ -269,7 +265,7 @@ class TrainingBatches(_Batches):
             keep=shuffle_images if keep_images is None else keep_images,
             corrupt_records=corrupt_records,
             threads=threads,
-            part=part,
+            shard=shard,
         )
         self.seed, self.shuffle_images = seed, shuffle_images
         self.go_to(epoch)
@@ -310,7 +306,7 @@ class ValidationBatches(_Batches):
         augment: Any,
         corrupt_records: str = "fail",
         threads: int | None = None,
-        part: tuple[int, int] = (0, 1),
+        shard: tuple[int, int] = (0, 1),
     ):
         super().__init__(
             packed_path,
@@ -322,5 +318,5 @@ class ValidationBatches(_Batches):
             keep=2 * (threads or usable_threads()),
             corrupt_records=corrupt_records,
             threads=threads,
-            part=part,
+            shard=shard,
         )

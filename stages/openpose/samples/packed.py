@@ -3,13 +3,20 @@
 Every image stands once, as the bytes of its JPEG. All datasets are contiguous, so a record is one
 read at a known offset, without the HDF5 library and from any number of threads. Version 1:
 
-    images/id int64 [N]            images/size int32 [N, 2] (height, width)     images/source uint8
-    [N] (0 train, 1 val) jpeg/bytes uint8 [B]           jpeg/offset int64 [N + 1]      image i is
-    bytes[offset[i] : offset[i + 1]] mask/bytes uint8 [M]           mask/offset int64 [N + 1]
-    compressed RLE of what must not be learned from people/parts float32 [P, 18, 3]  people/offset
-    int64 [N + 1]  x, y in pixels, 0 hidden / 1 visible / 2 absent people/id int64 [P]
-    annotation ids samples/image int32 [S], ascending     samples/person int32 [S], counted within
-    the image samples/centre float64 [S, 2] (x, y)   samples/scale float64 [S], box height / 368
+    images/id       int64 [N]
+    images/size     int32 [N, 2]         height, width
+    images/source   uint8 [N]            0 train, 1 val
+    jpeg/bytes      uint8 [B]            image i is bytes[offset[i] : offset[i + 1]]
+    jpeg/offset     int64 [N + 1]
+    mask/bytes      uint8 [M]            compressed RLE of what must not be learned from
+    mask/offset     int64 [N + 1]
+    people/parts    float32 [P, 18, 3]   x, y in pixels, 0 hidden / 1 visible / 2 absent
+    people/offset   int64 [N + 1]
+    people/id       int64 [P]            annotation ids
+    samples/image   int32 [S]            ascending
+    samples/person  int32 [S]            counted within the image
+    samples/centre  float64 [S, 2]       x, y
+    samples/scale   float64 [S]          box height / 368
 
 Attributes: format, version, provenance (JSON: protocol, split, parameters, SHA-256 of the
 annotation files).
@@ -139,12 +146,12 @@ def _open_checked(path: Path) -> h5py.File:
         raise InputError(
             f"{path}: not a whole HDF5 file ({problem}); run the stage pack again"
         ) from None
-    found = file.attrs.get("format"), file.attrs.get("version")
-    if found != (FORMAT, VERSION):
+    format_and_version = file.attrs.get("format"), file.attrs.get("version")
+    if format_and_version != (FORMAT, VERSION):
         file.close()
         raise InputError(
-            f"{path}: expected a packed file ({FORMAT}, version {VERSION}), found {found}; run "
-            f"the stage pack again"
+            f"{path}: expected a packed file ({FORMAT}, version {VERSION}), found "
+            f"{format_and_version}; run the stage pack again"
         )
     return file
 

@@ -50,31 +50,34 @@ def write(
         images, samples, people, bytes of JPEG and of masks.
 
     Raises:
-        InputError: names the image whose image is missing, cut off, or of another size than
-            annotated; or the disk is too full.
+        InputError: names the image that is missing, cut off, or of another size than annotated; or
+            the disk is too full.
     """
-    chosen = [
+    packed_images = [
         (source, int(row))
         for source in sources
         for row in np.unique(source.people.image[source.samples])
     ]
-    columns = _columns(sources, chosen)
+    columns = _columns(sources, packed_images)
     size = int(columns["jpeg/offset"][-1])
     _check_room(Path(path), size + sum(column.nbytes for column in columns.values()))
-    with whole_file(path) as part, h5py.File(part, "w", libver=("earliest", "v110")) as file:
+    with (
+        whole_file(path) as temporary,
+        h5py.File(temporary, "w", libver=("earliest", "v110")) as file,
+    ):
         file.attrs.update(
             format=FORMAT, version=VERSION, provenance=json.dumps(provenance, sort_keys=True)
         )
         for name, column in columns.items():
             file.create_dataset(name, data=column, track_times=False)
-        room = file.create_dataset(
+        jpeg_bytes = file.create_dataset(
             "jpeg/bytes", shape=(size,), dtype=np.uint8, track_times=False, fill_time="never"
         )
-        at = 0
-        for source, row in progress(chosen):
+        offset = 0
+        for source, row in progress(packed_images):
             data = _checked_image(source, row)
-            room[at : at + len(data)] = np.frombuffer(data, np.uint8)
-            at += len(data)
+            jpeg_bytes[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+            offset += len(data)
     counts = {
         "images": "images/id",
         "samples": "samples/image",
@@ -100,24 +103,28 @@ def _checked_image(source: Source, row: int) -> bytes:
     name = f"image {images.ids[row]} ({images.file_names[row]})"
     try:
         data = source.archive.read(images.file_names[row])
-        found = image_files.size_hw(data, f"{source.archive.path}")
+        actual = image_files.size_hw(data, f"{source.archive.path}")
     except InputError as problem:
         raise InputError(f"{name}: {problem}") from None
     expected = tuple(images.sizes[row].tolist())
-    if found != expected:
+    if actual != expected:
         raise InputError(
             f"{name}: {images.path} says {expected[1]} x {expected[0]} pixels (width x height), "
             f"the image in "
-            f"{source.archive.path} has {found[1]} x {found[0]}; the annotations belong to "
+            f"{source.archive.path} has {actual[1]} x {actual[0]}; the annotations belong to "
             f"another image"
         )
     return data
 
 
-def _columns(sources: list[Source], chosen: list[tuple[Source, int]]) -> dict[str, np.ndarray]:
+def _columns(
+    sources: list[Source], packed_images: list[tuple[Source, int]]
+) -> dict[str, np.ndarray]:
     """All datasets but the images themselves."""
-    rles = [source.masks.find(source.images.ids[row]) for source, row in chosen]
-    image_bytes = [source.archive.size(source.images.file_names[row]) for source, row in chosen]
+    rles = [source.masks.find(source.images.ids[row]) for source, row in packed_images]
+    image_bytes = [
+        source.archive.size(source.images.file_names[row]) for source, row in packed_images
+    ]
     tables = [_people_columns(source) for source in sources]
     people = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     first = np.cumsum([0, *(len(table["people/count"]) for table in tables)])
@@ -125,11 +132,13 @@ def _columns(sources: list[Source], chosen: list[tuple[Source, int]]) -> dict[st
         [start + table["samples/image"] for start, table in zip(first, tables, strict=False)]
     )
     return {
-        "images/id": np.array([source.images.ids[row] for source, row in chosen], np.int64),
+        "images/id": np.array([source.images.ids[row] for source, row in packed_images], np.int64),
         "images/size": np.array(
-            [source.images.sizes[row] for source, row in chosen], np.int32
+            [source.images.sizes[row] for source, row in packed_images], np.int32
         ).reshape(-1, 2),
-        "images/source": np.array([SOURCES.index(source.name) for source, _ in chosen], np.uint8),
+        "images/source": np.array(
+            [SOURCES.index(source.name) for source, _ in packed_images], np.uint8
+        ),
         "mask/bytes": np.frombuffer(b"".join(rles), np.uint8),
         "mask/offset": _offsets([len(rle) for rle in rles]),
         "people/offset": _offsets(people.pop("people/count")),
@@ -145,13 +154,13 @@ def _people_columns(source: Source) -> dict[str, np.ndarray]:
     """
     people, mains = source.people, source.samples
     rows = np.unique(people.image[mains])
-    here = np.isin(people.image, rows)
+    is_packed = np.isin(people.image, rows)
     first, end = (np.searchsorted(people.image, rows, side) for side in ("left", "right"))
     place = np.searchsorted(rows, people.image[mains])
     return {
         "people/count": end - first,
-        "people/id": people.ids[here],
-        "people/parts": annotations.network_parts(people.keypoints[here]),
+        "people/id": people.ids[is_packed],
+        "people/parts": annotations.network_parts(people.keypoints[is_packed]),
         "samples/image": place,
         "samples/person": (mains - first[place]).astype(np.int32),
         "samples/centre": annotations.centres(people.boxes[mains]),

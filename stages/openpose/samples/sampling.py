@@ -21,7 +21,7 @@ from stages.openpose.samples.augment import (
     UNCHANGED,
     affine,
     affine_scale,
-    draw,
+    draw_augmentation,
     map_parts,
     warp_image,
     warp_mask,
@@ -61,8 +61,8 @@ class Samples:
         augment: the section `augment`.
         seed: of the random maps; None for the plain map of the main person, the same in every
             epoch.
-        keep: images whose image is kept at once for samples still to come; a smaller number costs
-            time only.
+        keep: decoded images kept at once for samples still to come; a smaller number costs time
+            only.
     """
 
     def __init__(
@@ -72,21 +72,21 @@ class Samples:
         self._first = np.searchsorted(
             packed.sample_image, np.arange(len(packed.image_ids) + 1)
         ).tolist()
-        self._kept, self._memory = _Kept(keep), _Memory()
+        self._decoded, self._memory = _SharedResults(keep), _Memory()
 
     def affine(self, epoch: int, sample: int) -> np.ndarray:
         """The map from image to crop, float64 [2, 3], of sample number `sample` in an epoch."""
         rng = None if self.seed is None else np.random.default_rng((self.seed, epoch, sample))
-        drawn = UNCHANGED if rng is None else draw(rng, self.augment)
-        return affine(drawn, self.packed.centres[sample], self.packed.scales[sample], self.augment)
+        augmentation = UNCHANGED if rng is None else draw_augmentation(rng, self.augment)
+        centre_px, scale_provided = self.packed.centres[sample], self.packed.scales[sample]
+        return affine(augmentation, centre_px, scale_provided, self.augment)
 
     def decode(self, epoch: int, image: int) -> DecodedImage:
         """Read and decode an image for all its samples of an epoch, none of which needs it larger.
 
-        With linear interpolation a pixels that all samples shrink at least twice is decoded at 1/2,
-        1/4 or 1/8 size: 12, 18 or 24 % faster on COCO's images, and the mean of the pixels instead
-        of a few of them. To decode only the region that the samples show would save 7 % of that,
-        less than it costs.
+        With linear interpolation an image that all samples shrink at least twice is decoded at 1/2,
+        1/4 or 1/8 size, which is faster (docs/measurements.md) and gives the mean of its pixels
+        instead of a few of them.
 
         Raises:
             InputError: the record is damaged; names the file and the image id.
@@ -143,7 +143,7 @@ class Samples:
         """
         image = int(self.packed.sample_image[sample])
         uses = self._first[image + 1] - self._first[image]
-        decoded = self._kept.take((epoch, image), uses, lambda: self.decode(epoch, image))
+        decoded = self._decoded.take((epoch, image), uses, lambda: self.decode(epoch, image))
         matrix = decoded.affines[sample]
         warp_image(
             decoded.pixels, matrix, self.augment, reduced_by=decoded.reduced_by, out=crop_out
@@ -166,7 +166,7 @@ def _decode_jpeg(
         if header[:2] != hw or header[2] in ("CMYK", "YCCK"):
             return None
         pixels = memory.array((height, width, 3))
-        made = simplejpeg.decode_jpeg(
+        decoded = simplejpeg.decode_jpeg(
             data,
             "BGR",
             min_height=height,
@@ -176,7 +176,7 @@ def _decode_jpeg(
         )
     except ValueError:
         return None
-    return pixels if made.shape == pixels.shape else None
+    return pixels if decoded.shape == pixels.shape else None
 
 
 class _Memory:
@@ -203,7 +203,7 @@ class _Memory:
         return array
 
 
-class _Kept:
+class _SharedResults:
     """Results that several callers need: made once, by whoever asks first, and dropped after the
     last use.
 
@@ -220,8 +220,8 @@ class _Kept:
         """The result of `make` for `key`, which is asked for `uses` times in all."""
         with self._lock:
             entry = self._results.get(key)
-            mine = entry is None
-            if mine:
+            is_first = entry is None
+            if is_first:
                 entry = self._results[key] = [Future(), uses]
             entry[1] -= 1
             if entry[1] == 0:
@@ -229,7 +229,7 @@ class _Kept:
             elif len(self._results) > self._most:
                 self._results.popitem(last=False)
         future = entry[0]
-        if mine:
+        if is_first:
             try:
                 future.set_result(make())
             except BaseException as problem:

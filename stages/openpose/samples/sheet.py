@@ -20,7 +20,7 @@ UNSUPERVISED_BGR = (60, 60, 255)
 def contact_sheet(
     packed: Packed, settings: Any, *, count: int = 12, columns: int = 2
 ) -> np.ndarray:
-    """Augmented samples of a packed file, drawn by chance from the seed of the training, on one
+    """Augmented samples of a packed file, chosen at random by the seed of the training, on one
     image.
 
     Args:
@@ -37,9 +37,9 @@ def contact_sheet(
     if not len(packed):
         raise InputError(f"{packed.path}: holds no sample to draw")
     labels, augment, seed = settings.labels, settings.augment, settings.train.seed
-    chosen = np.random.default_rng(seed).permutation(len(packed))[:count]
+    sample_numbers = np.random.default_rng(seed).permutation(len(packed))[:count]
     samples = Samples(packed, stride_px=labels.stride_px, augment=augment, seed=seed, keep=1)
-    tiles = [_tile(packed, samples, int(sample), labels, augment) for sample in chosen]
+    tiles = [_tile(packed, samples, int(sample), labels, augment) for sample in sample_numbers]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
     rows = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
     return np.concatenate(rows)
@@ -66,12 +66,17 @@ def _tile(packed: Packed, samples: Samples, sample: int, labels: Any, augment: A
 
 
 def _with_people_and_mask(image: np.ndarray, parts: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    shown = parts.copy()
-    shown[..., 2] = parts[..., 2] != ABSENT
-    drawn = draw_people(image, shown)
-    lost = 1 - cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
+    people = parts.copy()
+    people[..., 2] = parts[..., 2] != ABSENT
+    image_with_people = draw_people(image, people)
+    unsupervised = (
+        1 - cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
+    )
     return (
-        (drawn * (1 - 0.45 * lost) + 0.45 * lost * np.array(UNSUPERVISED_BGR))
+        (
+            image_with_people * (1 - 0.45 * unsupervised)
+            + 0.45 * unsupervised * np.array(UNSUPERVISED_BGR)
+        )
         .round()
         .astype(np.uint8)
     )

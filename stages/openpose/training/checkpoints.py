@@ -84,8 +84,8 @@ class CheckpointFolder:
 
         Deletes what a run killed while writing has left behind.
         """
-        for left in self.folder.glob(".step-*.part"):
-            left.unlink(missing_ok=True)
+        for leftover in self.folder.glob(".step-*.part"):
+            leftover.unlink(missing_ok=True)
         for path in reversed(self.paths()):
             data = path.read_bytes()
             if hashlib.sha256(data).hexdigest()[:16] == NAME.fullmatch(path.name)[2]:
@@ -98,8 +98,8 @@ class CheckpointFolder:
 
     def paths(self) -> list[Path]:
         """Files of the folder that are checkpoints, oldest first."""
-        found = self.folder.glob("step-*.npz") if self.folder.is_dir() else ()
-        return sorted(path for path in found if NAME.fullmatch(path.name))
+        files = self.folder.glob("step-*.npz") if self.folder.is_dir() else ()
+        return sorted(path for path in files if NAME.fullmatch(path.name))
 
     def _write(self, step: int, arrays: list[np.ndarray], text: str) -> None:
         if not all(np.isfinite(array).all() for array in arrays):
@@ -110,7 +110,7 @@ class CheckpointFolder:
         data = _pack(arrays, text)
         path = self.folder / f"step-{step:010d}-{hashlib.sha256(data).hexdigest()[:16]}.npz"
         try:
-            with whole_file(path) as part, open(part, "wb") as file:
+            with whole_file(path) as temporary, open(temporary, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -119,8 +119,8 @@ class CheckpointFolder:
                 f"{path}: cannot write ({problem}); earlier checkpoints stay", stacklevel=2
             )
             return
-        for old in self.paths()[: -self.keep]:
-            old.unlink(missing_ok=True)
+        for outdated in self.paths()[: -self.keep]:
+            outdated.unlink(missing_ok=True)
 
 
 def _pack(arrays: list[np.ndarray], text: str) -> memoryview:

@@ -1,4 +1,4 @@
-"""All devices of the environment at once: each computes a part of every batch, all hold the same
+"""All devices of the environment at once: each computes a shard of every batch, all hold the same
 weights.
 
 JAX: `keras.distribution.DataParallel` over the devices of all hosts. A launcher says who is who by
@@ -19,9 +19,9 @@ class Devices:
 
     Attributes:
         count: devices of all hosts; each gets as many samples of a batch.
-        replicas: copies of the training step that see nothing but their own part of a batch
-            (TensorFlow); with JAX the step sees the whole batch wherever its parts lie.
-        hosts: processes that read data, each its own part.
+        replicas: copies of the training step that see nothing but their own shard of a batch
+            (TensorFlow); with JAX the step sees the whole batch wherever its shards lie.
+        hosts: processes that read data, each its own shard.
         host: number of this one; 0 writes the results.
     """
 
@@ -58,7 +58,7 @@ def _jax_devices() -> Devices:
     names = keras.distribution.list_devices()
     if len(names) == 1:
         return ONE_DEVICE
-    # every host feeds its own part, so nothing is left for Keras to divide
+    # every host feeds its own shard, so nothing is left for Keras to divide
     everywhere = keras.distribution.DataParallel(devices=names, auto_shard_dataset=False)
     keras.distribution.set_distribution(everywhere)
     return Devices(count=len(names), hosts=jax.process_count(), host=jax.process_index())

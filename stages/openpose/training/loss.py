@@ -44,24 +44,24 @@ class TrainingModel(keras.Model):
 
     Batches are (images, (targets float32 [B, h, w, 57], mask float32 [B, h, w, 1])); targets hold
     PAFs first. With `targets_of` batches hold something else in place of targets (keypoints), and
-    targets_of(that, (h, w)) makes them. With `parts` > 1 a batch (of a multiple of it) goes through
-    the network in that many slices, independently: on a CPU they run side by side, each operation
-    on one thread, faster than one operation on many threads and with the same result on any number
-    of cores. With `replicas` > 1 this is one of as many equal models that each see a part of a
-    batch; losses are their shares.
+    targets_of(that, (h, w)) makes them. With `slices` > 1 a batch (of a multiple of it) goes
+    through the network in that many slices, independently: on a CPU they run side by side, each
+    operation on one thread, faster than one operation on many threads and with the same result on
+    any number of cores. With `replicas` > 1 this is one of as many equal models that each see a
+    shard of a batch; losses are their shares.
     """
 
     def __init__(
         self,
         network: keras.Model,
-        parts: int = 1,
+        slices: int = 1,
         targets_of: Callable | None = None,
         replicas: int = 1,
     ) -> None:
         super().__init__(name="training")
-        self.network, self.parts, self.targets_of, self.replicas = (
+        self.network, self.slices, self.targets_of, self.replicas = (
             network,
-            parts,
+            slices,
             targets_of,
             replicas,
         )
@@ -73,7 +73,10 @@ class TrainingModel(keras.Model):
     def call(self, images, training=None) -> list[list]:
         """Outputs of the network for each slice of the batch."""
         with kernels_held(self.network):
-            return [self.network(some, training=training) for some in ops.split(images, self.parts)]
+            return [
+                self.network(images_slice, training=training)
+                for images_slice in ops.split(images, self.slices)
+            ]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Sum of the masked L2 losses of all outputs, divided by the batch size (topped-up images
@@ -83,16 +86,19 @@ class TrainingModel(keras.Model):
         if self.targets_of:
             targets = self.targets_of(targets, mask.shape[1:3])
         batch = ops.cast(ops.shape(mask)[0] * self.replicas, "float32")
-        masks = ops.split(mask, self.parts)
-        wanted = [
-            ops.split(maps, self.parts)
+        masks = ops.split(mask, self.slices)
+        target_slices = [
+            ops.split(maps, self.slices)
             for maps in (targets[..., :channels], targets[..., channels:])
         ]
         losses = []
         for output, metric in enumerate(self.losses_by_output):
-            kind = wanted[output % len(KINDS)]
-            slices = [masked_l2(y_pred[i][output], kind[i], masks[i]) for i in range(self.parts)]
-            losses.append(sum(slices) / batch)
+            kind_targets = target_slices[output % len(KINDS)]
+            slice_losses = [
+                masked_l2(y_pred[i][output], kind_targets[i], masks[i]) for i in range(self.slices)
+            ]
+            # added up slice by slice, always in this order: float32 sums depend on it
+            losses.append(sum(slice_losses) / batch)
             metric.update_state(losses[-1])
         return sum(losses)
 

@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules of training, for any Keras backend.
 
-Added to Keras' own: learning-rate multipliers and weight decay per weight, and a running average of
-the weights (EMA) that never replaces the weights being trained.
+Added to Keras' own: learning-rate multipliers and weight decay per weight, and an exponential
+moving average (EMA) of the weights that never replaces the weights being trained.
 """
 
 import math
@@ -15,8 +15,8 @@ from stages.openpose.errors import InputError
 
 REFERENCE_STEP_SAMPLES = 121_746 * 17
 REFERENCE_STEP_FACTOR = 0.333
-WARM_UP_START = 1 / 25
-ONE_CYCLE_END = 1e-3
+WARM_UP_START = 1 / 25  # of the peak learning rate
+ONE_CYCLE_END = 1e-3  # of the peak; not zero, so that the last steps still count
 MUON_MOMENTUM = 0.95
 # A step changes a kernel by learning rate times this, relative to the size it started with.
 MUON_SHARE = 10.0
@@ -44,7 +44,7 @@ class Decay:
         return self.amount if self.meaning == "decoupled" else 0.0
 
 
-class _Averaging:
+class _WithEMA:
     """Mixed into a Keras optimizer: multipliers, decay and EMA around its update of one weight."""
 
     def configure(
@@ -58,14 +58,14 @@ class _Averaging:
         )
 
     def build(self, variables: list) -> None:
-        """Make the optimizer's state for `variables`: Keras' own, and one average a weight."""
+        """Make the optimizer's state for `variables`: Keras' own, and the EMA of each weight."""
         super().build(variables)
-        self.averages = self.add_optimizer_variables(variables, "average")
+        self.ema_weights = self.add_optimizer_variables(variables, "average")
         self.rates = [self.multipliers.get(variable.path, 1.0) for variable in variables]
         self.decayed = [variable.name == "kernel" for variable in variables]
 
     def update_step(self, gradient, variable, learning_rate) -> None:
-        """Update one weight and its average."""
+        """Update one weight and its EMA."""
         index = self._get_variable_index(variable)
         rate = learning_rate * self.rates[index]
         if self.decayed[index] and self.decay.gradient_share():
@@ -75,17 +75,18 @@ class _Averaging:
                 variable, variable * ops.cast(rate * self.decay.direct_share(), variable.dtype)
             )
         super().update_step(gradient, variable, rate)
-        # Early averages forget fast, so that they start from the weights and not from zero.
+        # The momentum grows as t / (t + 9), 0 at the first step: the EMA starts from the weights,
+        # not from zero, and forgets the first ones fast.
         step = ops.cast(self.iterations, "float32")
-        keep = ops.minimum(self.average_momentum, step / (step + 9.0))
-        average = self.averages[index]
-        self.assign_add(average, (variable - average) * ops.cast(1.0 - keep, average.dtype))
+        momentum = ops.minimum(self.average_momentum, step / (step + 9.0))
+        ema = self.ema_weights[index]
+        self.assign_add(ema, (variable - ema) * ops.cast(1.0 - momentum, ema.dtype))
 
     def finalize_variable_values(self, var_list: list) -> None:
         """Leave the weights as they are; Keras calls this at the end of every `fit`."""
 
 
-class AveragingAdam(_Averaging, keras.optimizers.Adam):
+class AdamWithEMA(_WithEMA, keras.optimizers.Adam):
     """Adam."""
 
 
@@ -117,26 +118,30 @@ class _Muon(keras.optimizers.Adam):
         fan_in, filters = math.prod(variable.shape[:3]), variable.shape[3]
         momentum = self._momentums[index]
         self.assign(momentum, MUON_MOMENTUM * momentum + (1.0 - MUON_MOMENTUM) * gradient)
+        # Nesterov: the direction that the momentum will have after the next equal gradient
         ahead = MUON_MOMENTUM * momentum + (1.0 - MUON_MOMENTUM) * gradient
         direction = orthogonalised(ops.reshape(ahead, (fan_in, filters)))
+        # orthogonal [n, m] has Frobenius norm sqrt(min(n, m)), a He kernel sqrt(2 m): their ratio
         size = MUON_SHARE * math.sqrt(max(fan_in, filters) * 2.0 / fan_in)
         self.assign_sub(variable, learning_rate * size * ops.reshape(direction, variable.shape))
 
 
 def orthogonalised(matrix: keras.KerasTensor) -> keras.KerasTensor:
-    """Matrix float32 [n, m] -> [n, m] with the same singular vectors, all singular values within
-    0.6 to 1.3 or so.
+    """Matrix float32 [n, m] -> [n, m] with the same singular vectors, all singular values about
+    one.
 
-    Five quintic Newton-Schulz steps (the coefficients are those of the source of Muon); a zero
-    matrix stays zero. Each step multiplies by a polynomial of the Gram matrix, so all five are
-    taken on that, which is small, and the matrix
-    itself is multiplied once: a third of the work.
+    Five quintic Newton-Schulz steps; a zero matrix stays zero. Each step multiplies by a polynomial
+    of the Gram matrix, so all five are taken on that, which is small, and the matrix itself is
+    multiplied once, at the end.
     """
     wide = matrix.shape[0] <= matrix.shape[1]
+    # Frobenius norm 1 bounds the singular values by 1, where the steps converge; 1e-7 for zeros
     x = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
     gram = ops.matmul(x, ops.transpose(x)) if wide else ops.matmul(ops.transpose(x), x)
     factor = None
     for step in range(NEWTON_SCHULZ_STEPS):
+        # Muon's coefficients: steep at zero, so that small singular values grow in few steps; they
+        # end near one, not at it (kellerjordan.github.io/posts/muon)
         polynomial = (
             3.4445 * ops.eye(gram.shape[0]) - 4.775 * gram + 2.0315 * ops.matmul(gram, gram)
         )
@@ -146,11 +151,11 @@ def orthogonalised(matrix: keras.KerasTensor) -> keras.KerasTensor:
     return ops.matmul(factor, x) if wide else ops.matmul(x, factor)
 
 
-class AveragingMuon(_Averaging, _Muon):
+class MuonWithEMA(_WithEMA, _Muon):
     """Muon and Adam."""
 
 
-class AveragingSGD(_Averaging, keras.optimizers.SGD):
+class SGDWithEMA(_WithEMA, keras.optimizers.SGD):
     """Stochastic gradient descent."""
 
 
@@ -166,14 +171,15 @@ def make_optimizer(
         heads: paths of the kernels that make maps; muon leaves them to Adam.
     """
     rate = make_schedule(settings, steps)
+    # beta_2: second moments reach about 100 steps back; epsilon: Adam's own, Keras has 1e-7
     clip = settings.clip_norm or None
     if settings.optimizer == "adam":
-        optimizer = AveragingAdam(rate, beta_2=0.99, epsilon=1e-8, global_clipnorm=clip)
+        optimizer = AdamWithEMA(rate, beta_2=0.99, epsilon=1e-8, global_clipnorm=clip)
     elif settings.optimizer == "muon":
-        optimizer = AveragingMuon(rate, beta_2=0.99, epsilon=1e-8, global_clipnorm=clip)
+        optimizer = MuonWithEMA(rate, beta_2=0.99, epsilon=1e-8, global_clipnorm=clip)
         optimizer.heads = heads
     elif settings.optimizer == "sgd":
-        optimizer = AveragingSGD(rate, momentum=0.9, global_clipnorm=clip)
+        optimizer = SGDWithEMA(rate, momentum=0.9, global_clipnorm=clip)
     else:
         raise InputError(
             f"`train.optimizer`: expected muon, adam or sgd, found {settings.optimizer!r}"

@@ -1,8 +1,8 @@
 """The course of a training run: epochs, validation, log, checkpoints, and what ends it early.
 
 An unbroken run and one that was killed at any step and started again go through the same states bit
-by bit: weights, optimizer and running averages come back from the checkpoint, and batch i of epoch
-e depends on (seed, e, i) only.
+by bit: weights, optimizer and EMA come back from the checkpoint, and batch i of epoch e depends on
+(seed, e, i) only.
 """
 
 import math
@@ -48,9 +48,9 @@ class Progress:
 
 class RestOfEpoch(keras.utils.PyDataset):
     """Batches of an epoch from number `start` on, all of `batch_size`; on each of several `hosts`
-    its part of them.
+    its shard of them.
 
-    A smaller one is topped up with images whose mask is zero: no part of a batch is ever empty,
+    A smaller one is topped up with images whose mask is zero: no shard of a batch is ever empty,
     every sample of an epoch weighs the same, and compiled steps see one shape. `failure` keeps what
     a batch raised (backends wrap it beyond recognition), `sizes` the true size of each batch handed
     out on all hosts, `wait_seconds` how long batches were waited for (ahead of training: an upper
@@ -61,7 +61,7 @@ class RestOfEpoch(keras.utils.PyDataset):
         self, batches: keras.utils.PyDataset, start: int, batch_size: int, hosts: int = 1
     ) -> None:
         # With one worker Keras leaves it to tf.data to fetch ahead; after some epochs the end of
-        # `fit` then waits up to 20 s for tf.data's tuning thread (RootDataset::Iterator's
+        # `fit` then waits many seconds for tf.data's tuning thread (RootDataset::Iterator's
         # destructor). Two have Keras fetch ahead itself.
         super().__init__(workers=2, max_queue_size=batches.max_queue_size)
         self.batches, self.start, self.batch_size, self.hosts = batches, start, batch_size, hosts
@@ -91,12 +91,19 @@ def top_up(images: np.ndarray, targets: np.ndarray, mask: np.ndarray, batch_size
     missing = batch_size - len(images)
     if not missing:
         return images, (targets, mask)
-    black = [np.zeros((missing, *x.shape[1:]), x.dtype) for x in (images, targets, mask)]
-    first = [np.repeat(x[:1], missing, axis=0) for x in (images, targets)] if len(images) else black
-    images, targets = (
-        np.concatenate([x, more]) for x, more in zip((images, targets), first, strict=False)
+    zeros = [
+        np.zeros((missing, *array.shape[1:]), array.dtype) for array in (images, targets, mask)
+    ]
+    filling = (
+        [np.repeat(array[:1], missing, axis=0) for array in (images, targets)]
+        if len(images)
+        else zeros
     )
-    return images, (targets, np.concatenate([mask, black[2]]))
+    images, targets = (
+        np.concatenate([array, fill])
+        for array, fill in zip((images, targets), filling, strict=False)
+    )
+    return images, (targets, np.concatenate([mask, zeros[2]]))
 
 
 class TrainingRun:
@@ -106,14 +113,13 @@ class TrainingRun:
         network: the network to train.
         batches_of_epoch: the batches of epoch e (from 0), as many in every epoch; item i depends on
             nothing but (e, i).
-        validation: batches on which each epoch's averaged weights are judged, or None.
+        validation: batches on which the EMA weights of each epoch are judged, or None.
         settings: section `train` of the parameters.
         checkpoints: where to keep them; None keeps none.
         multipliers: learning-rate multipliers by weight path.
         targets_of: see TrainingModel.
         devices: on which devices `network` was made (devices.py).
-        after_epoch: called with the rows of the log when an epoch is over, averaged weights in
-            place.
+        after_epoch: called with the rows of the log when an epoch is over, EMA weights in place.
     """
 
     def __init__(
@@ -147,7 +153,7 @@ class TrainingRun:
         self.wait_seconds = 0.0
 
     def train(self) -> Progress:
-        """Train to the end and leave the averaged weights in the network.
+        """Train to the end and leave the EMA weights in the network.
 
         Raises:
             InputError: loss not finite, out of memory, or a batch that cannot be made.
@@ -160,12 +166,12 @@ class TrainingRun:
         finally:
             if self.checkpoints:
                 self.checkpoints.wait()
-        self._use(self.model.optimizer.averages)
+        self._assign(self.model.optimizer.ema_weights)
         return self.progress
 
     def _epochs(self) -> None:
         with _stop_signals() as stop, self._bar() as bar:
-            while self.progress.epoch < self.settings.epochs and not self._enough():
+            while self.progress.epoch < self.settings.epochs and not self._should_stop_early():
                 rest = self._rest(self.batches_of_epoch(self.progress.epoch), self.progress.step)
                 if len(rest):
                     self._fit(rest, _Watch(self, rest, stop, bar))
@@ -194,20 +200,29 @@ class TrainingRun:
             self.wait_seconds += rest.wait_seconds
 
     def _end_epoch(self) -> None:
-        now = self.progress
-        row = {"epoch": now.epoch + 1, "samples": now.samples, "learning_rate": self._rate()}
-        losses = {name: total / now.epoch_samples for name, total in now.sums.items()}
+        progress = self.progress
+        row = {
+            "epoch": progress.epoch + 1,
+            "samples": progress.samples,
+            "learning_rate": self._rate(),
+        }
+        losses = {name: total / progress.epoch_samples for name, total in progress.sums.items()}
         row |= {"loss": sum(losses.values()), **losses}
-        trained = [
+        trained_weights = [
             np.array(keras.ops.convert_to_numpy(weight))
             for weight in self.model.trainable_variables
         ]
-        self._use(self.model.optimizer.averages)
-        now.rows.append(row | self._validate())
+        self._assign(self.model.optimizer.ema_weights)
+        progress.rows.append(row | self._validate())
         if self.after_epoch:
-            self.after_epoch(now.rows)
-        self._use(trained)
-        now.epoch, now.step, now.epoch_samples, now.sums = now.epoch + 1, 0, 0, {}
+            self.after_epoch(progress.rows)
+        self._assign(trained_weights)
+        progress.epoch, progress.step, progress.epoch_samples, progress.sums = (
+            progress.epoch + 1,
+            0,
+            0,
+            {},
+        )
 
     def _validate(self) -> dict[str, float]:
         """Losses of the validation batches, per sample: all outputs, and PAFs and heatmaps of the
@@ -219,6 +234,7 @@ class TrainingRun:
         total = dict.fromkeys(self.model.columns, 0.0)
         for index in range(len(batches)):
             logs = self.model.test_on_batch(*batches[index], return_dict=True)
+            # means are taken outside the model, in float64 and per sample
             total = {
                 name: value + float(logs[name]) * batches.batch_size
                 for name, value in total.items()
@@ -230,8 +246,8 @@ class TrainingRun:
             f"val_{kind}": total[name] / samples for kind, name in zip(KINDS, last, strict=True)
         }
 
-    def _enough(self) -> bool:
-        """Whether validation has not got better for `early_stop_epochs` epochs."""
+    def _should_stop_early(self) -> bool:
+        """Early stopping: validation has not got better for `early_stop_epochs` epochs."""
         patience = self.settings.early_stop_epochs
         losses = [row["val_loss"] for row in self.progress.rows if "val_loss" in row]
         return (
@@ -252,35 +268,34 @@ class TrainingRun:
     def _variables(self) -> list:
         return [*self.model.network.variables, *self.model.optimizer.variables]
 
-    def _use(self, values: list) -> None:
+    def _assign(self, values: list) -> None:
         for weight, value in zip(self.model.trainable_variables, values, strict=True):
-            weight.assign(
-                keras.ops.copy(value)
-            )  # JAX gives away the memory of weights when it trains
+            # JAX gives away the memory of weights when it trains
+            weight.assign(keras.ops.copy(value))
 
     def _save(self) -> None:
         """Write a checkpoint, of several hosts the first; not twice at one step with the same
         finished epochs.
         """
-        now = (self.progress.epoch, self.progress.step)
-        if self.checkpoints and now != self.saved:
+        place = (self.progress.epoch, self.progress.step)
+        if self.checkpoints and place != self.saved:
             self._synchronise()
             arrays = [
                 np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables()
             ]
             if self.devices.host == 0:
                 self.checkpoints.save(
-                    now[0] * self.steps_per_epoch + now[1], arrays, asdict(self.progress)
+                    place[0] * self.steps_per_epoch + place[1], arrays, asdict(self.progress)
                 )
-            self.saved = now
+            self.saved = place
 
     def _restore(self) -> None:
-        found = self.checkpoints.load() if self.checkpoints else None
-        if found is None:
+        checkpoint = self.checkpoints.load() if self.checkpoints else None
+        if checkpoint is None:
             return
-        for variable, array in zip(self._variables(), found[0], strict=True):
+        for variable, array in zip(self._variables(), checkpoint[0], strict=True):
             variable.assign(array)
-        self.progress = Progress(**found[1])
+        self.progress = Progress(**checkpoint[1])
         self.saved = (self.progress.epoch, self.progress.step)
 
     def _bar(self) -> tqdm:
@@ -304,9 +319,9 @@ class _Watch(keras.callbacks.Callback):
         losses = {name: float(logs[name]) for name in self.run.model.columns}
         self._check(sum(losses.values()))
         self._count(losses)
-        late = time.perf_counter() - self.last_save > self.run.settings.checkpoint_every_s
+        is_due = time.perf_counter() - self.last_save > self.run.settings.checkpoint_every_s
         # several hosts would have to agree on the step: they save at the end of every epoch
-        if (self.stop.is_set() or late) and self.run.devices.hosts == 1:
+        if (self.stop.is_set() or is_due) and self.run.devices.hosts == 1:
             self.run._save()
             self.last_save = time.perf_counter()
         if self.stop.is_set():
@@ -314,30 +329,30 @@ class _Watch(keras.callbacks.Callback):
 
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
-            now = self.run.progress
-            ids = ", ".join(map(str, self.rest.batches.image_ids(now.step)))
+            progress = self.run.progress
+            ids = ", ".join(map(str, self.rest.batches.image_ids(progress.step)))
             raise InputError(
-                f"loss is {loss} in epoch {now.epoch + 1}, step {now.step + 1}, learning rate "
-                f"{self.run._rate():.3g}; "
+                f"loss is {loss} in epoch {progress.epoch + 1}, step {progress.step + 1}, "
+                f"learning rate {self.run._rate():.3g}; "
                 f"images of the batch: {ids}; lower `train.learning_rate`, or look at these images"
             )
 
     def _count(self, losses: dict[str, float]) -> None:
-        now = self.run.progress
-        size = self.rest.sizes.pop(now.step)
-        now.step, now.samples, now.epoch_samples = (
-            now.step + 1,
-            now.samples + size,
-            now.epoch_samples + size,
+        progress = self.run.progress
+        size = self.rest.sizes.pop(progress.step)
+        progress.step, progress.samples, progress.epoch_samples = (
+            progress.step + 1,
+            progress.samples + size,
+            progress.epoch_samples + size,
         )
-        now.sums = {
-            name: now.sums.get(name, 0.0) + value * self.rest.batch_size
+        progress.sums = {
+            name: progress.sums.get(name, 0.0) + value * self.rest.batch_size
             for name, value in losses.items()
         }
-        seconds = time.perf_counter()
-        now.seconds, self.last_step = now.seconds + seconds - self.last_step, seconds
+        now = time.perf_counter()
+        progress.seconds, self.last_step = progress.seconds + now - self.last_step, now
         self.bar.set_postfix(
-            loss=f"{sum(now.sums.values()) / now.epoch_samples:.2f}", refresh=False
+            loss=f"{sum(progress.sums.values()) / progress.epoch_samples:.2f}", refresh=False
         )
         self.bar.update(size)
 

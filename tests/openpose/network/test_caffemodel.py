@@ -28,13 +28,13 @@ def test_every_encoding_gives_the_same_weights(tmp_path, old_layers, packed, old
     content = model(
         layers, old_layers=old_layers, packed=packed, old_shape=old_shape, double=double
     )
-    found = read_caffemodel(write(tmp_path / "net.caffemodel", content))
-    assert list(found) == list(layers)  # the layer without blobs is none
+    weights = read_caffemodel(write(tmp_path / "net.caffemodel", content))
+    assert list(weights) == list(layers)  # the layer without blobs is none
     for name, (kernel, *bias) in layers.items():
-        np.testing.assert_array_equal(found[name][0], np.moveaxis(kernel, (0, 1), (3, 2)))
-        for ours, theirs in zip(found[name][1:], bias, strict=True):
+        np.testing.assert_array_equal(weights[name][0], np.moveaxis(kernel, (0, 1), (3, 2)))
+        for ours, theirs in zip(weights[name][1:], bias, strict=True):
             np.testing.assert_array_equal(ours, theirs)
-        assert all(array.dtype == np.float32 for array in found[name])
+        assert all(array.dtype == np.float32 for array in weights[name])
 
 
 def test_sizes_one_a_field_and_numbers_in_pieces_are_read(tmp_path):
@@ -47,8 +47,8 @@ def test_sizes_one_a_field_and_numbers_in_pieces_are_read(tmp_path):
         + field(5, values[3:].tobytes())
     )
     layer = field(7, shape + pieces) + field(1, b"conv")  # the name may come last
-    found = read_caffemodel(write(tmp_path / "net.caffemodel", field(100, layer)))
-    np.testing.assert_array_equal(found["conv"][0][0, 0], values.reshape(3, 2).T)
+    layers = read_caffemodel(write(tmp_path / "net.caffemodel", field(100, layer)))
+    np.testing.assert_array_equal(layers["conv"][0][0, 0], values.reshape(3, 2).T)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -67,11 +67,11 @@ def test_a_file_cut_anywhere_is_refused_or_lacks_layers(tmp_path, packed):
 
 def test_flipped_bits_never_end_in_another_exception(tmp_path):
     content = bytearray(model({"one": drawn()["one"]}))
-    for at in range(8 * len(content)):
-        content[at // 8] ^= 1 << at % 8
+    for bit in range(8 * len(content)):
+        content[bit // 8] ^= 1 << bit % 8
         with contextlib.suppress(InputError):
             read_caffemodel(write(tmp_path / "net.caffemodel", content))
-        content[at // 8] ^= 1 << at % 8
+        content[bit // 8] ^= 1 << bit % 8
 
 
 @pytest.mark.parametrize(

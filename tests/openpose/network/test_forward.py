@@ -34,7 +34,7 @@ def tensor(name, array):
 
 def value_info(name, dims):
     shape = b"".join(
-        field(1, field(2, one) if isinstance(one, str) else field(1, one)) for one in dims
+        field(1, field(2, size) if isinstance(size, str) else field(1, size)) for size in dims
     )
     return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
 
@@ -45,7 +45,7 @@ def convolution(weights, output):
     """
     attributes = [("kernel_shape", [8, 8]), ("strides", [8, 8])]
     ints = b"".join(
-        field(5, field(1, name) + b"".join(field(8, one) for one in values) + field(20, 7))
+        field(5, field(1, name) + b"".join(field(8, number) for number in values) + field(20, 7))
         for name, values in attributes
     )
     return (
@@ -123,11 +123,12 @@ def test_colour_order_mean_and_scale_are_those_of_the_settings(model, weights):
 def test_channels_are_put_into_our_order(model, weights):
     batch = images()
     parts = ["background", *reversed(COCO.parts)]
+    # the first of theirs is our second, turned round
     limbs = [
         LIMBS[1][::-1],
         *LIMBS[2:],
         LIMBS[0],
-    ]  # the first of theirs is our second, turned round
+    ]
     heatmaps, pafs = model(heatmap_channels=parts, paf_channels=limbs)(batch)
     theirs = cells(batch) @ weights[0].T, cells(batch) @ weights[1].T
     np.testing.assert_allclose(heatmaps[..., 18], theirs[0][..., 0], rtol=1e-4, atol=1e-3)
@@ -202,8 +203,8 @@ def test_a_keras_network_gives_its_last_stage(tmp_path):
     heatmaps, pafs = forward.load_forward(tmp_path)(batch)
     assert heatmaps.shape == (1, 5, 6, HEATMAPS)
     want_pafs, want_heatmaps = (
-        keras.ops.convert_to_numpy(one)
-        for one in (keras.Model(network.input, list(inference_outputs(network)))(batch))
+        keras.ops.convert_to_numpy(maps)
+        for maps in (keras.Model(network.input, list(inference_outputs(network)))(batch))
     )
     np.testing.assert_allclose(heatmaps, want_heatmaps, atol=1e-4)
     np.testing.assert_allclose(pafs, want_pafs, atol=1e-4)
@@ -227,9 +228,8 @@ def test_the_real_network_gives_the_golden_maps(shared, tmp_path):
         scaled, 0, -height % 8, 0, -width % 8, cv2.BORDER_CONSTANT, value=(128,) * 3
     )
     heatmaps, pafs = forward.load_forward(tmp_path)(padded[None])
-    assert (
-        np.abs(heatmaps[0] - golden["heat"]).max() < 0.12
-    )  # 8-bit arithmetic differs between processors
+    # 8-bit arithmetic differs between processors
+    assert np.abs(heatmaps[0] - golden["heat"]).max() < 0.12
     assert np.abs(heatmaps[0] - golden["heat"]).mean() < 0.002
     assert np.abs(pafs[0] - golden["paf"]).mean() < 0.004
 
@@ -244,6 +244,6 @@ def test_bfloat16_gives_nearly_the_maps_of_float32(tmp_path):
         forward.keras_forward(tmp_path / "light.weights.h5", "light", precision)(batch)
         for precision in ("float32", "mixed_bfloat16")
     )
-    for one, other in zip(exact, quick, strict=True):
-        assert other.dtype == np.float32
-        assert 0 < np.abs(one - other).max() < 0.03 * np.abs(one).max()
+    for exact_maps, quick_maps in zip(exact, quick, strict=True):
+        assert quick_maps.dtype == np.float32
+        assert 0 < np.abs(exact_maps - quick_maps).max() < 0.03 * np.abs(exact_maps).max()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.openpose.samples import augment
-from stages.openpose.samples.augment import Draw
+from stages.openpose.samples.augment import Augmentation
 from stages.openpose.skeleton import COCO
 from stages.params import Augment
 
@@ -28,7 +28,7 @@ PARITY = replace(
 )  # fmt: skip
 
 draws = st.builds(
-    Draw,
+    Augmentation,
     scale=st.floats(0.5, 1.5),
     rotation_deg=st.floats(-180, 180),
     shift_px=st.tuples(st.floats(-30, 30), st.floats(-30, 30)),
@@ -42,8 +42,10 @@ def golden(shared: Path) -> SimpleNamespace:
         return SimpleNamespace(**{name: values[name] for name in values.files})
 
 
-def golden_draw(golden: SimpleNamespace, i: int) -> Draw:
-    return Draw(golden.scale[i], golden.degree[i], tuple(golden.crop[i]), bool(golden.flip[i]))
+def golden_draw(golden: SimpleNamespace, i: int) -> Augmentation:
+    return Augmentation(
+        golden.scale[i], golden.degree[i], tuple(golden.crop[i]), bool(golden.flip[i])
+    )
 
 
 def test_affine_and_keypoints_equal_the_reference(golden):
@@ -102,9 +104,11 @@ def test_flip_twice_is_identity(drawn, seed):
 
 def test_mirrored_crop_is_the_crop_mirrored():
     image = np.random.default_rng(1).integers(0, 256, (150, 150, 3), np.uint8)
-    plain = augment.warp_image(image, augment.affine(Draw(), (75, 75), 150 / 368, CLEAN), CLEAN)
+    plain = augment.warp_image(
+        image, augment.affine(Augmentation(), (75, 75), 150 / 368, CLEAN), CLEAN
+    )
     flipped = augment.warp_image(
-        image, augment.affine(Draw(flip=True), (75, 75), 150 / 368, CLEAN), CLEAN
+        image, augment.affine(Augmentation(flip=True), (75, 75), 150 / 368, CLEAN), CLEAN
     )
     difference = np.abs(plain[:, 1:].astype(int) - flipped[:, :0:-1])  # pixel x comes to S - x
     assert difference.max() <= 1
@@ -137,14 +141,13 @@ def test_bright_pixel_lands_where_its_keypoint_lands(
     )
     parts = np.array([[[*keypoint, 1.0]] * 18])
     x, y = augment.map_parts(parts, matrix)[0, 0, :2]
-    weight = np.maximum(
-        crop[..., 0].astype(float) - 160, 0
-    )  # above the grey outside and what cubic adds to it
-    found = (
+    # above the grey outside and what cubic adds to it
+    weight = np.maximum(crop[..., 0].astype(float) - 160, 0)
+    brightest = (
         np.array([(weight.sum(0) * np.arange(184)).sum(), (weight.sum(1) * np.arange(184)).sum()])
         / weight.sum()
     )
-    np.testing.assert_allclose(found, (x, y), atol=0.05 * max(1, reduced_by / 2))
+    np.testing.assert_allclose(brightest, (x, y), atol=0.05 * max(1, reduced_by / 2))
 
 
 @given(
@@ -162,9 +165,8 @@ def test_pixels_outside_the_image_are_not_supervised(drawn, size, stride):
     seen = cv2.warpAffine(np.ones(size, np.float32), matrix, (184, 184), flags=cv2.INTER_NEAREST)
     cells = 184 // stride
     expected = seen.reshape(cells, stride, cells, stride).mean(axis=(1, 3))
-    assert (
-        np.abs(ours - expected).max() <= 0.26
-    )  # cv2 rounds places to 1/32 pixel: a row of pixels may change sides
+    # cv2 rounds places to 1/32 pixel: a row of pixels may change sides
+    assert np.abs(ours - expected).max() <= 0.26
     assert abs(ours.mean() - expected.mean()) < 0.01
     np.testing.assert_array_equal(
         ours, augment.warp_mask(np.full(size, 255, np.uint8), size, matrix, CLEAN, stride)
@@ -196,9 +198,17 @@ def test_person_without_height_still_has_a_map():
 
 
 def test_draws_stay_within_their_ranges_and_fill_them():
-    drawn = [augment.draw(np.random.default_rng((7, k)), CLEAN) for k in range(400)]
-    scales, angles = np.array([d.scale for d in drawn]), np.array([d.rotation_deg for d in drawn])
-    shifts, flips = np.array([d.shift_px for d in drawn]), np.mean([d.flip for d in drawn])
+    augmentations = [
+        augment.draw_augmentation(np.random.default_rng((7, k)), CLEAN) for k in range(400)
+    ]
+    scales, angles = (
+        np.array([d.scale for d in augmentations]),
+        np.array([d.rotation_deg for d in augmentations]),
+    )
+    shifts, flips = (
+        np.array([d.shift_px for d in augmentations]),
+        np.mean([d.flip for d in augmentations]),
+    )
     assert 0.5 <= scales.min() < 0.53
     assert 1.07 < scales.max() <= 1.1
     assert -40 <= angles.min() < -38
@@ -206,7 +216,9 @@ def test_draws_stay_within_their_ranges_and_fill_them():
     assert np.abs(shifts).max() <= 20
     assert np.abs(shifts.mean(0)).max() < 2
     assert 0.4 < flips < 0.6
-    assert {augment.draw(np.random.default_rng(k), PARITY).scale for k in range(9)} == {1.0}
+    assert {
+        augment.draw_augmentation(np.random.default_rng(k), PARITY).scale for k in range(9)
+    } == {1.0}
 
 
 def test_one_pixel_image_can_be_warped():

@@ -24,22 +24,22 @@ def box_mask(x0, y0, x1, y1):
 
 def regions(path, rows=None):
     images = read_images(path)
-    found = dict(crowd_masks.unsupervised_regions(path, images, rows or range(len(images))))
+    rles = dict(crowd_masks.unsupervised_regions(path, images, rows or range(len(images))))
     return {
         int(images.ids[row]): crowd_masks.mask_miss(rle, tuple(images.sizes[row]))
-        for row, rle in found.items()
+        for row, rle in rles.items()
     }
 
 
 @pytest.mark.parametrize("kept", [1, 5000])
 def test_masks_equal_the_golden_ones(shared, monkeypatch, kept):
-    monkeypatch.setattr(crowd_masks, "KEPT_AS_LISTS", kept)
-    found = regions(shared / "coco-mini" / "annotations" / "person_keypoints.json")
+    monkeypatch.setattr(crowd_masks, "MOST_LISTS", kept)
+    rles = regions(shared / "coco-mini" / "annotations" / "person_keypoints.json")
     golden = sorted((shared / "golden" / "mask_miss").glob("*.png"))
     assert len(golden) == 36
     for path in golden:
         expected = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-        mask = found.get(int(path.stem), np.full(expected.shape, 255, np.uint8))
+        mask = rles.get(int(path.stem), np.full(expected.shape, 255, np.uint8))
         np.testing.assert_array_equal(mask, expected, err_msg=path.name)
         assert mask.dtype == np.uint8
         assert mask.flags.c_contiguous
@@ -66,23 +66,23 @@ def test_crowd_annotated_before_the_people_it_holds_gives_the_same_mask(tmp_path
 
 @pytest.mark.parametrize("empty", [None, [], "missing"])
 def test_a_person_without_a_segment_masks_its_box(tmp_path, empty):
-    one = person(1, 1, (4, 6, 20, 10), labelled=0, segmentation=empty)
+    boxed = person(1, 1, (4, 6, 20, 10), labelled=0, segmentation=empty)
     if empty == "missing":
-        del one["segmentation"]
-    path = write_json(tmp_path / "a.json", [image(1, HW)], [one])
+        del boxed["segmentation"]
+    path = write_json(tmp_path / "a.json", [image(1, HW)], [boxed])
     np.testing.assert_array_equal(regions(path)[1], 255 * ~box_mask(4, 6, 24, 16))
 
 
 def test_compressed_rles_of_crowds_are_read_too(tmp_path):
     rle = encoded(box_mask(3, 3, 9, 9))
-    one = person(
+    crowd = person(
         1,
         1,
         labelled=0,
         iscrowd=1,
         segmentation={"size": list(HW), "counts": rle["counts"].decode()},
     )
-    path = write_json(tmp_path / "a.json", [image(1, HW)], [one])
+    path = write_json(tmp_path / "a.json", [image(1, HW)], [crowd])
     np.testing.assert_array_equal(regions(path)[1], 255 * ~box_mask(3, 3, 9, 9))
 
 
@@ -119,7 +119,7 @@ def test_shards_together_are_the_whole(tmp_path):
         for shard in range(shards):
             crowd_masks.write_masks(folder / f"train-{shard}.h5", path, shard, shards)
         masks = crowd_masks.read_masks(folder, "train", sha)
-        read.append([masks.find(one["id"]) for one in images])
+        read.append([masks.find(entry["id"]) for entry in images])
         assert masks.find(5) == b""
         assert masks.find(99) == b""
     assert read[0][0]

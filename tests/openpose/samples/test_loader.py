@@ -167,9 +167,8 @@ def test_every_epoch_is_a_permutation_with_the_samples_of_an_image_within_the_wi
     if window < len(per_image):
         held = {image: np.flatnonzero(images[order] == image) for image in range(len(per_image))}
         for first, *_, last in (places for places in held.values() if len(places) > 1):
-            assert (
-                len(np.unique(images[order][first:last])) <= 2 * window
-            )  # those opened meanwhile, or still open
+            # those opened meanwhile, or still open
+            assert len(np.unique(images[order][first:last])) <= 2 * window
 
 
 def test_orders_differ_between_epochs_and_between_seeds_and_repeat():
@@ -213,10 +212,12 @@ def test_batches_have_the_stated_shapes_types_and_ranges(file):
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_batches_do_not_depend_on_the_number_of_threads(file, threads):
-    one, many = training(file), training(file, threads=threads)
+    one_thread, many_threads = training(file), training(file, threads=threads)
     for epoch in (0, 3):
-        one.go_to(epoch), many.go_to(epoch)
-        assert [flat(one[i]) for i in range(len(one))] == [flat(many[i]) for i in range(len(many))]
+        one_thread.go_to(epoch), many_threads.go_to(epoch)
+        assert [flat(one_thread[i]) for i in range(len(one_thread))] == [
+            flat(many_threads[i]) for i in range(len(many_threads))
+        ]
 
 
 def test_any_batch_can_be_made_without_those_before_it(file):
@@ -294,15 +295,15 @@ def test_image_ids_of_a_batch(file):
 
 
 def test_validation_is_the_same_each_time_and_on_any_number_of_threads(file):
-    one, two = (
+    one_thread, two_threads = (
         ValidationBatches(file, **PLAIN, batch_size=4, threads=threads) for threads in (1, 3)
     )
-    expected = [flat(one[i]) for i in range(len(one))]
-    assert [flat(one[i]) for i in range(len(one))] == expected
-    one.on_epoch_end()
-    assert [flat(two[i]) for i in range(len(two))] == expected
-    ids = [image_id for i in range(len(one)) for image_id in one.image_ids(i)]
-    assert ids == one.packed.image_ids[one.packed.sample_image].tolist()
+    expected = [flat(one_thread[i]) for i in range(len(one_thread))]
+    assert [flat(one_thread[i]) for i in range(len(one_thread))] == expected
+    one_thread.on_epoch_end()
+    assert [flat(two_threads[i]) for i in range(len(two_threads))] == expected
+    ids = [image_id for i in range(len(one_thread)) for image_id in one_thread.image_ids(i)]
+    assert ids == one_thread.packed.image_ids[one_thread.packed.sample_image].tolist()
 
 
 def test_device_batches_hold_the_keypoints_that_give_the_host_labels(file):
@@ -416,13 +417,15 @@ def test_damaged_record_is_named_by_image_id(damaged_file):
 
 
 def test_damaged_record_is_replaced_and_counted_by_policy(damaged_file):
-    one = training(damaged_file, corrupt_records="skip")
+    batches = training(damaged_file, corrupt_records="skip")
     two = training(damaged_file, corrupt_records="skip", threads=3)
     with pytest.warns(UserWarning, match=rf"image {100 + DAMAGED} is damaged"):
-        assert [flat(one[i]) for i in range(len(one))] == [flat(two[i]) for i in range(len(two))]
-    assert one.skipped == two.skipped == {100 + DAMAGED: one.skipped[100 + DAMAGED]}
-    assert one.skipped[100 + DAMAGED] >= 3
-    assert sum(len(one[i][0]) for i in range(len(one))) == 8
+        assert [flat(batches[i]) for i in range(len(batches))] == [
+            flat(two[i]) for i in range(len(two))
+        ]
+    assert batches.skipped == two.skipped == {100 + DAMAGED: batches.skipped[100 + DAMAGED]}
+    assert batches.skipped[100 + DAMAGED] >= 3
+    assert sum(len(batches[i][0]) for i in range(len(batches))) == 8
 
 
 def test_file_without_a_whole_record_is_an_error_even_when_skipping(tmp_path):

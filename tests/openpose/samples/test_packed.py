@@ -87,8 +87,10 @@ def test_all_labelled_people_of_an_image_are_there_not_only_the_samples(file):
 
 
 def test_every_sample_is_the_person_around_its_centre(file):
-    for row, (number, who) in enumerate(zip(file.sample_image, file.sample_person, strict=True)):
-        parts = file.parts(number)[who]
+    for row, (number, person_number) in enumerate(
+        zip(file.sample_image, file.sample_person, strict=True)
+    ):
+        parts = file.parts(number)[person_number]
         labelled = parts[parts[:, 2] < annotations.ABSENT, :2]
         assert np.abs(labelled - file.centres[row]).max() <= 0.5 * 368 * file.scales[row]
 

@@ -23,7 +23,7 @@ def files(tmp_path_factory):
     """Packed files by number of samples: grey images, a nose in the middle, the left part not to be
     learned from.
     """
-    made = {}
+    packed_files = {}
     for count in (0, 1, 3):
         folder = tmp_path_factory.mktemp("sheet")
         nose = [150, 150, 2] + [0] * 48
@@ -39,12 +39,12 @@ def files(tmp_path_factory):
             people = annotations.read_people(path, images)
             source = packing.Source("train", images, people, np.arange(count), masks, opened)
             packing.write(folder / "train.h5", [source], {})
-        made[count] = folder / "train.h5"
-    return made
+        packed_files[count] = folder / "train.h5"
+    return packed_files
 
 
 @pytest.fixture
-def drawn(files):
+def draw_sheet(files):
     def draw(samples=1, **changes):
         with packed.open_packed(files[samples]) as file:
             return sheet.contact_sheet(file, replace(SETTINGS, augment=replace(CENTRED, **changes)))
@@ -52,31 +52,31 @@ def drawn(files):
     return draw
 
 
-def test_sheet_shows_crop_heatmaps_and_fields_of_each_sample_side_by_side(drawn):
-    image = drawn(samples=3)
+def test_sheet_shows_crop_heatmaps_and_fields_of_each_sample_side_by_side(draw_sheet):
+    image = draw_sheet(samples=3)
     assert image.shape == (2 * (SIDE + sheet.GAP_PX), 2 * (3 * SIDE + sheet.GAP_PX), 3)
     assert image.dtype == np.uint8
 
 
-def test_cells_not_learned_from_are_red_and_the_others_are_not(drawn):
-    crop = drawn()[sheet.GAP_PX :, sheet.GAP_PX :][:SIDE, :SIDE].astype(int)
+def test_cells_not_learned_from_are_red_and_the_others_are_not(draw_sheet):
+    crop = draw_sheet()[sheet.GAP_PX :, sheet.GAP_PX :][:SIDE, :SIDE].astype(int)
     redness = crop[..., 2] - crop[..., 0]
     assert (redness[20:100, :40] > 60).all()
     assert (abs(redness[20:60, -40:]) < 5).all()
 
 
-def test_the_heatmap_glows_where_the_part_is(drawn):
-    tile = drawn()[sheet.GAP_PX :, sheet.GAP_PX :][:SIDE]
+def test_the_heatmap_glows_where_the_part_is(draw_sheet):
+    tile = draw_sheet()[sheet.GAP_PX :, sheet.GAP_PX :][:SIDE]
     heat = tile[:, SIDE : 2 * SIDE].astype(int).sum(axis=2)
     y, x = np.unravel_index(heat.argmax(), heat.shape)
     assert abs(y - SIDE / 2) <= 8
     assert abs(x - SIDE / 2) <= 8
 
 
-def test_same_seed_draws_the_same_sheet(drawn):
-    np.testing.assert_array_equal(drawn(rotation_deg=40.0), drawn(rotation_deg=40.0))
+def test_same_seed_draws_the_same_sheet(draw_sheet):
+    np.testing.assert_array_equal(draw_sheet(rotation_deg=40.0), draw_sheet(rotation_deg=40.0))
 
 
-def test_an_empty_file_is_an_error(drawn):
+def test_an_empty_file_is_an_error(draw_sheet):
     with pytest.raises(InputError, match=r"train\.h5: holds no sample"):
-        drawn(samples=0)
+        draw_sheet(samples=0)

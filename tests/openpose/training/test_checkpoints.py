@@ -27,8 +27,8 @@ def save_now(checkpoints: CheckpointFolder, step: int, of: list[np.ndarray]) -> 
 
 
 def test_arrays_and_state_come_back_exactly(tmp_path):
-    found, state = saved(tmp_path, 5).load()
-    for a, b in zip(found, arrays(5), strict=True):
+    loaded, state = saved(tmp_path, 5).load()
+    for a, b in zip(loaded, arrays(5), strict=True):
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
     assert state == {"step": 5, "sums": {"loss": 0.1 + 5}}

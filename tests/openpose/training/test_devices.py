@@ -76,19 +76,19 @@ def test_two_hosts_of_jax_train_as_one_device_and_only_the_first_saves(tmp_path)
     assert not (tmp_path / "checkpoints1").exists()
 
 
-def test_parts_of_hosts_make_up_the_batch(tmp_path):
+def test_shards_of_hosts_make_up_the_batch(tmp_path):
     path = write_packed(tmp_path / "train.h5", [1, 3, 2], [(60, 80)] * 3)
     options = PLAIN | {"batch_size": 4, "seed": 7, "shuffle_images": 3, "threads": 1}
     whole = TrainingBatches(path, **options)
-    parts = [TrainingBatches(path, **options, part=(i, 2)) for i in range(2)]
+    shards = [TrainingBatches(path, **options, shard=(i, 2)) for i in range(2)]
     sizes = []
     for index in range(len(whole)):
         images, (targets, mask) = whole[index]
-        read = [part[index] for part in parts]
-        sizes.append([len(one[0]) for one in read])
-        np.testing.assert_array_equal(np.concatenate([one[0] for one in read]), images)
-        np.testing.assert_array_equal(np.concatenate([one[1][0] for one in read]), targets)
-        np.testing.assert_array_equal(np.concatenate([one[1][1] for one in read]), mask)
+        batches = [shard[index] for shard in shards]
+        sizes.append([len(batch[0]) for batch in batches])
+        np.testing.assert_array_equal(np.concatenate([batch[0] for batch in batches]), images)
+        np.testing.assert_array_equal(np.concatenate([batch[1][0] for batch in batches]), targets)
+        np.testing.assert_array_equal(np.concatenate([batch[1][1] for batch in batches]), mask)
     assert sizes == [[2, 2], [2, 0]]
 
 

@@ -144,8 +144,10 @@ def test_loss_is_the_sum_of_all_outputs_over_the_batch_size(parts):
     images, (targets, mask) = Blobs()[0]
     logs = model.test_on_batch(images, (targets, mask), return_dict=True)
     outputs = [np.array(maps) for maps in network(images)]
-    wanted = [targets[..., :38], targets[..., 38:]] * 2
-    expected = [0.5 * ((a - b) ** 2).sum() / 4 for a, b in zip(outputs, wanted, strict=True)]
+    targets_of_kind = [targets[..., :38], targets[..., 38:]] * 2
+    expected = [
+        0.5 * ((a - b) ** 2).sum() / 4 for a, b in zip(outputs, targets_of_kind, strict=True)
+    ]
     assert list(model.columns) == ["stage1_paf", "stage1_heat", "stage2_paf", "stage2_heat"]
     np.testing.assert_allclose([logs[name] for name in model.columns], expected, rtol=1e-5)
     assert float(logs["loss"]) == pytest.approx(sum(expected), rel=1e-5)
@@ -177,20 +179,20 @@ def applied(optimizer, kernel: float, gradient: float, steps: int = 1) -> keras.
 
 @pytest.mark.parametrize(("meaning", "share"), [("decoupled", 1.0), ("caffe", 1.0), ("keras", 2.0)])
 def test_weight_decay_of_sgd_shrinks_a_kernel_by_its_meaning(meaning, share):
-    chosen = settings(
+    section = settings(
         optimizer="sgd",
         schedule="constant",
         warm_up_samples=0,
         weight_decay=0.5,
         decay_meaning=meaning,
     )
-    kernel = applied(make_optimizer(chosen, 10, {}), kernel=2.0, gradient=0.0)
+    kernel = applied(make_optimizer(section, 10, {}), kernel=2.0, gradient=0.0)
     np.testing.assert_allclose(kernel, 2.0 - 0.01 * share * 0.5 * 2.0, rtol=1e-6)
 
 
 def test_decoupled_decay_of_adam_does_not_pass_through_its_moments():
-    chosen = settings(schedule="constant", warm_up_samples=0, weight_decay=0.5)
-    kernel = applied(make_optimizer(chosen, 10, {}), kernel=2.0, gradient=0.0)
+    section = settings(schedule="constant", warm_up_samples=0, weight_decay=0.5)
+    kernel = applied(make_optimizer(section, 10, {}), kernel=2.0, gradient=0.0)
     np.testing.assert_allclose(kernel, 2.0 * (1 - 0.01 * 0.5), rtol=1e-6)
 
 
@@ -203,27 +205,27 @@ def test_biases_do_not_decay():
 
 
 def test_momentum_of_sgd_is_that_of_caffe():
-    chosen = settings(
+    section = settings(
         optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=0.0
     )
-    kernel = applied(make_optimizer(chosen, 10, {}), kernel=0.0, gradient=1.0, steps=2)
+    kernel = applied(make_optimizer(section, 10, {}), kernel=0.0, gradient=1.0, steps=2)
     np.testing.assert_allclose(kernel, -0.01 * (1 + 1.9), rtol=1e-6)
 
 
 def test_multiplier_scales_the_step_of_its_weight():
-    chosen = settings(optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0)
+    section = settings(optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0)
     variables = [keras.Variable(np.zeros(1, np.float32), name=name) for name in ("kernel", "bias")]
-    optimizer = make_optimizer(chosen, 10, {variables[1].path: 8.0})
+    optimizer = make_optimizer(section, 10, {variables[1].path: 8.0})
     optimizer.apply([np.ones(1, np.float32)] * 2, variables)
     np.testing.assert_allclose(np.array(variables[1]), 8 * np.array(variables[0]), rtol=1e-6)
 
 
 def test_gradients_are_clipped_by_their_common_norm():
-    chosen = settings(
+    section = settings(
         optimizer="sgd", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=1.0
     )
     variables = [keras.Variable(np.zeros(1, np.float32), name=name) for name in ("kernel", "bias")]
-    optimizer = make_optimizer(chosen, 10, {})
+    optimizer = make_optimizer(section, 10, {})
     optimizer.apply([np.full(1, 30, np.float32), np.full(1, 40, np.float32)], variables)
     np.testing.assert_allclose(
         [v.numpy()[0] for v in variables], [-0.01 * 0.6, -0.01 * 0.8], rtol=1e-5
@@ -244,12 +246,12 @@ def test_orthogonalising_keeps_directions_and_evens_out_their_strength():
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_a_step_of_muon_has_one_size_whatever_the_gradient(scale):
-    chosen = settings(
+    section = settings(
         optimizer="muon", schedule="constant", warm_up_samples=0, weight_decay=0.0, clip_norm=0.0
     )
     kernel = keras.Variable(np.zeros((3, 3, 4, 8), np.float32), name="kernel")
     gradient = np.random.default_rng(0).normal(size=kernel.shape).astype(np.float32) * scale
-    make_optimizer(chosen, 10, {}).apply([gradient], [kernel])
+    make_optimizer(section, 10, {}).apply([gradient], [kernel])
     started = np.sqrt(2 / 36)
     assert 0.6 < np.sqrt(np.mean(np.square(kernel))) / (0.01 * 10 * started) < 1.3
 
@@ -274,21 +276,21 @@ def test_muon_leaves_heads_and_biases_to_adam():
     np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
-def test_averages_start_at_the_weights_and_follow_them():
-    chosen = settings(
+def test_ema_starts_at_the_weights_and_follows_them():
+    section = settings(
         optimizer="sgd",
         schedule="constant",
         warm_up_samples=0,
         weight_decay=0.0,
         average_momentum=0.5,
     )
-    optimizer = make_optimizer(chosen, 10, {})
+    optimizer = make_optimizer(section, 10, {})
     kernel = applied(optimizer, kernel=5.0, gradient=1.0)
-    np.testing.assert_array_equal(np.array(optimizer.averages[0]), np.array(kernel))
+    np.testing.assert_array_equal(np.array(optimizer.ema_weights[0]), np.array(kernel))
     applied_again = np.array(kernel)
     optimizer.apply([np.ones(2, np.float32)], [kernel])
-    assert np.all(np.array(optimizer.averages[0]) < applied_again)
-    assert np.all(np.array(optimizer.averages[0]) > np.array(kernel))
+    assert np.all(np.array(optimizer.ema_weights[0]) < applied_again)
+    assert np.all(np.array(optimizer.ema_weights[0]) > np.array(kernel))
 
 
 def test_one_cycle_rises_to_its_peak_and_falls_to_a_thousandth():
@@ -315,11 +317,11 @@ def test_step_schedule_counts_samples_as_the_reference_does():
 # ---- the course of a run
 
 
-def test_training_lowers_the_loss_and_keeps_the_averages():
+def test_training_lowers_the_loss_and_keeps_the_ema():
     run = run_of(epochs=4)
     progress = run.train()
     assert progress.rows[-1]["loss"] < 0.8 * progress.rows[0]["loss"]
-    assert_equal(weights(run), [average.numpy() for average in run.model.optimizer.averages])
+    assert_equal(weights(run), [average.numpy() for average in run.model.optimizer.ema_weights])
 
 
 def test_smaller_last_batch_weighs_as_its_samples_do():
@@ -381,7 +383,7 @@ def test_validation_loss_is_that_of_the_averaged_weights():
     assert row["val_heat"] == pytest.approx(0.5 * (difference**2).sum() / 8, rel=1e-4)
 
 
-def test_averaged_weights_are_in_place_when_an_epoch_is_over(tmp_path):
+def test_ema_weights_are_in_place_when_an_epoch_is_over(tmp_path):
     def seen(run: TrainingRun) -> list[float]:
         sums = []
         run.after_epoch = lambda rows: sums.append(
@@ -390,11 +392,11 @@ def test_averaged_weights_are_in_place_when_an_epoch_is_over(tmp_path):
         run.train()
         return sums
 
-    chosen = {"epochs": 5, "schedule": "constant"}
-    first = seen(run_of(tmp_path, **chosen | {"epochs": 2}))
-    rest = seen(run_of(tmp_path, **chosen))
-    assert [*first, *rest] == seen(run_of(**chosen))
-    after_two = run_of(**chosen | {"epochs": 2})
+    section = {"epochs": 5, "schedule": "constant"}
+    first = seen(run_of(tmp_path, **section | {"epochs": 2}))
+    rest = seen(run_of(tmp_path, **section))
+    assert [*first, *rest] == seen(run_of(**section))
+    after_two = run_of(**section | {"epochs": 2})
     assert first[1] == seen(after_two)[1] == float(np.sum(weights(after_two)[-1]))
 
 
