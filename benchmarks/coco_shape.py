@@ -35,15 +35,14 @@ def write_data(folder: Path, fraction: float, seed: int = 1) -> None:
     for number, source in enumerate(IMAGES):
         rng = np.random.default_rng((seed, number))
         count = round(IMAGES[source] * fraction)
-        ids = (
-            rng.choice(581929, count, replace=False) * 2 + number
-        )  # no id in both sets, as in COCO
+        # no id in both sets, as in COCO
+        ids = rng.choice(581929, count, replace=False) * 2 + number
         sizes = np.array(SIZES)[rng.choice(len(SIZES), count, p=(0.5, 0.2, 0.2, 0.1))]
         names = [f"COCO_{source}2014_{image_id:012d}.jpg" for image_id in ids]
         (folder / "annotations").mkdir(parents=True, exist_ok=True)
         with open(folder / "annotations" / f"{source}.json", "w") as file:
             file.write('{"info": {"description": "shape of COCO 2014"}, "images": [')
-            file.write(", ".join(_image(*one) for one in zip(ids, sizes, names, strict=True)))
+            file.write(", ".join(_image(*image) for image in zip(ids, sizes, names, strict=True)))
             file.write('], "licenses": [], "annotations": [')
             file.writelines(_people(rng, source, fraction, ids, sizes))
             file.write(f'], "categories": {CATEGORIES}}}')
@@ -73,14 +72,14 @@ def _people(
     )
     outline = _outlines()
     separator = ""
-    for number, row in enumerate(rng.permutation(np.concatenate([peopled, others]))):
+    for number, image in enumerate(rng.permutation(np.concatenate([peopled, others]))):
         yield separator + _person(
-            rng, 10_000 + number, ids[row], sizes[row], outline[number % len(outline)]
+            rng, 10_000 + number, ids[image], sizes[image], outline[number % len(outline)]
         )
         separator = ", "
     regions = {size: _crowd_counts(size) for size in SIZES}
-    for row in crowd_images:
-        yield f"{separator}{_crowd(ids[row], sizes[row], regions)}"
+    for image in crowd_images:
+        yield f"{separator}{_crowd(ids[image], sizes[image], regions)}"
 
 
 def _uneven(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -106,14 +105,16 @@ def _person(
     tall = rng.uniform(60, 0.9 * height) if large else rng.uniform(10, 40)
     box = np.array([0, 0, min(tall * rng.uniform(0.3, 0.7), width - 1), tall])
     box[:2] = rng.random(2) * ((width, height) - box[2:])
-    found = 0 if not labelled else int(rng.integers(5, 18)) if large else int(rng.integers(1, 5))
+    labelled_keypoints = (
+        0 if not labelled else int(rng.integers(5, 18)) if large else int(rng.integers(1, 5))
+    )
     points = np.zeros((17, 3), int)
-    points[:found, :2] = box[:2] + rng.random((found, 2)) * box[2:]
-    points[:found, 2] = rng.integers(1, 3, found)
+    points[:labelled_keypoints, :2] = box[:2] + rng.random((labelled_keypoints, 2)) * box[2:]
+    points[:labelled_keypoints, 2] = rng.integers(1, 3, labelled_keypoints)
     polygon = ", ".join(f"{value:.2f}" for value in (box[:2] + outline * box[2:]).ravel().tolist())
     area = max(box[2] * box[3] * 0.7, 1100 if large else 0)
     return (
-        f'{{"segmentation": [[{polygon}]], "num_keypoints": {found}, '
+        f'{{"segmentation": [[{polygon}]], "num_keypoints": {labelled_keypoints}, '
         f'"area": {area:.4f}, "iscrowd": 0, '
         f'"keypoints": {points.ravel().tolist()}, "image_id": {image_id}, '
         f'"bbox": [{box[0]:.2f}, {box[1]:.2f}, {box[2]:.2f}, {box[3]:.2f}], "category_id": 1, '
@@ -164,10 +165,10 @@ def write_archive(path: Path, names: list[str], sizes: np.ndarray) -> None:
             archive.writestr(f"{height}x{width}.jpg", data)
             stored[height, width] = archive.filelist[-1]
         for name, size in zip(names, sizes.tolist(), strict=True):
-            one = stored[tuple(size)]
+            original = stored[tuple(size)]
             entry = zipfile.ZipInfo(f"images/{name}")
-            entry.header_offset, entry.CRC = one.header_offset, one.CRC
-            entry.compress_size, entry.file_size = one.compress_size, one.file_size
+            entry.header_offset, entry.CRC = original.header_offset, original.CRC
+            entry.compress_size, entry.file_size = original.compress_size, original.file_size
             archive.filelist.append(entry)
 
 
@@ -183,16 +184,16 @@ def write_detections(annotations: Path, folder: Path, seed: int = 2) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for number, inference in enumerate(OUTPUTS):
         rng = np.random.default_rng((seed, number))
-        found = [
-            _found(rng, one)
-            for one in labelled["annotations"]
-            if one["num_keypoints"] and rng.random() < 0.8
+        results = [
+            _found(rng, person)
+            for person in labelled["annotations"]
+            if person["num_keypoints"] and rng.random() < 0.8
         ]
-        for row, at in rng.integers(0, (len(found), len(ids)), (len(ids) // 2, 2)).tolist():
-            found.append(_moved(rng, found[row]) | {"image_id": ids[at]})
-        (folder / f"{inference}.json").write_text(json.dumps(found))
+        for result, image in rng.integers(0, (len(results), len(ids)), (len(ids) // 2, 2)).tolist():
+            results.append(_moved(rng, results[result]) | {"image_id": ids[image]})
+        (folder / f"{inference}.json").write_text(json.dumps(results))
     (folder / "images.json").write_text(json.dumps(ids))
-    return len(found)
+    return len(results)
 
 
 def _found(rng: np.random.Generator, person: dict) -> dict:
@@ -200,10 +201,10 @@ def _found(rng: np.random.Generator, person: dict) -> dict:
     points = np.array(person["keypoints"], float).reshape(17, 3)
     off = rng.lognormal(-0.3, 0.8) * np.sqrt(person["area"]) * np.array(COCO.oks_sigmas)[:, None]
     points[:, :2] += rng.normal(size=(17, 2)) * off
-    seen = (points[:, 2] > 0) & (rng.random(17) > 1 / 7)
-    xyv = np.where(seen[:, None], np.column_stack([points[:, :2].round(2), np.full(17, 2)]), 0)
+    is_found = (points[:, 2] > 0) & (rng.random(17) > 1 / 7)
+    xyv = np.where(is_found[:, None], np.column_stack([points[:, :2].round(2), np.full(17, 2)]), 0)
     score = round(float(rng.beta(4, 3)), 5)
-    scores = np.where(seen, rng.random(17).round(4), 0).tolist()
+    scores = np.where(is_found, rng.random(17).round(4), 0).tolist()
     result = {
         "image_id": person["image_id"],
         "category_id": 1,

@@ -43,10 +43,13 @@ EXTERNAL = {
     "tf-pose C++ on x8 maps, golden": ("tfpose_detections.json", "74 as stated"),
 }
 REFERENCE_THRESHOLDS = {
-    "peak_threshold": 0.1, "limb_threshold": 0.05, "min_parts": 4, "min_score": 0.4,
+    "peak_threshold": 0.1,
+    "limb_threshold": 0.05,
+    "min_parts": 4,
+    "min_score": 0.4,
     "score_rule": "sum",
     "join_pieces": False,
-}  # fmt: skip
+}
 PEOPLE = (1, 2, 5, 10, 20, 50, 100, 200)
 BOOTSTRAP = 1000
 
@@ -65,16 +68,19 @@ def main() -> None:
         default=SHARED / "coco-mini" / "annotations" / "person_keypoints.json",
     )
     parser.add_argument("--rounds", type=int, default=15)
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     cv2.setNumThreads(1)
-    paths = sorted(chosen.maps.glob("*.npz"))
+    paths = sorted(arguments.maps.glob("*.npz"))
     if paths:
         compare_real(
-            [_read(path) for path in paths], chosen.annotations, chosen.golden, chosen.rounds
+            [_read(path) for path in paths],
+            arguments.annotations,
+            arguments.golden,
+            arguments.rounds,
         )
     else:
-        print(f"no maps in {chosen.maps}: the table of real images is left out\n")
-    grow(chosen.rounds)
+        print(f"no maps in {arguments.maps}: the table of real images is left out\n")
+    grow(arguments.rounds)
     survive()
 
 
@@ -127,31 +133,34 @@ def compare_real(images: list[dict], annotations: Path, golden: Path, rounds: in
             if name != REFERENCE:
                 people = to_image(people, image["original"], HEIGHT_PX)
             results[name] += to_results(people, image["image_id"])
-    shown = {name: f"{median(values):.3g}" for name, values in spent.items()}
+    times = {name: f"{median(values):.3g}" for name, values in spent.items()}
     for name, (file, stated) in EXTERNAL.items():
         if (golden / file).exists():
             results[name] = json.loads((golden / file).read_text())
-            shown[name] = stated
+            times[name] = stated
     ratio = {name: median(spent[REFERENCE]) / median(values) for name, values in spent.items()}
-    _print_real(results, shown, ratio, annotations, [image["image_id"] for image in images])
+    _print_real(results, times, ratio, annotations, [image["image_id"] for image in images])
 
 
-def _print_real(results: dict, shown: dict, ratio: dict, annotations: Path, ids: list[int]) -> None:
-    truth = scoring.read_truth(annotations)
-    found = {name: scoring.evaluate(truth, made, ids) for name, made in results.items()}
+def _print_real(results: dict, times: dict, ratio: dict, annotations: Path, ids: list[int]) -> None:
+    ground_truth = scoring.read_ground_truth(annotations)
+    evaluations = {
+        name: scoring.evaluate(ground_truth, image_results, ids)
+        for name, image_results in results.items()
+    }
     print(
         "| decoder | median ms | times faster | AP | 95 % | minus reference's method, 95 % | AP50 "
         "| AR |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for name, (metrics, matches) in found.items():
+    for name, (metrics, matches) in evaluations.items():
         low, high = scoring.bootstrap_interval(matches, BOOTSTRAP, np.random.default_rng(1))
         gain, (less, more) = scoring.paired_difference(
-            matches, found[REFERENCE][1], BOOTSTRAP, seed=1
+            matches, evaluations[REFERENCE][1], BOOTSTRAP, seed=1
         )
         speed = f"{ratio[name]:,.0f}" if name in ratio else ""
         print(
-            f"| {name} | {shown[name]} | {speed} | {metrics['AP']:.3f} | {low:.3f} .. {high:.3f} | "
+            f"| {name} | {times[name]} | {speed} | {metrics['AP']:.3f} | {low:.3f} .. {high:.3f} | "
             f"{gain:+.3f}: {less:+.3f} .. {more:+.3f} | {metrics['AP50']:.3f} | "
             f"{metrics['AR']:.3f} |"
         )
@@ -167,13 +176,13 @@ def grow(rounds: int) -> None:
     for people in PEOPLE:
         parts, grid = crowd(np.random.default_rng(people), people)
         painted = maps(parts, grid)
-        row = f"| {people} | {grid[0]} x {grid[1]} "
+        line = f"| {people} | {grid[0]} x {grid[1]} "
         for mode in ("exact", "fast"):
             ms = processor_ms(lambda: decode(*painted, mode=mode), rounds)  # noqa: B023
-            row += (
+            line += (
                 f"| {len(decode(*painted, mode=mode).scores)} | {ms:.3g} | {1e3 * ms / people:.0f} "
             )
-        print(row + "|")
+        print(line + "|")
 
 
 def survive() -> None:

@@ -5,8 +5,8 @@ python -m benchmarks.disk --divisor 128
 
 A clone of this repository fetches archives of COCO 2014's shape (coco_shape.py, every image of
 COCO's mean size) from a local HTTP server and runs `dvc repro` up to pack, while the disk that its
-data and its cache take is looked at all
-the time: like `du`, which counts a file once, however many names link to it.
+data and its cache take is measured all the time: like `du`, which counts a file once, however many
+names link to it.
 """
 
 import argparse
@@ -36,19 +36,21 @@ PAUSE_S = 0.02
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
         "--divisor", type=int, default=128, help="1/128 of COCO 2014 by default: 160 MB"
     )
-    arguments.add_argument(
+    parser.add_argument(
         "--preset", default="coco2014_reference", help="coco2014_reference packs the most"
     )
-    arguments.add_argument("--folder", type=Path, help="where the temporary files go")
-    chosen = arguments.parse_args()
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+    parser.add_argument("--folder", type=Path, help="where the temporary files go")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         project = Path(folder) / "project"
         subprocess.run(["git", "clone", "-q", str(ROOT), str(project)], check=True)
-        downloaded, most = measure(project, Path(folder) / "served", chosen.preset, chosen.divisor)
+        downloaded, most = measure(
+            project, Path(folder) / "served", arguments.preset, arguments.divisor
+        )
         print_sizes(project, downloaded, most)
 
 
@@ -87,9 +89,8 @@ def write_served(folder: Path, divisor: int) -> int:
         ):
             for image in images:
                 content = small.read(image["file_name"])
-                filling = rng.bytes(
-                    max(round(COCO_MEAN_BYTES) - len(content), 0)
-                )  # decoders stop at the first end
+                # decoders stop at the first end
+                filling = rng.bytes(max(round(COCO_MEAN_BYTES) - len(content), 0))
                 archive.writestr(
                     f"{source}2014/{image['file_name']}", content + filling + content[-2:]
                 )
@@ -140,7 +141,7 @@ def run(project: Path, preset: str, sources: Path, divisor: int) -> int:
             "stages.params",
             "use",
             preset,
-            *(x for one in changes for x in ("--set", one)),
+            *(argument for change in changes for argument in ("--set", change)),
         ],
         cwd=project,
     )
@@ -166,28 +167,28 @@ def on_disk(*folders: Path) -> int:
     """Bytes of all files below `folders`; one that several names link to counts once."""
     sizes = {}
     for folder in folders:
-        for where, _, names in os.walk(folder):
+        for parent, _, names in os.walk(folder):
             for name in names:
                 try:
-                    found = os.lstat(os.path.join(where, name))
+                    status = os.lstat(os.path.join(parent, name))
                 except FileNotFoundError:  # gone since it was listed
                     continue
-                sizes[found.st_dev, found.st_ino] = found.st_size
+                sizes[status.st_dev, status.st_ino] = status.st_size
     return sum(sizes.values())
 
 
 def print_sizes(project: Path, downloaded: int, most: int) -> None:
     """A Markdown table of what lies where in the end, and the most there was."""
     (data,) = (path for path in (project / "data").iterdir() if (path / "packed").exists())
-    rows = {name: on_disk(data / name) for name in ("archives", "annotations", "masks", "packed")}
-    rows |= {"all of data": on_disk(project / "data")}
-    rows |= {
+    sizes = {name: on_disk(data / name) for name in ("archives", "annotations", "masks", "packed")}
+    sizes |= {"all of data": on_disk(project / "data")}
+    sizes |= {
         "data and DVC's cache": on_disk(*(project / name for name in COUNTED)),
         "the most at any moment": most,
     }
     print("| what | MB | share of the download |\n|---|---|---|")
-    for what, size in {"downloaded": downloaded, **rows}.items():
-        print(f"| {what} | {size / 1e6:.1f} | {size / downloaded:.2f} |")
+    for place, size in {"downloaded": downloaded, **sizes}.items():
+        print(f"| {place} | {size / 1e6:.1f} | {size / downloaded:.2f} |")
 
 
 if __name__ == "__main__":

@@ -53,27 +53,27 @@ def ways(model: Path, folder: Path, images: np.ndarray) -> dict[str, Way]:
     from stages.openpose.network.forward import keras_forward, read_model
     from stages.openpose.network.weights import load_weights
 
-    described = read_model(model)
-    network, weights = build(described["network"]), model / described["file"]
+    description = read_model(model)
+    network, weights = build(description["network"]), model / description["file"]
     load_weights(network, weights)
     formats = [
         name for name in exporting.FILES if all(map(importlib.util.find_spec, NEEDS.get(name, ())))
     ]
     exporting.export(network, folder, formats)
     file = {name: folder / name / exporting.FILES[name] for name in formats}
-    made: dict[str, Way] = {}
+    calls: dict[str, Way] = {}
     for precision in ("float32", "mixed_bfloat16"):
-        forward = keras_forward(weights, described["network"], precision)
-        made[f"Keras on TensorFlow, {precision}"] = lambda forward=forward: list(forward(images))
+        forward = keras_forward(weights, description["network"], precision)
+        calls[f"Keras on TensorFlow, {precision}"] = lambda forward=forward: list(forward(images))
     saved = tf.saved_model.load(file["tf_saved_model"])
-    made["TensorFlow SavedModel"] = lambda: [maps.numpy() for maps in saved.serve(images)]
-    made["LiteRT"] = litert(file["litert"], images)
+    calls["TensorFlow SavedModel"] = lambda: [maps.numpy() for maps in saved.serve(images)]
+    calls["LiteRT"] = litert(file["litert"], images)
     if "onnx" in file and importlib.util.find_spec("onnxruntime"):
-        made["ONNX Runtime"] = onnx_runtime(file["onnx"], images)
+        calls["ONNX Runtime"] = onnx_runtime(file["onnx"], images)
     if "openvino" in file:
         for precision in ("f32", "bf16"):
-            made[f"OpenVINO, {precision}"] = openvino(file["openvino"], images, precision)
-    return made
+            calls[f"OpenVINO, {precision}"] = openvino(file["openvino"], images, precision)
+    return calls
 
 
 def litert(file: Path, images: np.ndarray) -> Way:
@@ -88,8 +88,8 @@ def litert(file: Path, images: np.ndarray) -> Way:
     def call() -> list[np.ndarray]:
         loaded.set_tensor(into, images)
         loaded.invoke()
-        maps = [loaded.get_tensor(one["index"]) for one in loaded.get_output_details()]
-        return sorted(maps, key=lambda one: one.shape[-1])
+        maps = [loaded.get_tensor(details["index"]) for details in loaded.get_output_details()]
+        return sorted(maps, key=lambda details: details.shape[-1])
 
     return call
 
@@ -117,8 +117,8 @@ def openvino(file: Path, images: np.ndarray, precision: str) -> Way:
     compiled = Core().compile_model(file, "CPU", options)
 
     def call() -> list[np.ndarray]:
-        made = compiled(images)
-        return [made[0], made[1]]
+        maps = compiled(images)
+        return [maps[0], maps[1]]
 
     return call
 

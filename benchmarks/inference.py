@@ -1,10 +1,10 @@
 """AP and time of inference on real images: views (scales, mirrored) x grid of the averaged maps,
 and the reference.
 
-    python -m benchmarks.inference --model models/real_net --annotations FILE --images FOLDER
-    --heights 352 368 384
+    python -m benchmarks.inference --model models/real_net --annotations FILE --images FOLDER \\
+        --heights 352 368 384
 
-The network looks once at every image with people; all rows use the same maps. `reference` is the
+The network runs once on every image with people; all rows use the same maps. `reference` is the
 way of docs/sources.md 5: maps enlarged to the size of the image. AP differences are against the
 grid of 1 px, means over --heights, with 95 % intervals over images drawn with replacement (paired).
 Other heights than the one in use help, because one figure on a few images moves by about 0.01 with
@@ -45,7 +45,7 @@ ROWS = ("single", "single + flip", "multi", "multi + flip")
 DRAWS = 300
 
 
-class Seen:
+class ImageMaps:
     """One image's maps by view, and its size."""
 
     def __init__(
@@ -56,7 +56,8 @@ class Seen:
         inputs = network_inputs(image, views, settings)
         started = time.perf_counter()
         self.maps = {
-            view: tuple(one[0] for one in forward(pixels[None])) for view, pixels in inputs.items()
+            view: tuple(batch_of_maps[0] for batch_of_maps in forward(pixels[None]))
+            for view, pixels in inputs.items()
         }
         self.network_ms = 1000 * (time.perf_counter() - started)
 
@@ -64,96 +65,101 @@ class Seen:
         return to_results(to_image(people, self.size_hw, self.settings.height_px), self.image_id)
 
 
-def views_of(row: str, scales: tuple[float, ...]) -> list[View]:
+def views_of(row_name: str, scales: tuple[float, ...]) -> list[View]:
     """The views of a row of the table."""
-    chosen = scales if row.startswith("multi") else (1.0,)
+    row_scales = scales if row_name.startswith("multi") else (1.0,)
     return [
         View(scale, mirrored)
-        for mirrored in ((False, True) if "flip" in row else (False,))
-        for scale in chosen
+        for mirrored in ((False, True) if "flip" in row_name else (False,))
+        for scale in row_scales
     ]
 
 
-def averaged(seen: Seen, row: str, grid_px: int) -> tuple[list[dict], float, float]:
+def averaged(image: ImageMaps, row_name: str, grid_px: int) -> tuple[list[dict], float, float]:
     """COCO results with the maps averaged on a grid, ms of averaging and of decoding (processor
     time).
     """
     started = time.thread_time()
-    mean = MapMean(seen.size_hw, replace(seen.settings, average_stride_px=grid_px))
-    for view in views_of(row, seen.settings.scales):
-        mean.add(view, *seen.maps[view])
+    mean = MapMean(image.size_hw, replace(image.settings, average_stride_px=grid_px))
+    for view in views_of(row_name, image.settings.scales):
+        mean.add(view, *image.maps[view])
     maps = mean.mean()
     between = time.thread_time()
     people = decode(maps.heatmaps, maps.pafs, stride=grid_px)
-    return seen.results(people), 1000 * (between - started), 1000 * (time.thread_time() - between)
+    return image.results(people), 1000 * (between - started), 1000 * (time.thread_time() - between)
 
 
-def plain(seen: Seen) -> tuple[list[dict], float, float]:
+def plain(image: ImageMaps) -> tuple[list[dict], float, float]:
     """`single` as the stage detect makes it: the network's own maps."""
     maps = without_padding(
-        *seen.maps[View(1.0, False)], scaled_size(seen.size_hw, seen.settings.height_px)
+        *image.maps[View(1.0, False)], scaled_size(image.size_hw, image.settings.height_px)
     )
     started = time.thread_time()
     people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px)
-    return seen.results(people), 0.0, 1000 * (time.thread_time() - started)
+    return image.results(people), 0.0, 1000 * (time.thread_time() - started)
 
 
-def reference(seen: Seen, row: str) -> tuple[list[dict], float, float]:
+def reference(image: ImageMaps, row_name: str) -> tuple[list[dict], float, float]:
     """The reference's way: maps at the size of the image, its decoder (no sub-pixel places)."""
-    views = {view: seen.maps[view] for view in views_of(row, seen.settings.scales)}
+    views = {view: image.maps[view] for view in views_of(row_name, image.settings.scales)}
     started = time.thread_time()
-    output = "multi_flip" if "flip" in row else "multi"
-    ((_, mean),) = full_size_means((output,), views, seen.size_hw, seen.settings)
+    output = "multi_flip" if "flip" in row_name else "multi"
+    ((_, mean),) = full_size_means((output,), views, image.size_hw, image.settings)
     between = time.thread_time()
     people = decode_enlarged(*mean)
     ended = time.thread_time()
-    return to_results(people, seen.image_id), 1000 * (between - started), 1000 * (ended - between)
+    return to_results(people, image.image_id), 1000 * (between - started), 1000 * (ended - between)
 
 
 def measure(
-    many: list[Seen], truth, way: Callable[[Seen], tuple]
+    images: list[ImageMaps], ground_truth, way: Callable[[ImageMaps], tuple]
 ) -> tuple[scoring.Matches, float, float, float]:
     """Matches, AP and median milliseconds (averaging, decoding) of one way over all images."""
-    rows = [way(seen) for seen in many]
-    results = [one for found, _, _ in rows for one in found]
-    metrics, matches = scoring.evaluate(truth, results, [seen.image_id for seen in many])
+    measurements = [way(image) for image in images]
+    results = [result for image_results, _, _ in measurements for result in image_results]
+    metrics, matches = scoring.evaluate(ground_truth, results, [image.image_id for image in images])
     return (
         matches,
         metrics["AP"],
-        float(np.median([row[1] for row in rows])),
-        float(np.median([row[2] for row in rows])),
+        float(np.median([measurement[1] for measurement in measurements])),
+        float(np.median([measurement[2] for measurement in measurements])),
     )
 
 
-def look(arguments: argparse.Namespace, settings: params.Detect) -> list[Seen]:
-    """Run the network on all archive that show annotated people."""
-    images, truth = read_images(arguments.annotations), scoring.read_truth(arguments.annotations)
-    rows, forward = images.rows(), load_forward(arguments.model)
-    ids = sorted({one["image_id"] for one in truth.dataset["annotations"]})
-    with open_images(arguments.archive) as archive:
+def run_network(arguments: argparse.Namespace, settings: params.Detect) -> list[ImageMaps]:
+    """Run the network on all images that show annotated people."""
+    images, ground_truth = (
+        read_images(arguments.annotations),
+        scoring.read_ground_truth(arguments.annotations),
+    )
+    row_of, forward = images.rows(), load_forward(arguments.model)
+    ids = sorted({annotation["image_id"] for annotation in ground_truth.dataset["annotations"]})
+    with open_images(arguments.images) as archive:
         return [
-            Seen(image_id, decode_bgr(archive.read(name), name), forward, settings)
+            ImageMaps(image_id, decode_bgr(archive.read(name), name), forward, settings)
             for image_id in tqdm(ids, f"network, {settings.height_px} px", unit="image")
-            for name in [images.file_names[rows[image_id]]]
+            for name in [images.file_names[row_of[image_id]]]
         ]
 
 
-def table(many: list[Seen], truth) -> dict[tuple[str, int], scoring.Matches]:
+def table(images: list[ImageMaps], ground_truth) -> dict[tuple[str, int], scoring.Matches]:
     """Print AP and times of all rows of one base height; matches by row and grid."""
     print(f"{'views':14} {'grid':>10} {'AP':>6} {'average ms':>11} {'decode ms':>10}")
-    kept = {}
+    matches_of = {}
 
-    def show(row: str, grid: str, way: Callable[[Seen], tuple]) -> scoring.Matches:
-        matches, ap, average_ms, decode_ms = measure(many, truth, way)
+    def show(row: str, grid: str, way: Callable[[ImageMaps], tuple]) -> scoring.Matches:
+        matches, ap, average_ms, decode_ms = measure(images, ground_truth, way)
         print(f"{row:14} {grid:>10} {ap:6.3f} {average_ms:11.1f} {decode_ms:10.2f}", flush=True)
         return matches
 
     show("single", "network", plain)
     for row in ROWS:
         for grid in GRIDS_PX:
-            kept[row, grid] = show(row, f"{grid} px", partial(averaged, row=row, grid_px=grid))
-        show(row, "reference", partial(reference, row=row))
-    return kept
+            matches_of[row, grid] = show(
+                row, f"{grid} px", partial(averaged, row_name=row, grid_px=grid)
+            )
+        show(row, "reference", partial(reference, row_name=row))
+    return matches_of
 
 
 def difference(ours: list[scoring.Matches], theirs: list[scoring.Matches]) -> str:
@@ -170,11 +176,11 @@ def difference(ours: list[scoring.Matches], theirs: list[scoring.Matches]) -> st
             )
         )
 
-    drawn = [
+    differences = [
         mean(counts)
         for counts in scoring.draws(len(ours[0].image_ids), DRAWS, np.random.default_rng(1))
     ]
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    low, high = np.percentile(differences, [2.5, 97.5])
     return f"{mean(None):+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
@@ -191,20 +197,23 @@ def main() -> None:
         "--heights", type=int, nargs="+", help="base heights; default: detect.height_px"
     )
     arguments = parser.parse_args()
-    base, truth = params.load(arguments.params).detect, scoring.read_truth(arguments.annotations)
-    kept: dict[tuple[str, int], list[scoring.Matches]] = {}
+    base, ground_truth = (
+        params.load(arguments.params).detect,
+        scoring.read_ground_truth(arguments.annotations),
+    )
+    matches_of: dict[tuple[str, int], list[scoring.Matches]] = {}
     for height in arguments.heights or [base.height_px]:
-        many = look(arguments, replace(base, height_px=height))
+        images = run_network(arguments, replace(base, height_px=height))
         print(
-            f"\nbase height {height}, {len(many)} images, network "
-            f"{np.median([s.network_ms for s in many]):.0f} ms"
+            f"\nbase height {height}, {len(images)} images, network "
+            f"{np.median([s.network_ms for s in images]):.0f} ms"
         )
-        for way, matches in table(many, truth).items():
-            kept.setdefault(way, []).append(matches)
+        for way, matches in table(images, ground_truth).items():
+            matches_of.setdefault(way, []).append(matches)
     print("\nAP against the grid of 1 px, mean over heights, 95 % interval")
     for row in ROWS:
         for grid in GRIDS_PX[1:]:
-            print(f"{row:14} {grid:2} px  {difference(kept[row, grid], kept[row, 1])}")
+            print(f"{row:14} {grid:2} px  {difference(matches_of[row, grid], matches_of[row, 1])}")
 
 
 if __name__ == "__main__":

@@ -35,13 +35,13 @@ def compare(
     everybody = sorted(coco.imgs)
     peopled = [image_id for image_id in everybody if coco.getAnnIds(imgIds=image_id)]
     images = annotations.read_images(path)
-    found = [(row, one) for row, one in annotations.each_person(path, images)]
+    people = [(image, person) for image, person in annotations.each_person(path, images)]
     with tempfile.TemporaryDirectory() as folder, open_images(image_source) as archive:
         target = Path(folder)
         seconds = interleaved(
             {
                 "reference, all": lambda: reference(coco, everybody, archive, target),
-                "ours, all": lambda: list(crowd_masks.regions_of(path, images, found)),
+                "ours, all": lambda: list(crowd_masks.regions_of(path, images, people)),
                 "reference, peopled": lambda: reference(coco, peopled, archive, target),
                 "reference, stage": lambda: reference(quiet_coco(path), everybody, archive, target),
                 "ours, stage": lambda: crowd_masks.write_masks(target / "train-0.h5", path, 0, 1),
@@ -57,12 +57,12 @@ def compare(
     }
     return [
         (
-            f"{name}: {what} ({n} images)",
+            f"{name}: {title} ({n} images)",
             n / seconds[f"reference, {key}"],
             n / seconds[f"ours, {key}"],
             "images/s",
         )
-        for key, (what, n) in kinds.items()
+        for key, (title, n) in kinds.items()
     ]
 
 
@@ -79,13 +79,13 @@ def reference(coco: COCO, image_ids: list[int], images, target: Path) -> None:
         data = np.frombuffer(images.read(coco.imgs[image_id]["file_name"]), np.uint8)
         shape = cv2.imdecode(data, cv2.IMREAD_COLOR).shape[:2]
         everyone, missed, crowd = (np.zeros(shape, np.uint8) for _ in range(3))
-        for one in coco.loadAnns(coco.getAnnIds(imgIds=image_id)):
-            mask = coco.annToMask(one)
-            if one["iscrowd"]:
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=image_id)):
+            mask = coco.annToMask(annotation)
+            if annotation["iscrowd"]:
                 crowd |= mask & ~everyone
                 continue
             everyone |= mask
-            if one["num_keypoints"] == 0:
+            if annotation["num_keypoints"] == 0:
                 missed |= mask
         cv2.imwrite(str(target / f"mask_miss_{image_id}.png"), (1 - (missed | crowd)) * 255)
         cv2.imwrite(str(target / f"mask_all_{image_id}.png"), (everyone | crowd) * 255)

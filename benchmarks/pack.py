@@ -87,8 +87,8 @@ def reference(source: packing.Source, target: Path, path: Path) -> None:
                 for kind in ("miss", "all")
             ]
             numbers = np.zeros((*image.shape[:2], 1), np.uint8)
-            here = np.flatnonzero(people.image == row)
-            text = people.keypoints[here].astype("<f4").tobytes()[: image.shape[1]]
+            people_of_image = np.flatnonzero(people.image == row)
+            text = people.keypoints[people_of_image].astype("<f4").tobytes()[: image.shape[1]]
             numbers[0, : len(text), 0] = np.frombuffer(text, np.uint8)
             layers = np.concatenate(
                 [image, numbers, masks[0][..., None], masks[1][..., None]], axis=2
@@ -97,8 +97,8 @@ def reference(source: packing.Source, target: Path, path: Path) -> None:
                 f"{number:07d}", data=layers.transpose(2, 0, 1), chunks=None
             )
             facts = {
-                "joints": people.keypoints[here].tolist(),
-                "boxes": people.boxes[here].tolist(),
+                "joints": people.keypoints[people_of_image].tolist(),
+                "boxes": people.boxes[people_of_image].tolist(),
                 "main": int(main),
             }
             written.attrs["meta"] = json.dumps(facts)

@@ -28,8 +28,8 @@ def main() -> None:
     parser.add_argument("--packed", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    places, found = people(arguments.packed)
-    prior = fit(places, found)
+    places, is_known = people(arguments.packed)
+    prior = fit(places, is_known)
     write_prior(prior, COCO, arguments.output)
     print(f"{len(places)} people, mirrored ones included; {arguments.output} written")
 
@@ -40,13 +40,13 @@ def people(packed_path: Path) -> tuple[np.ndarray, np.ndarray]:
         parts = np.concatenate(
             [packed.parts(image) for image in range(len(packed.image_ids))]
         ).astype(np.float64)
-    found = parts[..., 2] != ABSENT
-    enough = found.sum(axis=1) >= LEAST_PARTS
-    places, found = parts[enough, :, :2], found[enough]
+    is_known = parts[..., 2] != ABSENT
+    enough = is_known.sum(axis=1) >= LEAST_PARTS
+    places, is_known = parts[enough, :, :2], is_known[enough]
     mirror = list(COCO.mirrored_parts)
     return (
         np.concatenate([places, places[:, mirror] * (-1, 1)]),
-        np.concatenate([found, found[:, mirror]]),
+        np.concatenate([is_known, is_known[:, mirror]]),
     )
 
 

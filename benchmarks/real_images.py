@@ -21,23 +21,23 @@ def compare_all(description: str, compare: Callable[[str, Path, Path, int], list
     """Command line: print the rows of `compare`(name, annotations, images, rounds) for every data
     set at hand.
     """
-    arguments = argparse.ArgumentParser(description=description)
-    arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument(
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
         "--data", type=Path, default=Path("data/sample"), help="a data set beside coco-mini"
     )
-    chosen = arguments.parse_args()
+    arguments = parser.parse_args()
     cv2.setNumThreads(1)
     places = [
         ("coco-mini", MINI / PEOPLE, MINI / "images"),
         (
-            f"{chosen.data.name} val",
-            chosen.data / "annotations" / "val.json",
-            chosen.data / "archives" / "val.zip",
+            f"{arguments.data.name} val",
+            arguments.data / "annotations" / "val.json",
+            arguments.data / "archives" / "val.zip",
         ),
     ]
-    found = [place for place in places if place[1].exists() and place[2].exists()]
-    print_table([row for place in found for row in compare(*place, chosen.rounds)])
+    present = [place for place in places if place[1].exists() and place[2].exists()]
+    print_table([row for place in present for row in compare(*place, arguments.rounds)])
 
 
 def pack_mini(folder: Path, copies: int = 1, mini: Path = MINI) -> Path:

@@ -1,14 +1,11 @@
-"""Train the network for a few epochs with changed settings, and judge it on images of the training
-part.
+"""Train the network for a few epochs with changed settings, and judge it on training images.
 
-python -m benchmarks.recipe --data data/sample --epochs 6 augment.rotation_deg=8
-augment.scale_max=1.6
+    python -m benchmarks.recipe --data data/sample --epochs 6 \\
+        augment.rotation_deg=8 augment.scale_max=1.6
 
-The search behind the sample preset (docs/experiments/recipe.md); validation images are not looked at. Images of
-the training
-part serve: after so few epochs of augmented crops nothing is learned by heart, losses of held-out
-and of trained crops differ by less than one percent. Prints a JSON line: settings, processor
-milliseconds a sample, losses, AP.
+The search behind the sample preset (docs/experiments/recipe.md); validation images are not used.
+Training images serve, because after so few epochs of augmented crops nothing is learned by heart.
+Prints a JSON line: settings, processor milliseconds a sample, losses, AP.
 """
 
 import argparse
@@ -73,10 +70,12 @@ def train(data: Path, settings: params.Params, model: Path) -> dict:
         "labels": settings.labels,
         "augment": settings.augment,
     }
-    drawn = {"seed": settings.train.seed, "shuffle_images": settings.train.shuffle_images}
+    random_order = {"seed": settings.train.seed, "shuffle_images": settings.train.shuffle_images}
     run = TrainingRun(
         network,
-        lambda epoch: TrainingBatches(data / "packed/train.h5", **shared, **drawn, epoch=epoch),
+        lambda epoch: TrainingBatches(
+            data / "packed/train.h5", **shared, **random_order, epoch=epoch
+        ),
         ValidationBatches(data / "packed/val.h5", **shared),
         settings.train,
     )
@@ -94,21 +93,21 @@ def judge(arguments: argparse.Namespace, settings: params.Params, model: Path) -
     from stages.openpose.coco.image_files import decode_bgr, open_images
     from stages.openpose.decoding.decoder import decode
     from stages.openpose.evaluation import scoring
-    from stages.openpose.inference.detection import ImageEntry, find_people, plan_batches
+    from stages.openpose.inference.detection import ImageEntry, detect_people, plan_batches
     from stages.openpose.inference.results import to_results
     from stages.openpose.network.forward import load_forward
 
     annotations = arguments.data / "annotations/train.json"
     images, results = read_images(annotations), {"single": [], "multi": []}
     rows = np.arange(min(arguments.images, len(images)))
-    wanted = [
+    entries = [
         ImageEntry(int(images.ids[i]), images.file_names[i], tuple(images.sizes[i].tolist()))
         for i in rows
     ]
     with open_images(arguments.data / "archives/train.zip") as archive:
-        for image, by_output in find_people(
-            plan_batches(wanted, settings.detect, settings.detect.batch_size),
-            read=lambda one: decode_bgr(archive.read(one.file_name), one.file_name),
+        for image, by_output in detect_people(
+            plan_batches(entries, settings.detect, settings.detect.batch_size),
+            read=lambda entry: decode_bgr(archive.read(entry.file_name), entry.file_name),
             forward=load_forward(model, settings.detect.precision),
             decode=partial(decode, **asdict(settings.decoder)),
             settings=settings.detect,
@@ -116,10 +115,13 @@ def judge(arguments: argparse.Namespace, settings: params.Params, model: Path) -
         ):
             for output, people in by_output.items():
                 results[output] += to_results(people, image.image_id)
-    truth, ids = scoring.read_truth(annotations), [image.image_id for image in wanted]
+    ground_truth, ids = (
+        scoring.read_ground_truth(annotations),
+        [image.image_id for image in entries],
+    )
     return {
-        output: round(scoring.evaluate(truth, some, ids)[0]["AP"], 3)
-        for output, some in results.items()
+        output: round(scoring.evaluate(ground_truth, image_results, ids)[0]["AP"], 3)
+        for output, image_results in results.items()
     }
 
 

@@ -18,9 +18,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-COCO_MEAN_BYTES = (13510573713 + 6645013297) / (
-    82783 + 40504
-)  # of the images in both archives, docs/sources.md 7
+# of the images in both archives, docs/sources.md 7
+COCO_MEAN_BYTES = (13510573713 + 6645013297) / (82783 + 40504)
 
 
 class Step(NamedTuple):
@@ -42,25 +41,25 @@ class Cost(NamedTuple):
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument(
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
         "--fractions",
         type=int,
         nargs="+",
         default=[16, 4, 1],
         help="sizes to run: 16 = 1/16 of COCO",
     )
-    arguments.add_argument("--folder", type=Path, help="where the temporary files go")
-    arguments.add_argument(
+    parser.add_argument("--folder", type=Path, help="where the temporary files go")
+    parser.add_argument(
         "--step", nargs=3, metavar=("STEP", "DATA", "DIVISOR"), help=argparse.SUPPRESS
     )
-    chosen = arguments.parse_args()
-    if chosen.step:
-        run_step(chosen.step[0], Path(chosen.step[1]), int(chosen.step[2]))
+    arguments = parser.parse_args()
+    if arguments.step:
+        run_step(arguments.step[0], Path(arguments.step[1]), int(arguments.step[2]))
         return
     costs: dict[str, list[Cost]] = {}
-    for divisor in chosen.fractions:
-        with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+    for divisor in arguments.fractions:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             for name, step in steps(Path(folder), divisor).items():
                 cost = in_own_process(step)
                 costs.setdefault(name, []).append(cost)
@@ -70,7 +69,7 @@ def main() -> None:
                     flush=True,
                 )
             print(f"1/{divisor}: {size_on_disk(Path(folder))}", file=sys.stderr, flush=True)
-    print_costs(chosen.fractions, costs)
+    print_costs(arguments.fractions, costs)
 
 
 def print_costs(fractions: list[int], costs: dict[str, list[Cost]]) -> None:
@@ -81,14 +80,14 @@ def print_costs(fractions: list[int], costs: dict[str, list[Cost]]) -> None:
     columns = ("CPU s", "clock s", f"growth (size: {growth})", "peak MB", "MB written")
     print(f"| step | {' | '.join(columns)} |")
     print("|---|---|---|---|---|---|")
-    for name, row in costs.items():
-        seconds = " / ".join(f"{cost.seconds:.1f}" for cost in row)
-        clock = " / ".join(f"{cost.clock_seconds:.1f}" for cost in row)
-        peaks = " / ".join(f"{cost.peak_mb:.0f}" for cost in row)
-        written = " / ".join(f"{cost.bytes / 1e6:.1f}" for cost in row)
+    for name, step_costs in costs.items():
+        seconds = " / ".join(f"{cost.seconds:.1f}" for cost in step_costs)
+        clock = " / ".join(f"{cost.clock_seconds:.1f}" for cost in step_costs)
+        peaks = " / ".join(f"{cost.peak_mb:.0f}" for cost in step_costs)
+        written = " / ".join(f"{cost.bytes / 1e6:.1f}" for cost in step_costs)
         print(
-            f"| {name} | {seconds} | {clock} | {row[-1].seconds / row[0].seconds:.1f} | {peaks} | "
-            f"{written} |"
+            f"| {name} | {seconds} | {clock} | "
+            f"{step_costs[-1].seconds / step_costs[0].seconds:.1f} | {peaks} | {written} |"
         )
 
 
@@ -163,8 +162,10 @@ def run_step(step: str, data: Path, divisor: int) -> None:
 
         write_data(data, 1 / divisor)
         write_params(data / "params.yaml", divisor)
-        found = write_detections(data / "annotations" / "val.json", data / "found" / "val" / "0")
-        print(f"{bytes_of(data / 'annotations'):,} bytes of annotations, {found:,} detections")
+        detections = write_detections(
+            data / "annotations" / "val.json", data / "found" / "val" / "0"
+        )
+        print(f"{bytes_of(data / 'annotations'):,} bytes of annotations, {detections:,} detections")
         return
     from stages.openpose.coco import annotations
 

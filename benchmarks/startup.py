@@ -125,17 +125,17 @@ def one_stage(folder: Path, code: str, bare: str) -> tuple[float, float]:
     """
     with open(folder / code, "a") as file:
         file.write(f"# {time.time_ns()}\n")
-    parts = [clocks(folder, command) for command in (SNAKEMAKE, SNAKEMAKE, bare)]
-    return tuple(with_it - nothing - alone for with_it, nothing, alone in zip(*parts, strict=True))
+    runs = [clocks(folder, command) for command in (SNAKEMAKE, SNAKEMAKE, bare)]
+    return tuple(with_it - nothing - alone for with_it, nothing, alone in zip(*runs, strict=True))
 
 
 def compare(name: str, sides: list[Callable[[], tuple[float, float]]], rounds: int) -> None:
-    found: list[list[tuple[float, float]]] = [[], []]
+    measured: list[list[tuple[float, float]]] = [[], []]
     for _ in range(rounds):
-        for side, values in zip(sides, found, strict=True):
+        for side, values in zip(sides, measured, strict=True):
             values.append(side())
     (clock, cpu), (our_clock, our_cpu) = (
-        [median(v) for v in zip(*side, strict=True)] for side in found
+        [median(v) for v in zip(*side, strict=True)] for side in measured
     )
     ratios = f"{our_clock / clock:.2f} | {our_cpu / cpu:.2f}"
     print(
@@ -153,9 +153,9 @@ def main() -> None:
         "--project", type=Path, help="a finished clone of this project, instead of making one"
     )
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        small = trial(Path(made) / "trial")
-        ours = arguments.project or this_project(Path(made) / "project")
+    with tempfile.TemporaryDirectory() as folder:
+        small = trial(Path(folder) / "trial")
+        ours = arguments.project or this_project(Path(folder) / "project")
         print(
             "| | trial, s | ours, s | trial, CPU s | ours, CPU s | ratio | ratio, CPU "
             "|\n|---|---|---|---|---|---|---|"
@@ -172,7 +172,7 @@ def main() -> None:
         report += " --output /tmp/startup-report"
         sides = [
             lambda: one_stage(small, "s7.py", "python s7.py"),
-            lambda: one_stage(ours, "stages/report.py", report.replace("/tmp", made)),
+            lambda: one_stage(ours, "stages/report.py", report.replace("/tmp", folder)),
         ]
         compare("added to one stage", sides, arguments.rounds)
 

@@ -18,8 +18,8 @@ def coco_api(arguments: argparse.Namespace) -> None:
     """Write versions and the figures of the self-test as JSON."""
     settings = params.load(arguments.params).coco_api
     report = {"versions": versions(), "self_test": self_test() if settings.self_test else "not run"}
-    with whole_file(arguments.output) as part:
-        part.write_text(json.dumps(report, indent=2) + "\n")
+    with whole_file(arguments.output) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
     print(f"pycocotools {report['versions']['pycocotools']}: fine")
 
 

@@ -1,12 +1,13 @@
 """Find people in one shard of a set of images, with one model: at one scale, at several, and
 mirrored too.
 
-    python -m stages.detect --model models/trained --data data/sample --split val --shard 0 --shards
-    2 --output DIR python -m stages.detect --model models/trained --annotations val.json --images
-    val.zip --output DIR
+    python -m stages.detect --model models/trained --data data/sample --split val \\
+        --shard 0 --shards 2 --output DIR
+    python -m stages.detect --model models/trained --annotations val.json --images val.zip \\
+        --output DIR
 
-Writes single.json, multi.json and multi_flip.json (COCO results) and images.json (ids of all images
-looked at) and model.json (what the model says of itself).
+Writes single.json, multi.json and multi_flip.json (COCO results), images.json (ids of all images of
+the shard) and model.json (what the model says of itself).
 Settings: sections `detect` and `decoder` of params.yaml. Threads: OMP_NUM_THREADS, else the
 processors of this process.
 """
@@ -27,7 +28,7 @@ from stages.openpose.coco import image_files
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
-from stages.openpose.inference.detection import Clock, ImageEntry, find_people, plan_batches
+from stages.openpose.inference.detection import Clock, ImageEntry, detect_people, plan_batches
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.network.backend import thread_count, use_backend
@@ -39,16 +40,18 @@ def detect(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     reference = settings.decoder.mode == "parity"
     shard = _shard(arguments, settings.detect.shards)
-    wanted = _images(layout.read_split(arguments), *shard)
+    entries = _images(layout.read_split(arguments), *shard)
     use_backend(settings.train.backend)
     forward = load_forward(arguments.model, settings.detect.precision)
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
     clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
-    found: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
-    with image_files.open_images(_archive(arguments)) as archive, _bar(len(wanted)) as bar:
-        people = find_people(
-            plan_batches(wanted, settings.detect, settings.detect.batch_size, reference=reference),
-            read=lambda one: image_files.decode_bgr(archive.read(one.file_name), one.file_name),
+    results_by_output: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
+    with image_files.open_images(_archive(arguments)) as archive, _bar(len(entries)) as bar:
+        people_by_image = detect_people(
+            plan_batches(entries, settings.detect, settings.detect.batch_size, reference=reference),
+            read=lambda entry: image_files.decode_bgr(
+                archive.read(entry.file_name), entry.file_name
+            ),
             forward=forward,
             decode=partial(decode, **asdict(settings.decoder)),
             settings=settings.detect,
@@ -56,14 +59,19 @@ def detect(arguments: argparse.Namespace) -> dict:
             threads=thread_count(),
             clock=clock,
         )
-        for image, by_output in people:
-            for output, some in by_output.items():
-                found[output][image.image_id] = orjson.dumps(to_results(some, image.image_id))[1:-1]
+        for image, by_output in people_by_image:
+            for output, people_of_image in by_output.items():
+                results_by_output[output][image.image_id] = orjson.dumps(
+                    to_results(people_of_image, image.image_id)
+                )[1:-1]
             bar.update()
     _write(
-        arguments.output, found, [image.image_id for image in wanted], read_model(arguments.model)
+        arguments.output,
+        results_by_output,
+        [image.image_id for image in entries],
+        read_model(arguments.model),
     )
-    return {"images": len(wanted)} | _time_split(
+    return {"images": len(entries)} | _time_split(
         clock, time.perf_counter() - started, time.process_time() - started_cpu
     )
 
@@ -106,20 +114,22 @@ def _bar(total: int) -> tqdm:
     )
 
 
-def _write(folder: Path, found: dict[str, dict[int, bytes]], ids: list[int], model: dict) -> None:
-    with whole_folder(folder) as part:
-        for output, by_image in found.items():
-            rows = [by_image[image_id] for image_id in sorted(ids) if by_image[image_id]]
-            (part / f"{output}.json").write_bytes(b"[" + b",\n".join(rows) + b"]\n")
-        (part / "images.json").write_bytes(orjson.dumps(sorted(ids)) + b"\n")
-        (part / "model.json").write_bytes(orjson.dumps(model) + b"\n")
+def _write(
+    folder: Path, results_by_output: dict[str, dict[int, bytes]], ids: list[int], model: dict
+) -> None:
+    with whole_folder(folder) as temporary:
+        for output, by_image in results_by_output.items():
+            results = [by_image[image_id] for image_id in sorted(ids) if by_image[image_id]]
+            (temporary / f"{output}.json").write_bytes(b"[" + b",\n".join(results) + b"]\n")
+        (temporary / "images.json").write_bytes(orjson.dumps(sorted(ids)) + b"\n")
+        (temporary / "model.json").write_bytes(orjson.dumps(model) + b"\n")
 
 
 def _time_split(clock: Clock, seconds: float, cpu_seconds: float) -> dict:
     """Processor seconds of reading, averaging, decoding, and what is left: the network and the
     libraries' threads.
     """
-    split = {part: round(clock.seconds[part], 3) for part in ("read", "average", "decode")}
+    split = {phase: round(clock.seconds[phase], 3) for phase in ("read", "average", "decode")}
     split["network"] = round(cpu_seconds - sum(split.values()), 3)
     return {
         "cpu_seconds_of": split,

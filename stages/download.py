@@ -24,12 +24,12 @@ from stages.openpose.fetch.sources import parse_sources
 def download(arguments: argparse.Namespace) -> dict:
     """Bring everything that the sources file lists below `arguments.output`."""
     settings = params.load(arguments.params).download
-    given = {
+    overrides = {
         name: str(value)
         for name in ("mirror", "have")
         if (value := getattr(arguments, name)) is not None
     }
-    settings = replace(settings, **given)
+    settings = replace(settings, **overrides)
     sources = Path(settings.sources)
     entries = parse_sources(params.read_yaml(sources), str(sources))
     unknown = set(settings.weights) - {entry.name for entry in entries if entry.group == "weights"}
@@ -37,10 +37,10 @@ def download(arguments: argparse.Namespace) -> dict:
         raise InputError(
             f"download.weights: {sources} lists no weights named {', '.join(sorted(unknown))}"
         )
-    wanted = [
+    wanted_entries = [
         entry for entry in entries if entry.group != "weights" or entry.name in settings.weights
     ]
-    items = plan(wanted, settings, sources)
+    items = plan(wanted_entries, settings, sources)
     lock = Lock()
     with tqdm(
         total=needed_bytes(items),
@@ -54,8 +54,8 @@ def download(arguments: argparse.Namespace) -> dict:
             with lock:
                 bar.update(count)
 
-        came = deliver(items, arguments.output, settings, advance)
-    for key, how in came.items():
+        deliveries = deliver(items, arguments.output, settings, advance)
+    for key, how in deliveries.items():
         print(f"{key}: {how}")
     return {"bytes": needed_bytes(items)}
 

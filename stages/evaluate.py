@@ -3,12 +3,10 @@ behind it.
 
     python -m stages.evaluate --data data/sample --split val --detections results/detect/trained \\
         --output results/evaluate/trained/val.json --plots results/evaluate/trained/val
-    python -m stages.evaluate --annotations val.json --ids val1k.txt --detections DIR --output FILE
-    --plots DIR \\
-        --train-packed train.h5 val.h5
+    python -m stages.evaluate --annotations val.json --ids val1k.txt --detections DIR \\
+        --output FILE --plots DIR --train-packed train.h5 val.h5
 
-Reads the shards that stage detect left below --detections; every image of the split must have been
-looked at.
+Reads the shards that stage detect left below --detections; they must hold every image of the split.
 Settings: section `evaluate` of params.yaml.
 """
 
@@ -41,36 +39,31 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     split = layout.read_split(arguments)
     folders = shard_folders(arguments.detections, settings.detect.splits, settings.detect.shards)
     owners = owners_of(split.ids, folders, arguments.detections)
-    truth = scoring.read_truth(layout.annotations_path(arguments))
-    scores, matches, scenes, drawn = {}, {}, {}, {}
+    ground_truth = scoring.read_ground_truth(layout.annotations_path(arguments))
+    scores, matches, scenes, bootstraps = {}, {}, {}, {}
     for output in OUTPUTS:
         results = read_results(folders, owners, output)
-        scores[output], matches[output] = scoring.evaluate(truth, results, split.ids, title=output)
-        scenes[output] = diagnostics.scenes(truth, results, split.ids)
-        drawn[output] = scoring.bootstrap(
+        scores[output], matches[output] = scoring.evaluate(
+            ground_truth, results, split.ids, title=output
+        )
+        scenes[output] = diagnostics.scenes(ground_truth, results, split.ids)
+        bootstraps[output] = scoring.bootstrap(
             matches[output],
             settings.evaluate.bootstrap_samples,
             np.random.default_rng(settings.evaluate.seed),
         )
-        scores[output] |= _interval(drawn[output])
+        scores[output] |= _interval(bootstraps[output])
     audited = audit(folders, arguments, split.ids)
     metrics = {
         **scores,
-        "gains": {
-            output: {
-                "AP": scoring.average_precision(matches[output])
-                - scoring.average_precision(matches["single"])
-            }
-            | _interval(drawn[output] - drawn["single"])
-            for output in OUTPUTS[1:]
-        },
+        "gains": {output: _gain(matches, bootstraps, output) for output in OUTPUTS[1:]},
         "images": len(split.ids),
         "people": int(matches["single"].people.sum()),
         **audited,
         "protocol": protocol_of(audited, settings.pack.protocol),
     }
-    with whole_file(arguments.output) as part:
-        part.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
+    with whole_file(arguments.output) as temporary:
+        temporary.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
     names = dict(zip(split.ids, (split.images.file_names[row] for row in split.rows), strict=True))
     with whole_folder(arguments.plots) as folder:
         write_tables(folder, scores, matches, scenes, names)
@@ -85,17 +78,17 @@ def shard_folders(detections: Path, splits: Sequence[str], shards: Sequence[int]
     Left-over shards of an earlier plan are not among them.
     """
     planned = [detections / split / str(shard) for split in splits for shard in shards]
-    found = [folder for folder in planned if (folder / "images.json").exists()]
-    found = found or sorted(path.parent for path in detections.rglob("images.json"))
-    if not found:
+    folders = [folder for folder in planned if (folder / "images.json").exists()]
+    folders = folders or sorted(path.parent for path in detections.rglob("images.json"))
+    if not folders:
         raise InputError(
             f"{detections}: no images.json below it; expected what the stage detect writes"
         )
-    return found
+    return folders
 
 
 def owners_of(ids: Sequence[int], folders: Sequence[Path], detections: Path) -> dict[int, Path]:
-    """For each image the first folder that looked at it; InputError where none did, or two of one
+    """For each image the first folder that holds it; InputError where none does, or two of one
     split.
     """
     owners: dict[int, Path] = {}
@@ -124,12 +117,12 @@ def read_results(folders: Sequence[Path], owners: dict[int, Path], output: str) 
     results = []
     for folder in folders:
         try:
-            listed = orjson.loads((folder / f"{output}.json").read_bytes())
+            shard_results = orjson.loads((folder / f"{output}.json").read_bytes())
         except (FileNotFoundError, orjson.JSONDecodeError) as problem:
             raise InputError(
                 f"{folder / output}.json: no COCO results ({problem}); run the stage detect again"
             ) from None
-        for result in listed:
+        for result in shard_results:
             if owners.get(result["image_id"]) == folder:
                 result.pop("keypoint_scores", None)
                 results.append(result)
@@ -165,24 +158,30 @@ def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[
     return {"leaked_images": len(leaked), "contaminated": bool(leaked), "trained_on": PACKED_FILES}
 
 
-def protocol_of(audited: dict, wanted: str) -> str | None:
-    """Name of the protocol for a figure: `wanted`, but no clean one where images leaked; None where
-    it is not ours.
+def protocol_of(audited: dict, protocol: str) -> str | None:
+    """Name of the protocol for a figure: `protocol`, but no clean one where images leaked; None
+    where it is not ours.
     """
     if audited["trained_on"] != PACKED_FILES:
         return None
-    return CONTAMINATED if audited["contaminated"] and wanted in CLEAN else wanted
+    return CONTAMINATED if audited["contaminated"] and protocol in CLEAN else protocol
 
 
-def _interval(drawn: np.ndarray) -> dict[str, float | None]:
-    low, high = scoring.percentile_interval(drawn) or (None, None)
+def _gain(matches: dict, bootstraps: dict, output: str) -> dict[str, float | None]:
+    """AP of an inference minus that of `single`, with the interval of the paired difference."""
+    gain = scoring.average_precision(matches[output]) - scoring.average_precision(matches["single"])
+    return {"AP": gain} | _interval(bootstraps[output] - bootstraps["single"])
+
+
+def _interval(bootstraps: np.ndarray) -> dict[str, float | None]:
+    low, high = scoring.percentile_interval(bootstraps) or (None, None)
     return {"AP_low": low, "AP_high": high}
 
 
 def _rounded(value):
-    """Six digits; NaN (undefined) as null."""
+    """Six digits, so that the last bits of float64 change no file; NaN (undefined) as null."""
     if isinstance(value, dict):
-        return {key: _rounded(one) for key, one in value.items()}
+        return {key: _rounded(item) for key, item in value.items()}
     return (None if np.isnan(value) else round(value, 6)) if isinstance(value, float) else value
 
 
@@ -213,7 +212,7 @@ def write_tables(
     _table(folder / "groups.csv", ["inference", "group", "pictures", "people", "AP"], groups)
 
     worst = [
-        (scene.image_id, file_names[scene.image_id], len(scene.labelled), len(scene.found), loss)
+        (scene.image_id, file_names[scene.image_id], len(scene.labelled), len(scene.detected), loss)
         for scene, loss in diagnostics.worst(scenes[OUTPUTS[-1]])
     ]
     _table(folder / "worst.csv", ["image_id", "file_name", "people", "found", "lost_oks"], worst)
@@ -245,8 +244,12 @@ def _table(path: Path, heading: list[str], rows: Iterable[Sequence]) -> None:
         writer.writerow(heading)
         for row in rows:
             writer.writerow(
-                "" if one is None else _rounded(float(one)) if isinstance(one, float) else one
-                for one in row
+                ""
+                if value is None
+                else _rounded(float(value))
+                if isinstance(value, float)
+                else value
+                for value in row
             )
 
 

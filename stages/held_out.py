@@ -1,10 +1,10 @@
 """AP of a trained network on held-out training images: what experiments are compared by.
 
-python -m stages.held_out --model models/trained --val data/sample/packed/val.h5 --output
-metrics.json
+    python -m stages.held_out --model models/trained --val data/sample/packed/val.h5 \\
+        --output metrics.json
 
 One scale, whole images of the packed file, people of the file as ground truth; evaluation images
-are not looked at. Settings: section `held_out` of params.yaml, and `detect.precision`.
+are not used. Settings: section `held_out` of params.yaml, and `detect.precision`.
 """
 
 import argparse
@@ -30,8 +30,8 @@ def held_out(arguments: argparse.Namespace) -> dict:
             forward = load_forward(arguments.model, settings.detect.precision)
             ap = average_precision(forward, packed, images)()
             metrics |= {} if ap is None else {"AP": round(ap, 4)}
-    with whole_file(arguments.output) as part:
-        part.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    with whole_file(arguments.output) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     print(f"held_out: AP {metrics.get('AP', 'undefined')} on {images} images")
     return metrics
 

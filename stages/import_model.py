@@ -31,10 +31,10 @@ def import_model(arguments: argparse.Namespace) -> dict:
     """Make the model folder of the network called `arguments.name`."""
     settings = params.load(arguments.params)
     if arguments.name not in settings.models:
-        known = ", ".join(settings.models) or "none"
+        names = ", ".join(settings.models) or "none"
         raise InputError(
             f"--name {arguments.name}: no such entry in section `models` of {arguments.params}; "
-            f"there: {known}"
+            f"there: {names}"
         )
     key = f"models.{arguments.name}.files"
     return take_in(settings.models[arguments.name], key, arguments.output, settings)
@@ -45,9 +45,9 @@ def take_in(model: dict[str, Any], key: str, output: Path, settings: params.Para
     files in errors.
     """
     use_backend(settings.train.backend)
-    with whole_folder(output) as part:
-        _take(model, key, part)
-        forward = load_forward(part)
+    with whole_folder(output) as temporary:
+        _take(model, key, temporary)
+        forward = load_forward(temporary)
         forward(np.full((1, 64, 72, 3), 128, np.uint8))
     return {"bytes": sum(file.stat().st_size for file in output.iterdir())}
 
@@ -70,9 +70,10 @@ def _take(model: dict[str, Any], key: str, target: Path) -> None:
         "trained_on": model.get("trained_on", "unknown"),
     }
     if kind == "caffe":
+        # here, because the backend is chosen by then
         from stages.openpose.network.weights import (
             convert_caffemodel,
-        )  # here, because the backend is chosen by then
+        )
 
         convert_caffemodel(sources[main[0]], target / KERAS_WEIGHTS)
         described |= {"kind": "keras", "network": "full"}
@@ -90,19 +91,19 @@ def _verified(source: Path, expected: str, key: str) -> str:
         raise InputError(
             f"{source}: no such file, though `{key}` names it; correct the folder or fetch the file"
         )
-    kind = "md5" if len(expected) == MD5_DIGITS else "sha256"
-    found = {one: _digest(source, one) for one in {kind, "sha256"}}
-    if expected and found[kind] != expected:
+    hash_name = "md5" if len(expected) == MD5_DIGITS else "sha256"
+    digests = {algorithm: _digest(source, algorithm) for algorithm in {hash_name, "sha256"}}
+    if expected and digests[hash_name] != expected:
         raise InputError(
-            f"{source}: expected {kind} {expected} (`{key}`), found {found[kind]}; fetch the file "
-            f"again"
+            f"{source}: expected {hash_name} {expected} (`{key}`), found {digests[hash_name]}; "
+            f"fetch the file again"
         )
-    return found["sha256"]
+    return digests["sha256"]
 
 
-def _digest(path: Path, kind: str) -> str:
+def _digest(path: Path, algorithm: str) -> str:
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def main() -> None:

@@ -37,9 +37,10 @@ def _declared(project: Path) -> tuple[set[Path], set[Path]]:
     """
     if not (project / ".dvc").is_dir():
         return set(), set()
+    # here: every stage imports stages.params, and DVC takes its time
     from dvc.exceptions import (
         DvcException,
-    )  # here: every stage imports stages.params, and DVC takes its time
+    )
     from dvc.repo import Repo
 
     try:

@@ -1,7 +1,7 @@
 """Crowd masks: which pixels of each image may be learned from, as RLE, without opening an image.
 
-python -m stages.masks --annotations data/sample/annotations/train.json --shard 0 --shards 2 \
-    --output data/sample/masks/train-0.h5
+    python -m stages.masks --annotations data/sample/annotations/train.json --shard 0 --shards 2 \\
+        --output data/sample/masks/train-0.h5
 """
 
 import argparse
@@ -15,9 +15,9 @@ from stages.openpose.samples import crowd_masks
 def main() -> None:
     arguments = cli.parser(__doc__)
     arguments.add_argument("--annotations", type=Path, required=True, help="COCO keypoint JSON")
-    arguments.add_argument("--shard", type=int, default=0, help="which part of the images, from 0")
+    arguments.add_argument("--shard", type=int, default=0, help="which shard of the images, from 0")
     arguments.add_argument(
-        "--shards", type=int, help="number of parts; default: as many as masks.shards lists"
+        "--shards", type=int, help="number of shards; default: as many as masks.shards lists"
     )
     arguments.add_argument("--output", type=Path, required=True, help="HDF5 file to write")
     cli.run(stage, arguments.parse_args())

@@ -1,11 +1,10 @@
 """Packed files: images, masks and people of the training samples in one HDF5 file.
 
-python -m stages.pack --split train --data data/sample --output data/sample/packed/train.h5
+    python -m stages.pack --split train --data data/sample --output data/sample/packed/train.h5
 
 Reads DATA/annotations/{train,val}.json, DATA/archives/{train,val}.zip (or .folder) and
 DATA/masks/*.h5: of train, and of val (and DATA/ids) where the protocol takes images from it. What
-is
-inside a packed file: python -m stages.sheet.
+is inside a packed file: python -m stages.sheet.
 """
 
 import argparse

@@ -9,6 +9,7 @@ image. Settings: sections `detect` and `decoder` of params.yaml.
 
 import argparse
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
-from stages.openpose.inference.detection import ImageEntry, find_people
+from stages.openpose.inference.detection import ImageEntry, detect_people
 from stages.openpose.inference.tta import OUTPUTS, scaled_size
 from stages.openpose.network.backend import thread_count, use_backend
 from stages.openpose.network.forward import load_forward
@@ -33,7 +34,7 @@ JPEG_QUALITY = 92
 
 
 def predict(arguments: argparse.Namespace) -> dict:
-    """Look at all images; write drawings and people.json."""
+    """Find the people in all images; write drawings and people.json."""
     settings = params.load(arguments.params)
     reference = settings.decoder.mode == "parity"
     if reference and arguments.maps:
@@ -42,27 +43,18 @@ def predict(arguments: argparse.Namespace) -> dict:
         )
     files = images_in(arguments.images)
     use_backend(settings.train.backend)
-    run = find_people(
-        [[ImageEntry(row, str(file))] for row, file in enumerate(files)],
-        read=lambda one: read_upright(Path(one.file_name)),
+    detections = detect_people(
+        [[ImageEntry(index, str(file))] for index, file in enumerate(files)],
+        read=lambda entry: read_upright(Path(entry.file_name)),
         forward=load_forward(arguments.model, settings.detect.precision),
-        decode=lambda heatmaps, pafs, stride: PeopleAndMaps(
-            **vars(
-                decode(
-                    heatmaps, pafs, stride=stride, **asdict(settings.decoder) | {"complete": False}
-                )
-            ),
-            heatmaps=heatmaps,
-            pafs=pafs,
-            stride_px=stride,
-        ),
+        decode=partial(decode_keeping_maps, settings=settings.decoder),
         settings=settings.detect,
         outputs=(arguments.inference,),
         reference=reference,
         threads=thread_count(),
     )
-    found = []
-    for image, by_output in tqdm(run, "predict", len(files), unit="image", mininterval=0.5):
+    entries = []
+    for image, by_output in tqdm(detections, "predict", len(files), unit="image", mininterval=0.5):
         people, file = by_output[arguments.inference], files[image.image_id]
         pixels = read_upright(file)
         certain = people.parts[certainty(people) >= arguments.min_score]
@@ -70,14 +62,16 @@ def predict(arguments: argparse.Namespace) -> dict:
         if arguments.maps:
             maps = drawn_maps(pixels, people, settings.detect.height_px)
             write_image(arguments.output / f"{file.stem}.maps.jpg", maps)
-        found.append(described(file, pixels.shape[:2], people))
-    with whole_file(arguments.output / "people.json") as part:
-        part.write_bytes(
-            orjson.dumps({"keypoints": COCO.keypoints, "images": found}, option=orjson.OPT_INDENT_2)
+        entries.append(described(file, pixels.shape[:2], people))
+    with whole_file(arguments.output / "people.json") as temporary:
+        temporary.write_bytes(
+            orjson.dumps(
+                {"keypoints": COCO.keypoints, "images": entries}, option=orjson.OPT_INDENT_2
+            )
         )
-    total = sum(len(one["people"]) for one in found)
-    print(f"predict: {total} people in {len(found)} images, drawn in {arguments.output}")
-    return {"images": len(found), "people": total}
+    total = sum(len(entry["people"]) for entry in entries)
+    print(f"predict: {total} people in {len(entries)} images, drawn in {arguments.output}")
+    return {"images": len(entries), "people": total}
 
 
 @dataclass(frozen=True)
@@ -87,6 +81,14 @@ class PeopleAndMaps(People):
     heatmaps: np.ndarray
     pafs: np.ndarray
     stride_px: int
+
+
+def decode_keeping_maps(
+    heatmaps: np.ndarray, pafs: np.ndarray, *, stride: int, settings: params.Decoder
+) -> PeopleAndMaps:
+    """`decode` without guessed keypoints: what is drawn is what the network saw."""
+    people = decode(heatmaps, pafs, stride=stride, **asdict(settings) | {"complete": False})
+    return PeopleAndMaps(**vars(people), heatmaps=heatmaps, pafs=pafs, stride_px=stride)
 
 
 def certainty(people: People) -> np.ndarray:
@@ -116,7 +118,7 @@ def images_in(paths: list[Path]) -> list[Path]:
         if not path.exists():
             raise InputError(f"{path}: no such image or folder")
         inside = (
-            sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES)
+            sorted(child for child in path.iterdir() if child.suffix.lower() in SUFFIXES)
             if path.is_dir()
             else [path]
         )
@@ -149,23 +151,23 @@ def described(file: Path, size_hw: tuple[int, int], people: People) -> dict:
         "width": size_hw[1],
         "people": [
             {
-                "score": round(float(people.scores[row]), 4),
+                "score": round(float(people.scores[person]), 4),
                 "keypoints": [
                     [round(float(x), 2), round(float(y), 2), round(float(score), 3)]
                     if score > 0
                     else None
-                    for x, y, score in people.keypoints[row]
+                    for x, y, score in people.keypoints[person]
                 ],
             }
-            for row in np.argsort(-people.scores, kind="stable")
+            for person in np.argsort(-people.scores, kind="stable")
         ],
     }
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
     """Write a JPEG."""
-    with whole_file(path) as part:
-        part.write_bytes(
+    with whole_file(path) as temporary:
+        temporary.write_bytes(
             cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
         )
 

@@ -32,14 +32,14 @@ def report(arguments: argparse.Namespace) -> dict:
     """Read what the stages left and write the page."""
     settings = params.load(arguments.params)
     evaluations = inputs.read_evaluations(arguments.results / "evaluate", THIS_RUN)
-    truth = _truth(arguments.data)
+    ground_truth = _truth(arguments.data)
     built = page.build(
         settings.dataset.name,
         evaluations,
         inputs.read_table(arguments.results / "train" / "log.csv"),
         inputs.read_runs(arguments.results / "runs"),
-        gallery_images(arguments, evaluations, truth, settings.report.gallery_images),
-        facts(arguments, settings, truth),
+        gallery_images(arguments, evaluations, ground_truth, settings.report.gallery_images),
+        facts(arguments, settings, ground_truth),
         arguments.params.read_text(encoding="utf-8"),
         (settings.evaluate.bootstrap_samples, settings.evaluate.seed),
     )
@@ -59,92 +59,99 @@ def _truth(data: Path) -> tuple[Images, People] | None:
 def gallery_images(
     arguments: argparse.Namespace,
     evaluations: list[Evaluation],
-    truth: tuple[Images, People] | None,
-    wanted: int,
+    ground_truth: tuple[Images, People] | None,
+    count: int,
 ) -> dict[str, list[GalleryImage]]:
     """Images spread over the evaluated ones, and those on which most was lost."""
-    models = list(dict.fromkeys(one.model for one in evaluations))[:MODELS_SHOWN]
+    models = list(dict.fromkeys(evaluation.model for evaluation in evaluations))[:MODELS_SHOWN]
     archives = arguments.data / "archives"
-    if not (truth and models and wanted and archives.exists()):
+    if not (ground_truth and models and count and archives.exists()):
         return {}
-    images, people = truth
+    images, people = ground_truth
     row_of = images.rows()
     folders = {model: _detections(arguments.results / "detect" / model, row_of) for model in models}
     inference = evaluations[0].inferences[-1]
     lost = [
         int(line["image_id"])
-        for line in evaluations[0].tables.get("worst", [])[: max(wanted // 3, 1)]
+        for line in evaluations[0].tables.get("worst", [])[: max(count // 3, 1)]
     ]
     groups = {
         "Images, spread evenly over those with people": gallery.choose(
-            images, people, wanted, gallery.looked_at(folders[models[0]])
+            images, people, count, gallery.detected_image_ids(folders[models[0]])
         ),
         f"Worst images: most OKS lost by {models[0]}": [
             row_of[image_id] for image_id in lost if image_id in row_of
         ],
     }
     ids = [int(images.ids[row]) for rows in groups.values() for row in rows]
-    found = {model: gallery.detections(folder, inference, ids) for model, folder in folders.items()}
+    detected = {
+        model: gallery.detections(folder, inference, ids) for model, folder in folders.items()
+    }
     with open_images(find_images(archives, "val")) as archive:
-        shown = {
-            title: gallery.show(images, people, rows, found, archive)
+        galleries = {
+            title: gallery.show(images, people, rows, detected, archive)
             for title, rows in groups.items()
         }
-    return {title: made for title, made in shown.items() if made}
+    return {title: shown_images for title, shown_images in galleries.items() if shown_images}
 
 
 def _detections(folder: Path, ids: Collection[int]) -> Path:
     """The folder of shards of the split with most of the images `ids`."""
     splits = sorted(path for path in folder.glob("*") if path.is_dir())
     return max(
-        splits, key=lambda split: len(gallery.looked_at(split).intersection(ids)), default=folder
+        splits,
+        key=lambda split: len(gallery.detected_image_ids(split).intersection(ids)),
+        default=folder,
     )
 
 
 def facts(
-    arguments: argparse.Namespace, settings: params.Params, truth: tuple[Images, People] | None
+    arguments: argparse.Namespace,
+    settings: params.Params,
+    ground_truth: tuple[Images, People] | None,
 ) -> list[tuple[str, str]]:
     """What the run was about: data, network, programs."""
-    told = [("data set", settings.dataset.name), ("protocol", settings.pack.protocol)]
+    lines = [("data set", settings.dataset.name), ("protocol", settings.pack.protocol)]
     for split in ("train", "val"):
         path = arguments.data / "packed" / f"{split}.h5"
         if path.exists():
             with open_packed(path) as packed:
-                told.append(
+                lines.append(
                     (
                         f"packed/{split}.h5",
                         f"{len(packed.image_ids):,} images, {len(packed):,} samples",
                     )
                 )
-    if truth:
-        told.append(
-            ("validation set", f"{len(truth[0]):,} images, {len(truth[1]):,} people with keypoints")
+    if ground_truth:
+        lines.append(
+            (
+                "validation set",
+                f"{len(ground_truth[0]):,} images, {len(ground_truth[1]):,} people with keypoints",
+            )
         )
+    lines += _model_facts(arguments)
+    train = settings.train
+    training = f"{train.epochs} epochs, batch {train.batch_size}, {train.optimizer}, "
+    lines.append(("training", training + train.precision))
+    programs = [f"{name} {version}" for name, version in inputs.library_versions().items()]
+    lines.append(("programs", ", ".join(programs)))
+    return lines
+
+
+def _model_facts(arguments: argparse.Namespace) -> list[tuple[str, str]]:
+    """Network, number of parameters and held-out AP, of what was trained here."""
+    lines = []
     described = arguments.models / THIS_RUN / "model.yaml"
     if described.exists():
         model = yaml.safe_load(described.read_text(encoding="utf-8"))
-        told.append(("model", ", ".join(f"{key} {value}" for key, value in model.items())))
-        told.append(("parameters", f"{_parameters(described.with_name(model['file'])):,}"))
+        lines.append(("model", ", ".join(f"{key} {value}" for key, value in model.items())))
+        lines.append(("parameters", f"{_parameters(described.with_name(model['file'])):,}"))
     held_out = arguments.results / "held_out" / "metrics.json"
     if held_out.exists():
         measured = json.loads(held_out.read_text(encoding="utf-8"))
         ap = measured.get("AP", "undefined: nobody is to be found there")
-        told.append(("held-out AP", f"{ap} on {measured['images']} training images, one scale"))
-    train = settings.train
-    told.append(
-        (
-            "training",
-            f"{train.epochs} epochs, batch {train.batch_size}, {train.optimizer}, "
-            f"{train.precision}",
-        )
-    )
-    told.append(
-        (
-            "programs",
-            ", ".join(f"{name} {version}" for name, version in inputs.library_versions().items()),
-        )
-    )
-    return told
+        lines.append(("held-out AP", f"{ap} on {measured['images']} training images, one scale"))
+    return lines
 
 
 def _parameters(weights: Path) -> int:

@@ -27,14 +27,14 @@ def available_workers() -> int:
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked:
-        if not asked.isdigit() or int(asked) < 1:
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    if requested:
+        if not requested.isdigit() or int(requested) < 1:
             raise InputError(
-                f"OMP_NUM_THREADS: expected a whole number above 0, found {asked!r}; unset or "
+                f"OMP_NUM_THREADS: expected a whole number above 0, found {requested!r}; unset or "
                 f"mend it"
             )
-        return min(int(asked), cores)
+        return min(int(requested), cores)
     return cores
 
 
@@ -65,8 +65,8 @@ def _write_sheet(path: Path, seed: int, workers: int, plain: bool) -> None:
     tasks = [Task(seed, 0, index) for index in range(SHEET_IMAGES)]
     sheet = make_sheet(list(draw_all(tasks, workers)), SHEET_COLUMNS, annotated=not plain)
     _, encoded = cv2.imencode(path.suffix, sheet)
-    with whole_file(path) as part:
-        part.write_bytes(encoded.tobytes())
+    with whole_file(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ def sheet(arguments: argparse.Namespace) -> None:
     with open_packed(arguments.packed) as packed:
         print(describe(packed))
         if arguments.output:
-            drawn = contact_sheet(packed, params.load(arguments.params))
-            with whole_file(arguments.output) as part:
-                part.write_bytes(cv2.imencode(".png", drawn)[1].tobytes())
+            pixels = contact_sheet(packed, params.load(arguments.params))
+            with whole_file(arguments.output) as temporary:
+                temporary.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
 def main() -> None:

@@ -1,15 +1,14 @@
 """Make the file that COCO's evaluation server takes for images whose annotations nobody publishes
 (test-dev).
 
-    python -m stages.detect --model models/trained --data data/coco2017 --split test-dev --shards 1
-    \\
-        --output results/detect/trained/test-dev/0
+    python -m stages.detect --model models/trained --data data/coco2017 --split test-dev \\
+        --shards 1 --output results/detect/trained/test-dev/0
     python -m stages.submit --images data/coco2017/annotations/test-dev.json \\
-        --detections results/detect/trained/test-dev --set test-dev2017 --name mymethod --output
-        submission
+        --detections results/detect/trained/test-dev --set test-dev2017 --name mymethod \\
+        --output submission
 
 Writes person_keypoints_<set>_<name>_results.zip, which is to be uploaded, and the JSON inside it.
-Every image of the list must have been looked at.
+Every image of the list must be among the detections.
 """
 
 import argparse
@@ -31,8 +30,8 @@ def submit(arguments: argparse.Namespace) -> dict:
     results = read_results(
         folders, owners_of(ids, folders, arguments.detections), arguments.inference
     )
-    with whole_folder(arguments.output) as part:
-        submission.write(part, name, submission.to_json(results))
+    with whole_folder(arguments.output) as temporary:
+        submission.write(temporary, name, submission.to_json(results))
     print(f"{arguments.output / name}.zip: {len(results)} people in {len(ids)} images")
     return {"images": len(ids), "people": len(results)}
 

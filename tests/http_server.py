@@ -26,9 +26,8 @@ class FileServer:
         self.two = threading.Barrier(2, timeout=5)
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
-        self.http.handle_error = lambda *_: (
-            None
-        )  # clients that hang up are what the tests are about
+        # clients that hang up are what the tests are about
+        self.http.handle_error = lambda *_: None
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def url(self, path: str = "") -> str:

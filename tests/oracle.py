@@ -42,9 +42,9 @@ def numbered_image(number: int, hw: tuple[int, int]) -> np.ndarray:
     """uint8 [H, W, 3] BGR: blue tells the number (up to 20), green is dark at the left and bright
     at the right.
     """
-    made = np.full((*hw, 3), (12 * number, 40, 128), np.uint8)
-    made[:, hw[1] // 2 :, 1] = 200
-    return made
+    image = np.full((*hw, 3), (12 * number, 40, 128), np.uint8)
+    image[:, hw[1] // 2 :, 1] = 200
+    return image
 
 
 class Oracle:
@@ -60,7 +60,7 @@ class Oracle:
 
     def __call__(self, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.shapes.append(batch.shape)
-        maps = np.stack([self._maps(one) for one in batch])
+        maps = np.stack([self._maps(image) for image in batch])
         return maps[..., COCO.paf_channels :], maps[..., : COCO.paf_channels]
 
     def _maps(self, seen: np.ndarray) -> np.ndarray:
@@ -97,8 +97,12 @@ def annotation(number: int, image_id: int, parts: np.ndarray) -> dict:
 def write_dataset(data, people: dict[int, np.ndarray], sizes: dict[int, tuple[int, int]]) -> None:
     """A data set as the download stage leaves it, image ids = numbers of the images."""
     images = [tiny_coco.image(number, hw) for number, hw in sizes.items()]
-    persons = [(number, one) for number, many in people.items() for one in many]
-    annotations = [annotation(row + 1, number, one) for row, (number, one) in enumerate(persons)]
+    persons = [
+        (number, person) for number, image_people in people.items() for person in image_people
+    ]
+    annotations = [
+        annotation(row + 1, number, person) for row, (number, person) in enumerate(persons)
+    ]
     tiny_coco.write_json(data / "annotations" / "val.json", images, annotations)
     files = {
         image["file_name"]: cv2.imencode(".png", numbered_image(image["id"], sizes[image["id"]]))[

@@ -36,7 +36,7 @@ def test_wrong_mask_function_is_noticed(command, monkeypatch, name):
     from pycocotools import mask
 
     right = getattr(mask, name)
-    monkeypatch.setattr(mask, name, lambda *given: right(*given) * 0)
+    monkeypatch.setattr(mask, name, lambda *arguments: right(*arguments) * 0)
     with pytest.raises(
         InputError, match=r"pycocotools does not work here.*self-test `.*expected .*, found"
     ):

@@ -8,7 +8,7 @@ import yaml
 from pycocotools.coco import COCO as CocoIndex
 
 from stages import detect, params
-from stages.openpose.evaluation.scoring import evaluate, read_truth
+from stages.openpose.evaluation.scoring import evaluate, read_ground_truth
 from tests.oracle import SCALES, Oracle, figure, write_dataset
 
 SIZES = {1: (184, 240), 2: (184, 184), 3: (200, 150), 4: (184, 240), 5: (190, 190)}
@@ -100,14 +100,14 @@ def test_people_are_found_at_their_places_by_all_outputs(world, monkeypatch):
     with contextlib.redirect_stdout(None):
         truth = CocoIndex(str(world / "data/annotations/val.json"))
     for name in ("single", "multi", "multi_flip"):
-        found = json.loads((output / f"{name}.json").read_text())
-        assert [one["image_id"] for one in found] == [1, 1, 2, 3, 5]
+        results = json.loads((output / f"{name}.json").read_text())
+        assert [person["image_id"] for person in results] == [1, 1, 2, 3, 5]
         for image_id in (2, 3, 5):
-            (one,) = (one for one in found if one["image_id"] == image_id)
+            (person,) = (person for person in results if person["image_id"] == image_id)
             want = np.reshape(truth.imgToAnns[image_id][0]["keypoints"], (17, 3))
-            assert np.abs(np.reshape(one["keypoints"], (17, 3)) - want)[5:].max() < 1
-            assert len(one["keypoint_scores"]) == 17
-        assert len(truth.loadRes(found).anns) == 5
+            assert np.abs(np.reshape(person["keypoints"], (17, 3)) - want)[5:].max() < 1
+            assert len(person["keypoint_scores"]) == 17
+        assert len(truth.loadRes(results).anns) == 5
 
 
 def test_an_id_list_chooses_images(world, monkeypatch):
@@ -229,8 +229,8 @@ def test_a_real_network_reaches_its_level_on_real_images(
     (tmp_path / "model/model.yaml").write_text(
         yaml.safe_dump({"kind": "openvino", "file": "net.xml"} | outputs)
     )
-    truth = read_truth(shared / "coco-mini/annotations/person_keypoints.json")
-    ids = sorted({one["image_id"] for one in truth.dataset["annotations"]})
+    truth = read_ground_truth(shared / "coco-mini/annotations/person_keypoints.json")
+    ids = sorted({annotation["image_id"] for annotation in truth.dataset["annotations"]})
     assert len(ids) == 36
     (tmp_path / "ids.txt").write_text("\n".join(map(str, ids)))
     run(

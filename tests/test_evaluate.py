@@ -72,13 +72,13 @@ def test_exact_maps_score_nearly_one_with_every_inference(world, monkeypatch):
 
 def test_metrics_are_those_of_pycocotools(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data", "--split", "some")
-    truth = scoring.read_truth(world / "data/annotations/val.json")
-    found = [
-        one
+    truth = scoring.read_ground_truth(world / "data/annotations/val.json")
+    results = [
+        person
         for shard in (0, 1)
-        for one in json.loads((world / f"found/val/{shard}/multi.json").read_text())
+        for person in json.loads((world / f"found/val/{shard}/multi.json").read_text())
     ]
-    want, _ = scoring.evaluate(truth, found, [2, 3, 5])
+    want, _ = scoring.evaluate(truth, results, [2, 3, 5])
     assert metrics["images"] == 3
     assert {name: metrics["multi"][name] for name in want} == pytest.approx(want, abs=1e-6)
 
@@ -142,11 +142,11 @@ def test_no_detections_folder_is_named(world, monkeypatch):
 
 def test_shards_left_over_from_an_earlier_plan_do_not_count(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data")
-    old = world / "found/val/2"
-    old.mkdir()
-    (old / "images.json").write_text("[1, 2]")
+    leftover = world / "found/val/2"
+    leftover.mkdir()
+    (leftover / "images.json").write_text("[1, 2]")
     for output in OUTPUTS:
-        (old / f"{output}.json").write_text("[]")
+        (leftover / f"{output}.json").write_text("[]")
     assert score(world, monkeypatch, "--data", world / "data") == metrics
 
 
@@ -232,27 +232,27 @@ def test_no_samples_of_the_bootstrap_leave_the_interval_open(world, monkeypatch)
 
 def test_gains_are_paired_differences(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data")
-    truth = scoring.read_truth(world / "data/annotations/val.json")
-    found = {}
+    truth = scoring.read_ground_truth(world / "data/annotations/val.json")
+    results_of = {}
     for output in ("single", "multi"):
         results = [
-            one
+            person
             for shard in (0, 1)
-            for one in json.loads((world / f"found/val/{shard}/{output}.json").read_text())
+            for person in json.loads((world / f"found/val/{shard}/{output}.json").read_text())
         ]
-        found[output] = scoring.evaluate(truth, results, range(1, 6))[1]
+        results_of[output] = scoring.evaluate(truth, results, range(1, 6))[1]
     settings = params.load(world / "params.yaml").evaluate
     gain, (low, high) = scoring.paired_difference(
-        found["multi"], found["single"], settings.bootstrap_samples, settings.seed
+        results_of["multi"], results_of["single"], settings.bootstrap_samples, settings.seed
     )
-    wanted = {"AP": gain, "AP_low": low, "AP_high": high}
-    assert metrics["gains"]["multi"] == pytest.approx(wanted, abs=1e-6)
+    expected = {"AP": gain, "AP_low": low, "AP_high": high}
+    assert metrics["gains"]["multi"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_what_was_matched_is_kept_for_the_report(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data")
-    (kept,) = inputs.read_evaluations(world, "trained")
-    assert kept.matches.image_ids.tolist() == [1, 2, 3, 4, 5]
-    assert scoring.average_precision(kept.matches) == pytest.approx(
+    (evaluation,) = inputs.read_evaluations(world, "trained")
+    assert evaluation.matches.image_ids.tolist() == [1, 2, 3, 4, 5]
+    assert scoring.average_precision(evaluation.matches) == pytest.approx(
         metrics["multi"]["AP"], abs=1e-6
     )

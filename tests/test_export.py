@@ -46,20 +46,20 @@ def exported(model, folder, name):
     ]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed")
-    made = sys.argv[:]
+    argv = sys.argv[:]
     try:
         sys.argv = ["export", "--model", str(model), "--output", str(folder), "--formats", name]
         export.main()
     finally:
-        sys.argv = made
+        sys.argv = argv
     return folder / name
 
 
 def assert_same(model, batch, maps):
     expected = load_forward(model)(batch)
-    for found, wanted in zip(maps, expected, strict=True):
-        assert np.abs(wanted).max() > 0.1
-        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    for maps_of_kind, expected_maps in zip(maps, expected, strict=True):
+        assert np.abs(expected_maps).max() > 0.1
+        np.testing.assert_allclose(maps_of_kind, expected_maps, atol=1e-4)
 
 
 def test_keras_file(model, batch, tmp_path):
@@ -85,8 +85,8 @@ def test_litert(model, batch, tmp_path):
     loaded.allocate_tensors()
     loaded.set_tensor(into, batch.astype(np.float32))
     loaded.invoke()
-    maps = [loaded.get_tensor(one["index"]) for one in loaded.get_output_details()]
-    assert_same(model, batch, sorted(maps, key=lambda one: one.shape[-1]))
+    maps = [loaded.get_tensor(details["index"]) for details in loaded.get_output_details()]
+    assert_same(model, batch, sorted(maps, key=lambda details: details.shape[-1]))
 
 
 def test_onnx_runtime(model, batch, tmp_path):

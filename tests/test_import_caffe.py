@@ -54,8 +54,8 @@ def world(tmp_path_factory, weights):
     params.use("sample", folder / "params.yaml", [])
     file = write(folder / "pose.caffemodel", model(weights))
     with pytest.MonkeyPatch.context() as monkeypatch:
-        given = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest().upper()
-        options = ["--caffemodel", file, "--hash", given, "--output", folder / "openpose"]
+        md5 = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest().upper()
+        options = ["--caffemodel", file, "--hash", md5, "--output", folder / "openpose"]
         run(monkeypatch, import_caffe.main, *options, "--params", folder / "params.yaml")
     yield folder
     file.unlink()
@@ -64,11 +64,11 @@ def world(tmp_path_factory, weights):
 
 
 def test_every_weight_lands_in_its_layer(world, weights):
-    found = read_layers(world / "openpose/weights.weights.h5")
-    assert len(found) == len(weights) == 92
-    assert sum(array.size for arrays in found.values() for array in arrays) == 52_311_446
+    layers = read_layers(world / "openpose/weights.weights.h5")
+    assert len(layers) == len(weights) == 92
+    assert sum(array.size for arrays in layers.values() for array in arrays) == 52_311_446
     for name, (kernel, bias) in weights.items():
-        ours = found[f"Mconv{name[6]}_stage1_L{name[-1]}" if name.startswith("conv5_") else name]
+        ours = layers[f"Mconv{name[6]}_stage1_L{name[-1]}" if name.startswith("conv5_") else name]
         np.testing.assert_array_equal(ours[0], np.moveaxis(kernel, (0, 1), (3, 2)))
         np.testing.assert_array_equal(ours[1], bias)
 
@@ -98,8 +98,10 @@ def test_an_entry_of_section_models_gives_the_same_model(world, monkeypatch):
         *("--name", "openpose", "--params", world / "models.yaml", "--output", world / "by_stage"),
     )
     (world / "weights" / name).unlink()
-    one, other = (world / folder / "weights.weights.h5" for folder in ("openpose", "by_stage"))
-    assert one.read_bytes() == other.read_bytes()
+    weights, stage_weights = (
+        world / folder / "weights.weights.h5" for folder in ("openpose", "by_stage")
+    )
+    assert weights.read_bytes() == stage_weights.read_bytes()
     assert "val2014" in yaml.safe_load((world / "by_stage/model.yaml").read_text())["trained_on"]
 
 
@@ -107,9 +109,8 @@ def test_the_preset_names_the_file_that_download_brings():
     values = yaml.safe_load(params.preset_text("coco2014_openpose_model"))
     sources = yaml.safe_load(Path(values["download"]["sources"]).read_text())
     entry = sources["weights"]["openpose"]
-    assert set(values["models"]) <= {
-        row.model for row in published.ROWS
-    }  # so that the report fills its row
+    # so that the report fills its row
+    assert set(values["models"]) <= {row.model for row in published.ROWS}
     assert "openpose" in values["download"]["weights"]
     assert values["models"]["openpose"]["files"] == {entry["url"].rpartition("/")[2]: entry["md5"]}
     assert values["models"]["openpose"]["folder"] == f"data/{values['dataset']['name']}/weights"
@@ -119,9 +120,16 @@ def fails(folder, monkeypatch, content, *options):
     """Message of an import that is expected to fail; nothing must have been written."""
     file = write(folder / "other.caffemodel", content)
     params.use("sample", folder / "params.yaml", [])
-    given = ["--caffemodel", file, "--output", folder / "out", "--params", folder / "params.yaml"]
+    arguments = [
+        "--caffemodel",
+        file,
+        "--output",
+        folder / "out",
+        "--params",
+        folder / "params.yaml",
+    ]
     with pytest.raises(SystemExit) as caught:
-        run(monkeypatch, import_caffe.main, *given, *options)
+        run(monkeypatch, import_caffe.main, *arguments, *options)
     assert not (folder / "out").exists()
     assert not list(folder.glob(".out*"))
     message = str(caught.value.code)
@@ -134,10 +142,10 @@ def test_another_network_is_refused_layer_by_layer(tmp_path, monkeypatch, weight
     first = {"conv1_1": weights["conv1_1"]}
     assert "layer `conv1_2` is not in the file" in fails(tmp_path, monkeypatch, model(first))
     narrow = {"conv1_1": [array[:32] for array in first["conv1_1"]]}
-    found = fails(tmp_path, monkeypatch, model(narrow))
+    message = fails(tmp_path, monkeypatch, model(narrow))
     assert (
         "layer `conv1_1` has shapes [(3, 3, 3, 32), (32,)], expected [(3, 3, 3, 64), (64,)]"
-        in found
+        in message
     )
     unbiased = {"conv1_1": first["conv1_1"][:1]}
     assert "has shapes [(3, 3, 3, 64)], expected" in fails(tmp_path, monkeypatch, model(unbiased))

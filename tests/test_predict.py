@@ -45,17 +45,17 @@ def run(world, monkeypatch, *options):
 @pytest.mark.parametrize("inference", ["single", "multi", "multi_flip"])
 def test_people_of_a_folder_are_listed_and_drawn(world, monkeypatch, inference):
     run(world, monkeypatch, world / "images", "--inference", inference)
-    listed = json.loads((world / "out/people.json").read_text())
-    assert listed["keypoints"] == list(COCO.keypoints)
-    assert [(one["image"], one["height"], one["width"]) for one in listed["images"]] == [
+    document = json.loads((world / "out/people.json").read_text())
+    assert document["keypoints"] == list(COCO.keypoints)
+    assert [(entry["image"], entry["height"], entry["width"]) for entry in document["images"]] == [
         ("image 1.png", 184, 240),
         ("image 2.png", 190, 184),
     ]
-    assert [len(one["people"]) for one in listed["images"]] == [2, 1]
-    wrist = listed["images"][1]["people"][0]["keypoints"][COCO.keypoints.index("left_wrist")]
+    assert [len(entry["people"]) for entry in document["images"]] == [2, 1]
+    wrist = document["images"][1]["people"][0]["keypoints"][COCO.keypoints.index("left_wrist")]
     np.testing.assert_allclose(wrist[:2], PEOPLE[2][0, COCO.parts.index("left_wrist"), :2], atol=1)
-    drawn = cv2.imread(str(world / "out/image 2.jpg"))
-    assert (np.abs(drawn.astype(int) - numbered_image(2, SIZES[2])).max(axis=2) > 60).mean() > 0.01
+    image = cv2.imread(str(world / "out/image 2.jpg"))
+    assert (np.abs(image.astype(int) - numbered_image(2, SIZES[2])).max(axis=2) > 60).mean() > 0.01
 
 
 def test_one_scale_looks_once(world, monkeypatch):
@@ -75,8 +75,8 @@ def test_the_references_way_works_too(world, monkeypatch):
     values["decoder"]["mode"] = "parity"
     (world / "params.yaml").write_text(yaml.safe_dump(values))
     run(world, monkeypatch, world / "images")
-    listed = json.loads((world / "out/people.json").read_text())
-    assert [len(one["people"]) for one in listed["images"]] == [2, 1]
+    document = json.loads((world / "out/people.json").read_text())
+    assert [len(entry["people"]) for entry in document["images"]] == [2, 1]
     with pytest.raises(SystemExit, match="--maps: not with"):
         run(world, monkeypatch, world / "images", "--maps")
 
@@ -84,8 +84,8 @@ def test_the_references_way_works_too(world, monkeypatch):
 def test_uncertain_people_are_listed_but_not_drawn(world, monkeypatch):
     run(world, monkeypatch, world / "images", "--min-score", "2")
     assert len(json.loads((world / "out/people.json").read_text())["images"][0]["people"]) == 2
-    drawn = cv2.imread(str(world / "out/image 2.jpg"))
-    assert np.abs(drawn.astype(int) - numbered_image(2, SIZES[2])).max() < 60
+    image = cv2.imread(str(world / "out/image 2.jpg"))
+    assert np.abs(image.astype(int) - numbered_image(2, SIZES[2])).max() < 60
 
 
 def test_mistakes_are_named(world, monkeypatch):

@@ -13,9 +13,9 @@ def values(text):
 
 @pytest.mark.parametrize("name", params.preset_names())
 def test_preset_is_complete_and_allowed(name):
-    made = params.build(values(params.preset_text(name)), name)
-    assert made.dataset.generated in ((), (made.dataset.name,))
-    assert name in ("sample", "tiny") or not made.dataset.generated
+    settings = params.build(values(params.preset_text(name)), name)
+    assert settings.dataset.generated in ((), (settings.dataset.name,))
+    assert name in ("sample", "tiny") or not settings.dataset.generated
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,8 @@ def write(path, content):
 
 
 @pytest.fixture
-def made(tmp_path):
-    """A folder with what all stages leave behind, of a data set of three folder_of_images."""
+def arguments(tmp_path):
+    """A folder with what all stages leave behind, of a data set of three images."""
     data, results = tmp_path / "data", tmp_path / "results"
     folder_of_images = tmp_path / "images"
     folder_of_images.mkdir()
@@ -127,9 +127,9 @@ class Links(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_needs_nothing_else_and_is_well_formed(made):
-    report(made)
-    text = (made.output / "index.html").read_text()
+def test_page_needs_nothing_else_and_is_well_formed(arguments):
+    report(arguments)
+    text = (arguments.output / "index.html").read_text()
     page = Links(text)
     assert page.open == []
     assert all(address.startswith(("data:", "#")) for address in page.addresses)
@@ -138,12 +138,12 @@ def test_page_needs_nothing_else_and_is_well_formed(made):
     assert anchors == set(re.findall(r'<h2 id="([^"]+)"', text))
 
 
-def test_page_and_markdown_hold_figures_curves_and_images(made):
-    facts = report(made)
+def test_page_and_markdown_hold_figures_curves_and_images(arguments):
+    facts = report(arguments)
     assert facts == {"evaluations": 2}
     text, markdown = (
-        (made.output / "index.html").read_text(),
-        (made.output / "report.md").read_text(),
+        (arguments.output / "index.html").read_text(),
+        (arguments.output / "report.md").read_text(),
     )
     for said in (
         "51.2 [48.0, 55.0]",
@@ -159,29 +159,32 @@ def test_page_and_markdown_hold_figures_curves_and_images(made):
         assert said in markdown
     assert "| parameters | 185 |" in markdown
     assert (
-        text.count("data:image/svg+xml") == len(list((made.output / "figures").glob("*.svg"))) == 5
+        text.count("data:image/svg+xml")
+        == len(list((arguments.output / "figures").glob("*.svg")))
+        == 5
     )
     # three images spread evenly and the worst one, each labelled and found
     assert text.count("data:image/jpeg") == 8
     assert "found by trained: 0" in text
     assert all(
-        (made.output / link).exists() for link in re.findall(r"\]\((figures/[^)]+)\)", markdown)
+        (arguments.output / link).exists()
+        for link in re.findall(r"\]\((figures/[^)]+)\)", markdown)
     )
 
 
-def test_same_results_give_the_same_report(made):
-    report(made)
-    first = {path.name: path.read_bytes() for path in made.output.rglob("*.*")}
-    report(made)
-    assert {path.name: path.read_bytes() for path in made.output.rglob("*.*")} == first
+def test_same_results_give_the_same_report(arguments):
+    report(arguments)
+    first = {path.name: path.read_bytes() for path in arguments.output.rglob("*.*")}
+    report(arguments)
+    assert {path.name: path.read_bytes() for path in arguments.output.rglob("*.*")} == first
 
 
-def test_a_larger_set_without_annotations_changes_no_image(made):
-    report(made)
-    before = (made.output / "index.html").read_text()
-    write(made.results / "detect/trained/test-dev/0/images.json", list(range(100, 200)))
-    report(made)
-    assert (made.output / "index.html").read_text() == before
+def test_a_larger_set_without_annotations_changes_no_image(arguments):
+    report(arguments)
+    before = (arguments.output / "index.html").read_text()
+    write(arguments.results / "detect/trained/test-dev/0/images.json", list(range(100, 200)))
+    report(arguments)
+    assert (arguments.output / "index.html").read_text() == before
 
 
 @pytest.mark.parametrize(
@@ -196,19 +199,19 @@ def test_a_larger_set_without_annotations_changes_no_image(made):
         "results",
     ],
 )
-def test_what_is_missing_is_left_out(made, missing):
-    shutil.rmtree(made.results.parent / missing)
-    report(made)
-    Links((made.output / "index.html").read_text())
-    nothing = "Nothing has been evaluated" in (made.output / "report.md").read_text()
+def test_what_is_missing_is_left_out(arguments, missing):
+    shutil.rmtree(arguments.results.parent / missing)
+    report(arguments)
+    Links((arguments.output / "index.html").read_text())
+    nothing = "Nothing has been evaluated" in (arguments.output / "report.md").read_text()
     assert nothing == (missing in ("results/evaluate", "results"))
 
 
-def test_damaged_metrics_are_named(made):
-    (made.results / "evaluate/trained/val.json").write_text("{")
+def test_damaged_metrics_are_named(arguments):
+    (arguments.results / "evaluate/trained/val.json").write_text("{")
     with pytest.raises(InputError, match=r"trained/val\.json: expected JSON"):
-        report(made)
-    assert not made.output.exists()
+        report(arguments)
+    assert not arguments.output.exists()
 
 
 def test_leaked_images_are_said_first_and_counted():
@@ -287,8 +290,8 @@ def test_two_models_are_compared_image_by_image(tmp_path):
         write(tmp_path / model / "val.json", evaluation(model).metrics)
         (tmp_path / model / "val").mkdir()
         np.savez(tmp_path / model / "val" / "matches.npz", **vars(matches(hits)))
-    found = inputs.read_evaluations(tmp_path, "trained")
-    table = page.differences(found, 50, 1)[0]
+    evaluations = inputs.read_evaluations(tmp_path, "trained")
+    table = page.differences(evaluations, 50, 1)[0]
     assert table.rows == [["val", "this run", "other", "+100.0", "100.0, 100.0"]]
     alone = [evaluation(), evaluation("other")]
     assert page.differences(alone, 50, 1) == [], "nothing was kept image by image"
@@ -304,8 +307,11 @@ def test_text_of_others_cannot_become_markup():
 def test_evaluations_come_in_reading_order(tmp_path):
     for name in ("b/val", "b/val1k", "trained/val", "a/val"):
         write(tmp_path / f"{name}.json", {})
-    found = [(one.model, one.split) for one in inputs.read_evaluations(tmp_path, "trained")]
-    assert found == [("trained", "val"), ("a", "val"), ("b", "val1k"), ("b", "val")]
+    names = [
+        (evaluation.model, evaluation.split)
+        for evaluation in inputs.read_evaluations(tmp_path, "trained")
+    ]
+    assert names == [("trained", "val"), ("a", "val"), ("b", "val1k"), ("b", "val")]
 
 
 def test_runs_come_in_the_order_of_the_pipeline_without_the_report(tmp_path):
@@ -318,8 +324,8 @@ def test_runs_come_in_the_order_of_the_pipeline_without_the_report(tmp_path):
         "sample@tiny",
     ):
         write(tmp_path / f"{name}.json", {"seconds": 1})
-    found = [run.name for run in inputs.read_runs(tmp_path)]
-    assert found == ["sample@tiny", "masks@train-0", "train", "detect@trained-val-0", "other"]
+    names = [run.name for run in inputs.read_runs(tmp_path)]
+    assert names == ["sample@tiny", "masks@train-0", "train", "detect@trained-val-0", "other"]
 
 
 @pytest.mark.parametrize(

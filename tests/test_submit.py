@@ -81,14 +81,16 @@ def test_the_zip_holds_one_json_of_its_name_with_all_people(world, monkeypatch, 
         assert archive.namelist() == [f"{NAME}.json"]
         content = archive.read(f"{NAME}.json")
     assert content == (world / f"out/{NAME}.json").read_bytes()
-    found = json.loads(content)
-    assert [one["image_id"] for one in found] == [1, 1, 2, 3, 5]
-    for one in found:
-        assert list(one) == ["image_id", "category_id", "keypoints", "score"]
-        assert one["category_id"] == 1
-        assert len(one["keypoints"]) == 51
-        assert all(isinstance(value, int | float) for value in [*one["keypoints"], one["score"]])
-    assert found[0]["score"] >= found[1]["score"]
+    results = json.loads(content)
+    assert [person["image_id"] for person in results] == [1, 1, 2, 3, 5]
+    for person in results:
+        assert list(person) == ["image_id", "category_id", "keypoints", "score"]
+        assert person["category_id"] == 1
+        assert len(person["keypoints"]) == 51
+        assert all(
+            isinstance(value, int | float) for value in [*person["keypoints"], person["score"]]
+        )
+    assert results[0]["score"] >= results[1]["score"]
 
 
 def test_the_coco_api_takes_it_as_results_for_the_image_list(world, monkeypatch):

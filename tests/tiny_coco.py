@@ -93,5 +93,7 @@ def write_zip(path, images, folder="train2014/", method=zipfile.ZIP_STORED):
 def write_dataset(data, images, people, source="train"):
     """Write annotations and images of a source as the download stage leaves them."""
     write_json(data / "annotations" / f"{source}.json", images, people)
-    files = {one["file_name"]: jpeg((one["height"], one["width"]), one["id"]) for one in images}
+    files = {
+        image["file_name"]: jpeg((image["height"], image["width"]), image["id"]) for image in images
+    }
     write_zip(data / "archives" / f"{source}.zip", files)

@@ -54,8 +54,7 @@ def jit(function: Callable) -> Callable:
     (no fastmath): same result everywhere.
     """
     compiled = numba.njit(nogil=True)(function)
-    with contextlib.suppress(
-        RuntimeError, OSError
-    ):  # RuntimeError: numba finds no folder that can be written
+    # RuntimeError: numba finds no folder that can be written
+    with contextlib.suppress(RuntimeError, OSError):
         compiled._cache = _LenientCache(compiled.py_func)
     return compiled

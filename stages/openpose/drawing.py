@@ -16,7 +16,7 @@ PARTS_A_PERSON_SPANS = 45  # a limb is drawn as wide as its person is tall, divi
 
 def wheel(count: int) -> list[tuple[int, int, int]]:
     """`count` BGR colours evenly spaced on the colour wheel, red first."""
-    hues = (colorsys.hsv_to_rgb(row / count, 0.92, 1.0) for row in range(count))
+    hues = (colorsys.hsv_to_rgb(index / count, 0.92, 1.0) for index in range(count))
     return [(round(255 * blue), round(255 * green), round(255 * red)) for red, green, blue in hues]
 
 
@@ -58,12 +58,12 @@ def draw_people(image: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO)
                     cv2.LINE_AA,
                     SUBPIXEL_BITS,
                 )
-    drawn = cv2.addWeighted(limbs, LIMB_OPACITY, image, 1 - LIMB_OPACITY, 0)
+    result = cv2.addWeighted(limbs, LIMB_OPACITY, image, 1 - LIMB_OPACITY, 0)
     for person, width in zip(parts, widths, strict=True):
         radius = round((0.75 * width + 0.5) * (1 << SUBPIXEL_BITS))
         for part in np.flatnonzero(person[:, 2] > 0):
             cv2.circle(
-                drawn,
+                result,
                 _fixed(person[part]),
                 radius,
                 points[part],
@@ -71,12 +71,12 @@ def draw_people(image: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO)
                 cv2.LINE_AA,
                 SUBPIXEL_BITS,
             )
-    return drawn
+    return result
 
 
 def _width_px(person: np.ndarray) -> int:
-    found = person[person[:, 2] > 0, :2]
-    extent = np.ptp(found, axis=0).max() if len(found) else 0
+    placed = person[person[:, 2] > 0, :2]
+    extent = np.ptp(placed, axis=0).max() if len(placed) else 0
     return int(np.clip(round(extent / PARTS_A_PERSON_SPANS), 1, 12))
 
 
@@ -130,10 +130,10 @@ def draw_maps(
     field = np.take_along_axis(vectors, longest[..., None, None], axis=2)[:, :, 0]
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     size = (round(covered_hw[1]), round(covered_hw[0]))
-    shown = [image]
+    panels = [image]
     for colours in (heat_colours(heatmaps[..., :-1].max(axis=-1)), field_colours(field)):
         large = cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC)[
             : grey.shape[0], : grey.shape[1]
         ]
-        shown.append(cv2.addWeighted(large, 0.75, grey, 0.35, 0))
-    return np.concatenate(shown, axis=1)
+        panels.append(cv2.addWeighted(large, 0.75, grey, 0.35, 0))
+    return np.concatenate(panels, axis=1)

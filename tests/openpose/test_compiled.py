@@ -50,9 +50,9 @@ def test_second_process_finds_compiled_code(probe, tmp_path):
 def test_damaged_cache_files_are_compiled_anew(probe, tmp_path):
     cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     probe(**cache)
-    kept = list((tmp_path / "cache").rglob("*.nb?"))
-    assert kept
-    for path in kept:
+    cache_files = list((tmp_path / "cache").rglob("*.nb?"))
+    assert cache_files
+    for path in cache_files:
         path.write_bytes(path.read_bytes()[:40])
     assert [probe(**cache)[1] for _ in range(3)] == ["0", "0", "1"]
 

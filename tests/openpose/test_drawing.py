@@ -30,8 +30,8 @@ def test_every_part_has_its_own_colour_at_its_place():
     parts = figure(80, 40, 150)
     parts[:, 0] = np.tile([30, 80, 130], 6)
     parts[:, 1] = np.repeat(np.arange(20, 200, 30), 3)
-    drawn = drawing.draw_people(GREY, parts[None])
-    colours = {tuple(drawn[int(y), int(x)].tolist()) for x, y, _ in parts}
+    image = drawing.draw_people(GREY, parts[None])
+    colours = {tuple(image[int(y), int(x)].tolist()) for x, y, _ in parts}
     assert colours == set(drawing.wheel(18))
 
 
@@ -86,7 +86,7 @@ def test_fields_are_coloured_by_direction_and_length():
         [[[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0], [0.5, 0], [np.nan, 0]]], np.float32
     )
     colours = drawing.field_colours(field)[0].astype(int)
-    assert len({tuple(one) for one in colours[:4]}) == 4
+    assert len({tuple(colour) for colour in colours[:4]}) == 4
     assert not colours[4].any()
     assert not colours[6].any()
     assert colours[5].max() == pytest.approx(colours[0].max() / 2, abs=2)
@@ -96,9 +96,9 @@ def test_maps_lie_over_the_image_where_they_belong():
     heatmaps, pafs = np.zeros((26, 20, 19), np.float32), np.zeros((26, 20, 38), np.float32)
     heatmaps[12, 5, 3] = 1  # covers pixels 40..47, 96..103
     pafs[4, 15, 6:8] = 1, 0
-    drawn = drawing.draw_maps(GREY, heatmaps, pafs, (208, 160))
-    assert drawn.shape == (200, 480, 3)
-    heat, field = drawn[:, 160:320].sum(axis=2), drawn[:, 320:].sum(axis=2)
+    panels = drawing.draw_maps(GREY, heatmaps, pafs, (208, 160))
+    assert panels.shape == (200, 480, 3)
+    heat, field = panels[:, 160:320].sum(axis=2), panels[:, 320:].sum(axis=2)
     y, x = np.unravel_index(heat.argmax(), heat.shape)
     assert 94 <= y <= 105
     assert 38 <= x <= 49

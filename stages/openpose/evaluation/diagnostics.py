@@ -44,7 +44,7 @@ class Scene:
         image_id: COCO id.
         labelled: float64 [G, 17, 3], x, y, v of COCO's annotations.
         areas: float64 [G], square pixels.
-        found: float64 [D, 17, 3], x, y, v of COCO's results, best first.
+        detected: float64 [D, 17, 3], x, y, v of COCO's results, best first.
         oks: float64 [D, G].
         match: int64 [G], the detection matched to each person, -1 for none.
     """
@@ -52,47 +52,49 @@ class Scene:
     image_id: int
     labelled: np.ndarray
     areas: np.ndarray
-    found: np.ndarray
+    detected: np.ndarray
     oks: np.ndarray
     match: np.ndarray
 
     @property
     def person_oks(self) -> np.ndarray:
         """OKS of each labelled person with its detection, float64 [G]; 0 for the unmatched."""
-        rows = np.arange(len(self.match))
+        people = np.arange(len(self.match))
         return (
-            np.where(self.match >= 0, self.oks[self.match, rows], 0.0)
+            np.where(self.match >= 0, self.oks[self.match, people], 0.0)
             if len(self.oks)
-            else np.zeros(len(rows))
+            else np.zeros(len(people))
         )
 
 
-def scenes(truth: COCO, results: Iterable[dict], image_ids: Collection[int]) -> list[Scene]:
+def scenes(ground_truth: COCO, results: Iterable[dict], image_ids: Collection[int]) -> list[Scene]:
     """Scenes of `image_ids`, sorted by id."""
     by_image: dict[int, list[dict]] = {image_id: [] for image_id in sorted(image_ids)}
     for result in results:
         if result["image_id"] in by_image:
             by_image[result["image_id"]].append(result)
-    return [_scene(truth, image_id, found) for image_id, found in by_image.items()]
+    return [_scene(ground_truth, image_id, detections) for image_id, detections in by_image.items()]
 
 
-def _scene(truth: COCO, image_id: int, results: list[dict]) -> Scene:
+def _scene(ground_truth: COCO, image_id: int, results: list[dict]) -> Scene:
     people = [
-        one
-        for one in truth.imgToAnns.get(image_id, [])
-        if one["category_id"] == PERSON and not one.get("iscrowd") and any(one["keypoints"][2::3])
+        person
+        for person in ground_truth.imgToAnns.get(image_id, [])
+        if person["category_id"] == PERSON
+        and not person.get("iscrowd")
+        and any(person["keypoints"][2::3])
     ]
     best = sorted(results, key=lambda result: -result["score"])[:DETECTIONS_PER_IMAGE]
-    labelled = _points(one["keypoints"] for one in people)
-    areas = np.array([one["area"] for one in people], np.float64)
-    found = _points(result["keypoints"] for result in best)
-    similar = oks(found, labelled, areas)
-    return Scene(image_id, labelled, areas, found, similar, _greedy(similar))
+    labelled = _points(person["keypoints"] for person in people)
+    areas = np.array([person["area"] for person in people], np.float64)
+    detected = _points(result["keypoints"] for result in best)
+    similarity = oks(detected, labelled, areas)
+    return Scene(image_id, labelled, areas, detected, similarity, _greedy(similarity))
 
 
-def _points(rows: Iterable[Sequence[float]]) -> np.ndarray:
-    listed = list(rows)
-    return np.array(listed, np.float64).reshape(len(listed), len(skeleton.COCO.keypoints), 3)
+def _points(keypoint_lists: Iterable[Sequence[float]]) -> np.ndarray:
+    points = list(keypoint_lists)
+    return np.array(points, np.float64).reshape(len(points), len(skeleton.COCO.keypoints), 3)
 
 
 def keypoint_similarity(
@@ -101,34 +103,35 @@ def keypoint_similarity(
     """ks of `points` [..., 17, 2 or 3] with `labelled` points of people of `areas` [..., 1]; shapes
     broadcast.
     """
+    # np.spacing(1) as in pycocotools: a person of area 0 divides nothing by zero
     squared = ((points[..., :2] - labelled[..., :2]) ** 2).sum(axis=-1)
     return np.exp(-squared / (2 * (2 * sigmas) ** 2 * (areas + np.spacing(1))))
 
 
-def oks(found: np.ndarray, labelled: np.ndarray, areas: np.ndarray) -> np.ndarray:
+def oks(detected: np.ndarray, labelled: np.ndarray, areas: np.ndarray) -> np.ndarray:
     """OKS float64 [D, G] of detections [D, 17, 3] with people [G, 17, 3] that have at least one
     labelled keypoint.
     """
-    similar = keypoint_similarity(found[:, None], labelled[None], areas[None, :, None])
+    similarity = keypoint_similarity(detected[:, None], labelled[None], areas[None, :, None])
     visible = labelled[None, :, :, 2] > 0
-    return (similar * visible).sum(axis=2) / np.maximum(visible.sum(axis=2), 1)
+    return (similarity * visible).sum(axis=2) / np.maximum(visible.sum(axis=2), 1)
 
 
-def _greedy(similar: np.ndarray) -> np.ndarray:
-    match = np.full(similar.shape[1], -1)
-    for detection, row in enumerate(similar):
-        free = np.where(match < 0, row, -1)
+def _greedy(similarity: np.ndarray) -> np.ndarray:
+    match = np.full(similarity.shape[1], -1)
+    for detection, similarities in enumerate(similarity):
+        free = np.where(match < 0, similarities, -1)
         if len(free) and free.max() >= MATCH_OKS:
             match[free.argmax()] = detection
     return match
 
 
-def keypoint_errors(many: Iterable[Scene]) -> np.ndarray:
+def keypoint_errors(scene_list: Iterable[Scene]) -> np.ndarray:
     """How often each kind occurs, int64 [17, len(KINDS)], over labelled keypoints of matched
     people.
     """
     counts = np.zeros((len(skeleton.COCO.keypoints), len(KINDS)), np.int64)
-    for scene in many:
+    for scene in scene_list:
         for person in np.flatnonzero(scene.match >= 0):
             kinds = _kinds(scene, int(person))
             labelled = scene.labelled[person, :, 2] > 0
@@ -138,71 +141,75 @@ def keypoint_errors(many: Iterable[Scene]) -> np.ndarray:
 
 def _kinds(scene: Scene, person: int) -> np.ndarray:
     """Index into KINDS of each of the person's 17 keypoints."""
-    found = scene.found[scene.match[person]]
-    same = np.arange(len(found))
-    own, other = _near(found, scene, same), _near(found, scene, MIRRORED)
-    rest = np.arange(len(scene.labelled)) != person
+    keypoints = scene.detected[scene.match[person]]
+    same = np.arange(len(keypoints))
+    own, other = _near(keypoints, scene, same), _near(keypoints, scene, MIRRORED)
+    others = np.arange(len(scene.labelled)) != person
     right = own[person]
     inverted = np.where(same == MIRRORED, 0.0, other[person])
-    swapped = np.maximum(own[rest], other[rest]).max(axis=0, initial=0.0)
-    kinds = np.full(len(found), KINDS.index("miss"))
+    swapped = np.maximum(own[others], other[others]).max(axis=0, initial=0.0)
+    kinds = np.full(len(keypoints), KINDS.index("miss"))
     kinds[swapped >= NEAR_KS] = KINDS.index("swap")
     kinds[(inverted >= NEAR_KS) & (inverted >= swapped)] = KINDS.index("inversion")
     kinds[right >= NEAR_KS] = KINDS.index("jitter")
     kinds[right >= GOOD_KS] = KINDS.index("good")
-    kinds[found[:, 2] == 0] = KINDS.index("absent")
+    kinds[keypoints[:, 2] == 0] = KINDS.index("absent")
     return kinds
 
 
-def _near(found: np.ndarray, scene: Scene, order: np.ndarray) -> np.ndarray:
+def _near(keypoints: np.ndarray, scene: Scene, order: np.ndarray) -> np.ndarray:
     """ks of one detection's keypoints with keypoints `order` of every person, float64 [G, 17]; 0
     where not labelled.
     """
     labelled = scene.labelled[:, order]
-    return keypoint_similarity(found, labelled, scene.areas[:, None], SIGMAS[order]) * (
+    return keypoint_similarity(keypoints, labelled, scene.areas[:, None], SIGMAS[order]) * (
         labelled[:, :, 2] > 0
     )
 
 
-def oks_histogram(many: Iterable[Scene], bins: int = 20) -> np.ndarray:
+def oks_histogram(scene_list: Iterable[Scene], bins: int = 20) -> np.ndarray:
     """Labelled people by OKS with their detection, int64 [bins] over 0..1; unmatched people count
     as OKS 0.
     """
-    values = np.concatenate([np.zeros(0), *[scene.person_oks for scene in many]])
+    values = np.concatenate([np.zeros(0), *[scene.person_oks for scene in scene_list]])
     return np.histogram(values, bins, (0, 1))[0]
 
 
 def precision_recall(matches: Matches) -> dict[str, np.ndarray]:
     """Curves at the OKS of CURVE_OKS: `recall` and `precision_50`, `precision_75`, float64 [R]."""
     curves = precision_at_recall(matches)
-    rows = {
-        f"precision_{round(100 * at)}": int(np.abs(matches.thresholds - at).argmin())
-        for at in CURVE_OKS
+    threshold_index = {
+        f"precision_{round(100 * threshold)}": int(np.abs(matches.thresholds - threshold).argmin())
+        for threshold in CURVE_OKS
     }
-    return {"recall": matches.recalls} | {name: curves[row] for name, row in rows.items()}
+    return {"recall": matches.recalls} | {
+        name: curves[index] for name, index in threshold_index.items()
+    }
 
 
 def crowding(matches: Matches) -> list[dict]:
     """AP of images by number of people to be found; NaN where there is no such image."""
-    rows = []
+    groups = []
     for low, high in CROWDING:
-        chosen = (matches.people >= low) & (matches.people <= (high or np.inf))
+        in_group = (matches.people >= low) & (matches.people <= (high or np.inf))
         name = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
-        precision = precision_at_recall(matches, chosen.astype(np.int64))
-        rows.append(
+        precision = precision_at_recall(matches, in_group.astype(np.int64))
+        groups.append(
             {
                 "group": f"people {name}",
-                "images": int(chosen.sum()),
-                "people": int(matches.people[chosen].sum()),
+                "images": int(in_group.sum()),
+                "people": int(matches.people[in_group].sum()),
                 "AP": float(precision.mean()),
             }
         )
-    return rows
+    return groups
 
 
-def worst(many: Iterable[Scene]) -> list[tuple[Scene, float]]:
+def worst(scene_list: Iterable[Scene]) -> list[tuple[Scene, float]]:
     """Scenes with people, most OKS lost (sum of 1 - OKS over labelled people) first, and that
     loss.
     """
-    losses = [(scene, float((1 - scene.person_oks).sum())) for scene in many if len(scene.labelled)]
+    losses = [
+        (scene, float((1 - scene.person_oks).sum())) for scene in scene_list if len(scene.labelled)
+    ]
     return sorted(losses, key=lambda pair: (-pair[1], pair[0].image_id))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from pycocotools.coco import COCO as CocoTruth
+from pycocotools.coco import COCO as CocoGroundTruth
 
 from stages.openpose.coco.annotations import PERSON
 from stages.openpose.decoding.decoder import decode
@@ -29,8 +29,8 @@ from stages.openpose.network.forward import Forward
 from stages.openpose.samples.packed import Packed
 from stages.openpose.skeleton import COCO
 
-# Area of a person over that of the box of its keypoints: the median is 0.71 in the sample, 0.97 of
-# 80 people of COCO.
+# Area of a person over that of the box of its keypoints: between the medians of the sample and of
+# COCO (docs/measurements.md).
 AREA_OF_KEYPOINT_BOX = 0.8
 
 
@@ -54,58 +54,68 @@ def average_precision(forward: Forward, packed: Packed, images: int) -> Callable
     Args:
         forward: the network, as its weights are at that time.
         packed: file of held-out images, at least one.
-        images: how many of them to look at; they are spread evenly over the file.
+        images: how many of them to take; they are spread evenly over the file.
     """
     count = min(images, len(packed.image_ids))
-    rows = np.linspace(0, len(packed.image_ids) - 1, count).astype(int).tolist()
-    truth, ids = packed_truth(packed, rows), packed.image_ids[rows].tolist()
+    image_numbers = np.linspace(0, len(packed.image_ids) - 1, count).astype(int).tolist()
+    ground_truth, ids = (
+        packed_ground_truth(packed, image_numbers),
+        packed.image_ids[image_numbers].tolist(),
+    )
 
     def measure() -> float | None:
-        results = [result for row in rows for result in _results(forward, packed, row)]
-        return evaluate(truth, results, ids)[0]["AP"]
+        results = [
+            result
+            for image_number in image_numbers
+            for result in _results(forward, packed, image_number)
+        ]
+        return evaluate(ground_truth, results, ids)[0]["AP"]
 
     return measure
 
 
 def _results(
-    forward: Forward, packed: Packed, row: int, settings: OneScale = OneScale()
+    forward: Forward, packed: Packed, image_number: int, settings: OneScale = OneScale()
 ) -> list[dict]:
-    image, view = packed.image(row), View(1.0, mirrored=False)
+    image, view = packed.image(image_number), View(1.0, mirrored=False)
     heatmaps, pafs = forward(network_inputs(image, [view], settings)[view][None])
     maps = without_padding(heatmaps[0], pafs[0], scaled_size(image.shape[:2], settings.height_px))
     people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px)
     return to_results(
-        to_image(people, image.shape[:2], settings.height_px), int(packed.image_ids[row])
+        to_image(people, image.shape[:2], settings.height_px), int(packed.image_ids[image_number])
     )
 
 
-def packed_truth(packed: Packed, rows: list[int]) -> CocoTruth:
+def packed_ground_truth(packed: Packed, image_numbers: list[int]) -> CocoGroundTruth:
     """The people of images number `rows` as pycocotools holds annotations.
 
     Each region that must not be learned from (crowds, people without keypoints) becomes a crowd:
     who is found there counts neither way.
     """
-    truth, images, people = CocoTruth(), [], []
-    for row in rows:
-        image_id, (height, width) = int(packed.image_ids[row]), packed.sizes[row].tolist()
+    ground_truth, images, people = CocoGroundTruth(), [], []
+    for image_number in image_numbers:
+        image_id, (height, width) = (
+            int(packed.image_ids[image_number]),
+            packed.sizes[image_number].tolist(),
+        )
         images.append({"id": image_id, "height": height, "width": width})
         people += [
             _person(keypoints) | {"image_id": image_id}
-            for keypoints in coco_keypoints(packed.parts(row))
+            for keypoints in coco_keypoints(packed.parts(image_number))
         ]
-        mask = packed.mask_miss(row)
+        mask = packed.mask_miss(image_number)
         people += (
             [] if mask is None else [crowd | {"image_id": image_id} for crowd in _crowds(mask)]
         )
     numbered = [person | {"id": i, "category_id": PERSON} for i, person in enumerate(people, 1)]
-    truth.dataset = {
+    ground_truth.dataset = {
         "images": images,
         "annotations": numbered,
         "categories": [{"id": PERSON, "name": "person"}],
     }
     with contextlib.redirect_stdout(io.StringIO()):
-        truth.createIndex()
-    return truth
+        ground_truth.createIndex()
+    return ground_truth
 
 
 def coco_keypoints(parts: np.ndarray) -> np.ndarray:

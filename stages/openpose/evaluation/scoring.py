@@ -25,12 +25,12 @@ from stages.openpose.errors import InputError
 METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 
-def read_truth(path: Path | str) -> COCO:
+def read_ground_truth(path: Path | str) -> COCO:
     """COCO annotations as pycocotools holds them; InputError where the file is none."""
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO(str(path))
-        truth.dataset["images"], truth.dataset["annotations"]
+            ground_truth = COCO(str(path))
+        ground_truth.dataset["images"], ground_truth.dataset["annotations"]
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; expected COCO keypoint annotations") from None
     except (
@@ -43,14 +43,14 @@ def read_truth(path: Path | str) -> COCO:
         raise InputError(
             f"{path}: no COCO keypoint annotations ({type(problem).__name__}: {problem})"
         ) from None
-    return truth
+    return ground_truth
 
 
 class _Evaluation(COCOeval):
     """COCOeval of people's keypoints that shows progress."""
 
-    def __init__(self, truth: COCO, found: COCO, image_ids: Sequence[int], title: str):
-        super().__init__(truth, found, "keypoints")
+    def __init__(self, ground_truth: COCO, results: COCO, image_ids: Sequence[int], title: str):
+        super().__init__(ground_truth, results, "keypoints")
         self.params.imgIds = sorted(image_ids)
         self.params.catIds = [PERSON]
         self.params.kpt_oks_sigmas = np.array(skeleton.COCO.oks_sigmas)
@@ -95,7 +95,7 @@ class Matches:
 
 
 def evaluate(
-    truth: COCO, results: Iterable[dict], image_ids: Collection[int], title: str = "AP"
+    ground_truth: COCO, results: Iterable[dict], image_ids: Collection[int], title: str = "AP"
 ) -> tuple[dict[str, float | None], Matches]:
     """Metrics (of METRICS; 0..1, None where no such person exists) and matches of COCO results on
     `image_ids`.
@@ -103,35 +103,36 @@ def evaluate(
     Images without detections count. InputError where an image id is not in the annotations.
     """
     results = list(results)
-    known = set(truth.getImgIds())
-    for what, ids in (
+    annotated_ids = set(ground_truth.getImgIds())
+    for origin, ids in (
         ("image list", image_ids),
         ("detections", {result["image_id"] for result in results}),
     ):
-        unknown = sorted(set(ids) - known)
+        unknown = sorted(set(ids) - annotated_ids)
         if unknown:
             raise InputError(
-                f"{what}: {len(unknown)} image ids are not in the annotations, the first: "
+                f"{origin}: {len(unknown)} image ids are not in the annotations, the first: "
                 f"{unknown[:5]}; expected "
                 "ids of the annotation file given"
             )
-    wanted = set(image_ids)
-    found = _results_index(truth, [result for result in results if result["image_id"] in wanted])
-    evaluation = _Evaluation(truth, found, sorted(wanted), title)
+    evaluated_ids = set(image_ids)
+    results_index = _results_index(
+        ground_truth, [result for result in results if result["image_id"] in evaluated_ids]
+    )
+    evaluation = _Evaluation(ground_truth, results_index, sorted(evaluated_ids), title)
     metrics = evaluation.run()
     return metrics, _matches(evaluation)
 
 
-def _results_index(truth: COCO, results: list[dict]) -> COCO:
+def _results_index(ground_truth: COCO, results: list[dict]) -> COCO:
     if results:
         with contextlib.redirect_stdout(io.StringIO()):
-            return truth.loadRes(
-                [dict(result) for result in results]
-            )  # loadRes writes into what it is given
+            # loadRes writes into what it is given
+            return ground_truth.loadRes([dict(result) for result in results])
     empty = COCO()
     empty.dataset = {
-        "images": truth.dataset["images"],
-        "categories": truth.dataset["categories"],
+        "images": ground_truth.dataset["images"],
+        "categories": ground_truth.dataset["categories"],
         "annotations": [],
     }
     with contextlib.redirect_stdout(io.StringIO()):
@@ -140,30 +141,32 @@ def _results_index(truth: COCO, results: list[dict]) -> COCO:
 
 
 def _matches(evaluation: COCOeval) -> Matches:
-    p = evaluation._paramsEval
-    everyone = evaluation.evalImgs[
-        : len(p.imgIds)
-    ]  # one category; the first area range is all sizes
+    settings = evaluation._paramsEval
+    # one category; the first area range is all sizes
+    image_results = evaluation.evalImgs[: len(settings.imgIds)]
     scores, image = [np.zeros(0)], [np.zeros(0, np.int64)]
-    hit, ignored = [np.zeros((len(p.iouThrs), 0), bool)], [np.zeros((len(p.iouThrs), 0), bool)]
-    people = np.zeros(len(p.imgIds), np.int64)
-    for row, one in enumerate(everyone):
-        if one is None:
+    hit, ignored = (
+        [np.zeros((len(settings.iouThrs), 0), bool)],
+        [np.zeros((len(settings.iouThrs), 0), bool)],
+    )
+    people = np.zeros(len(settings.imgIds), np.int64)
+    for image_row, result in enumerate(image_results):
+        if result is None:
             continue
-        scores.append(np.asarray(one["dtScores"], np.float64))
-        image.append(np.full(len(one["dtScores"]), row, np.int64))
-        hit.append(np.asarray(one["dtMatches"]) != 0)
-        ignored.append(np.asarray(one["dtIgnore"]) != 0)
-        people[row] = np.count_nonzero(np.asarray(one["gtIgnore"]) == 0)
+        scores.append(np.asarray(result["dtScores"], np.float64))
+        image.append(np.full(len(result["dtScores"]), image_row, np.int64))
+        hit.append(np.asarray(result["dtMatches"]) != 0)
+        ignored.append(np.asarray(result["dtIgnore"]) != 0)
+        people[image_row] = np.count_nonzero(np.asarray(result["gtIgnore"]) == 0)
     order = np.argsort(-np.concatenate(scores), kind="stable")
     return Matches(
-        image_ids=np.array(p.imgIds, np.int64),
+        image_ids=np.array(settings.imgIds, np.int64),
         image=np.concatenate(image)[order],
         hit=np.ascontiguousarray(np.concatenate(hit, axis=1)[:, order]),
         counted=np.ascontiguousarray(~np.concatenate(ignored, axis=1)[:, order]),
         people=people,
-        thresholds=np.array(p.iouThrs),
-        recalls=np.array(p.recThrs),
+        thresholds=np.array(settings.iouThrs),
+        recalls=np.array(settings.recThrs),
     )
 
 
@@ -186,7 +189,8 @@ def precision_at_recall(matches: Matches, image_counts: np.ndarray | None = None
 
 @jit
 def _precision(hit, counted, weights, people, recalls):
-    """Highest precision at or beyond each recall; a detection counts as often as its image.
+    """Highest precision at or beyond each recall, float64; a detection counts as often as its
+    image.
 
     Only hits are remembered: between two of them recall stands still and precision falls.
     """
@@ -194,17 +198,20 @@ def _precision(hit, counted, weights, people, recalls):
     out = np.zeros((thresholds, len(recalls)))
     precision, recall = np.empty(detections), np.empty(detections)
     for t in range(thresholds):
-        right, wrong, hits = 0, 0, 0
+        true_positives, false_positives, hits = 0, 0, 0
         for n in range(detections):
             if not counted[t, n]:
                 continue
             if hit[t, n]:
-                right += weights[n]
-                precision[hits] = right / (right + wrong + 2.220446049250313e-16)
-                recall[hits] = right / people
+                true_positives += weights[n]
+                # 2.2e-16: np.spacing(1), which pycocotools adds
+                precision[hits] = true_positives / (
+                    true_positives + false_positives + 2.220446049250313e-16
+                )
+                recall[hits] = true_positives / people
                 hits += 1
             else:
-                wrong += weights[n]
+                false_positives += weights[n]
         r, best = len(recalls) - 1, 0.0
         for n in range(hits - 1, -1, -1):
             while r >= 0 and recall[n] < recalls[r]:
@@ -263,9 +270,11 @@ def paired_difference(
             "paired difference: the two results are of different images; evaluate both on the "
             "same list"
         )
-    drawn = [bootstrap(matches, samples, np.random.default_rng(seed)) for matches in (ours, theirs)]
+    bootstraps = [
+        bootstrap(matches, samples, np.random.default_rng(seed)) for matches in (ours, theirs)
+    ]
     return average_precision(ours) - average_precision(theirs), percentile_interval(
-        drawn[0] - drawn[1]
+        bootstraps[0] - bootstraps[1]
     )
 
 

@@ -55,22 +55,22 @@ def self_test() -> dict[str, Any]:
         InputError: a figure differs, or pycocotools cannot be loaded or fails.
     """
     try:
-        found = {**_known_masks(), **_known_ap()}
+        figures = {**_known_masks(), **_known_ap()}
     except Exception as problem:  # a binary built for another numpy raises more than ImportError
         raise InputError(f"{REINSTALL}: {type(problem).__name__}: {problem}") from problem
     for name, expected in EXPECTED.items():
         same = (
-            found[name] == expected
+            figures[name] == expected
             if isinstance(expected, str)
-            else np.allclose(found[name], expected, atol=1e-9)
+            else np.allclose(figures[name], expected, atol=1e-9)
         )
         if not same:
             raise InputError(
-                f"{REINSTALL}: self-test `{name}`: expected {expected}, found {found[name]}"
+                f"{REINSTALL}: self-test `{name}`: expected {expected}, found {figures[name]}"
             )
     return {
         name: round(value, 6) if isinstance(value, float) else value
-        for name, value in found.items()
+        for name, value in figures.items()
     }
 
 
@@ -102,12 +102,12 @@ def _known_ap() -> dict[str, Any]:
     from pycocotools.coco import COCO as Annotations
     from pycocotools.cocoeval import COCOeval
 
-    truth, found = _people()
+    ground_truth, detections = _people()
     with redirect_stdout(StringIO()):
         annotations = Annotations()
-        annotations.dataset = truth
+        annotations.dataset = ground_truth
         annotations.createIndex()
-        evaluation = COCOeval(annotations, annotations.loadRes(found), "keypoints")
+        evaluation = COCOeval(annotations, annotations.loadRes(detections), "keypoints")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -128,13 +128,14 @@ def _people() -> tuple[dict, list[dict]]:
     places = rng.uniform(20, 180, (3, 17, 2)).round()
     visible = np.full((17, 1), 2.0)
     area = 5000.0
+    # keypoints moved so far that OKS = exp(-d^2 / (2 s^2 k^2)), with k twice the sigma, is 0.72
     drift = (
         2
         * np.array(COCO.oks_sigmas)[:, None]
         * np.sqrt(-2 * np.log(PARTLY_RIGHT_OKS) * area)
         * [1.0, 0.0]
     )
-    truth = {
+    ground_truth = {
         "images": [{"id": i, "width": 200, "height": 200} for i in (1, 2, 3)],
         "categories": [{"id": 1, "name": "person"}],
         "annotations": [
@@ -157,7 +158,7 @@ def _people() -> tuple[dict, list[dict]]:
         (2, places[1], 0.7),
         (3, places[2] + drift, 0.6),
     ]
-    found = [
+    results = [
         {
             "image_id": i,
             "category_id": 1,
@@ -166,4 +167,4 @@ def _people() -> tuple[dict, list[dict]]:
         }
         for i, xy, score in detections
     ]
-    return truth, found
+    return ground_truth, results

@@ -38,8 +38,8 @@ def base_name(image_set: str, method: str) -> str:
 
 def to_json(results: Iterable[dict[str, Any]]) -> bytes:
     """COCO results with the server's keys only, ordered by image and falling score."""
-    ordered = sorted(results, key=lambda one: (one["image_id"], -one["score"]))
-    return orjson.dumps([{key: one[key] for key in KEYS} for one in ordered])
+    ordered = sorted(results, key=lambda result: (result["image_id"], -result["score"]))
+    return orjson.dumps([{key: result[key] for key in KEYS} for result in ordered])
 
 
 def write(folder: Path, name: str, content: bytes) -> None:

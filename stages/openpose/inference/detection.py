@@ -36,13 +36,13 @@ from stages.openpose.network.forward import Forward
 
 BATCHES_AHEAD = 2
 LARGEST_INPUT_PX = 2**26  # maps and activations of more would fill the memory of any machine
-PARTS = ("read", "network", "average", "decode")
+PHASES = ("read", "average", "decode", "network")
 
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """An image to be looked at: its id, its name for `read`, and where it is known beforehand
-    (height, width).
+    """An image in which to find people: its id, its name for `read`, and where it is known
+    beforehand (height, width).
     """
 
     image_id: int
@@ -51,7 +51,7 @@ class ImageEntry:
 
 
 @dataclass(frozen=True)
-class Seen:
+class PreparedImage:
     """An image that was read: its (height, width) in pixels and what the network gets of it, by
     view.
     """
@@ -63,18 +63,16 @@ class Seen:
 
 @dataclass
 class Clock:
-    """Seconds of processor time that the parts of a run took, summed over threads, and the
+    """Seconds of processor time that the phases of a run took, summed over threads, and the
     network's wall time.
     """
 
-    seconds: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("read", "average", "decode", "network"), 0.0)
-    )
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
     _lock: Lock = field(default_factory=Lock)
 
     @contextmanager
-    def part(self, name: str, now: Callable[[], float] = time.thread_time) -> Iterator[None]:
-        """Add the time that the block takes to part `name`."""
+    def phase(self, name: str, now: Callable[[], float] = time.thread_time) -> Iterator[None]:
+        """Add the time that the block takes to phase `name`."""
         started = now()
         yield
         with self._lock:
@@ -89,7 +87,7 @@ def plan_batches(
     """
     scales = (*settings.scales, NATIVE) if reference else settings.scales
     groups: dict[tuple, list[ImageEntry]] = {}
-    for image in sorted(images, key=lambda one: one.image_id):
+    for image in sorted(images, key=lambda entry: entry.image_id):
         groups.setdefault(input_sizes(image.size_hw, settings, scales), []).append(image)
     return [
         groups[sizes][first : first + batch_size]
@@ -98,7 +96,7 @@ def plan_batches(
     ]
 
 
-def find_people(
+def detect_people(
     batches: Sequence[Sequence[ImageEntry]],
     *,
     read: Callable[[ImageEntry], np.ndarray],
@@ -117,9 +115,9 @@ def find_people(
         read: uint8 [H, W, 3] BGR of an image; called from several threads.
         decode: (heatmaps [h, w, 19], pafs [h, w, 38], stride=...) -> People in pixels of the
             network's input.
-        outputs: of inference.OUTPUTS.
-        reference: average and decode as the reference does (`reference_inference.py`); `decode` is
-            not used then.
+        outputs: of tta.OUTPUTS.
+        reference: average and decode as the reference does (`reference_maps.py`); `decode` is not
+            used then.
         threads: that read and decode.
 
     Raises:
@@ -141,43 +139,49 @@ def find_people(
 
 def _prepare(
     image: ImageEntry, read: Callable, views: Sequence[View], settings: Settings, clock: Clock
-) -> Seen:
-    with clock.part("read"):
+) -> PreparedImage:
+    with clock.phase("read"):
         pixels = _checked(read(image), image, settings)
-        return Seen(image, pixels.shape[:2], network_inputs(pixels, views, settings))
+        return PreparedImage(image, pixels.shape[:2], network_inputs(pixels, views, settings))
 
 
 def _finish(
-    seen: Seen,
+    prepared: PreparedImage,
     maps: dict[View, tuple],
     outputs: Sequence[str],
     decode: Callable,
     settings: Settings,
     clock: Clock,
 ) -> dict[str, People]:
-    with clock.part("average"):
-        averaged = maps_for(outputs, maps, seen.size_hw, settings)
-    with clock.part("decode"):
+    with clock.phase("average"):
+        maps_by_output = maps_for(outputs, maps, prepared.size_hw, settings)
+    with clock.phase("decode"):
         return {
             output: to_image(
-                decode(one.heatmaps, one.pafs, stride=one.stride_px),
-                seen.size_hw,
+                decode(
+                    maps_of_output.heatmaps, maps_of_output.pafs, stride=maps_of_output.stride_px
+                ),
+                prepared.size_hw,
                 settings.height_px,
             )
-            for output, one in averaged.items()
+            for output, maps_of_output in maps_by_output.items()
         }
 
 
 def _finish_as_reference(
-    seen: Seen, maps: dict[View, tuple], outputs: Sequence[str], settings: Settings, clock: Clock
+    prepared: PreparedImage,
+    maps: dict[View, tuple],
+    outputs: Sequence[str],
+    settings: Settings,
+    clock: Clock,
 ) -> dict[str, People]:
-    means, found = full_size_means(outputs, maps, seen.size_hw, settings), {}
+    means, people_by_output = full_size_means(outputs, maps, prepared.size_hw, settings), {}
     for _ in outputs:
-        with clock.part("average"):
+        with clock.phase("average"):
             output, mean = next(means)
-        with clock.part("decode"):
-            found[output] = decode_enlarged(*mean)
-    return found
+        with clock.phase("decode"):
+            people_by_output[output] = decode_enlarged(*mean)
+    return people_by_output
 
 
 def _overlapped(
@@ -204,8 +208,8 @@ def _overlapped(
     while ahead:
         batch = [future.result() for future in ahead.popleft()]
         read_ahead()
-        for seen, maps in zip(batch, network(batch), strict=True):
-            behind.append((seen.image, pool.submit(finish, seen, maps)))
+        for prepared, maps in zip(batch, network(batch), strict=True):
+            behind.append((prepared.image, pool.submit(finish, prepared, maps)))
         while behind and (len(behind) > 2 * len(batch) or behind[0][1].done()):
             image, future = behind.popleft()
             yield image, future.result()
@@ -214,17 +218,21 @@ def _overlapped(
 
 
 def _run(
-    forward: Forward, views: Sequence[View], many: Sequence[Seen], *, clock: Clock
+    forward: Forward,
+    views: Sequence[View],
+    prepared_images: Sequence[PreparedImage],
+    *,
+    clock: Clock,
 ) -> list[dict]:
     """Maps (heatmaps, pafs) by view of each image of a batch."""
-    found: list[dict] = [{} for _ in many]
+    maps_of_images: list[dict] = [{} for _ in prepared_images]
     for view in views:
-        batch = np.stack([seen.inputs[view] for seen in many])
-        with clock.part("network", time.perf_counter):
+        batch = np.stack([prepared.inputs[view] for prepared in prepared_images])
+        with clock.phase("network", time.perf_counter):
             heatmaps, pafs = forward(batch)
-        for row, maps in enumerate(zip(heatmaps, pafs, strict=True)):
-            found[row][view] = maps
-    return found
+        for index, maps in enumerate(zip(heatmaps, pafs, strict=True)):
+            maps_of_images[index][view] = maps
+    return maps_of_images
 
 
 def _checked(image: np.ndarray, expected: ImageEntry, settings: Settings) -> np.ndarray:

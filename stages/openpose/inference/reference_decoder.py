@@ -67,10 +67,13 @@ def decode_views(
     """
     sums, count = [0.0, 0.0], 0
     for heatmaps, pafs, resized_hw, mirrored in views:
-        maps = [enlarge(one, resized_hw, original_hw, stride=stride) for one in (heatmaps, pafs)]
+        maps = [
+            enlarge(array, resized_hw, original_hw, stride=stride) for array in (heatmaps, pafs)
+        ]
         if mirrored:
             maps = mirror_maps(*maps, skeleton)
-        sums = [total + one for total, one in zip(sums, maps, strict=True)]
+        # float64, one view after the other
+        sums = [total + array for total, array in zip(sums, maps, strict=True)]
         count += 1
     return decode_enlarged(sums[0] / count, sums[1] / count, skeleton=skeleton)
 
@@ -111,7 +114,7 @@ def decode_enlarged(heatmaps: np.ndarray, pafs: np.ndarray, *, skeleton: Skeleto
 
 def _peaks(heatmap: np.ndarray) -> np.ndarray:
     """Maxima of one heatmap [H, W] as [n, 3]: x, y, unsmoothed value; in rows from the top."""
-    radius = int(4 * SMOOTHING_PX + 0.5)
+    radius = int(4 * SMOOTHING_PX + 0.5)  # where SciPy's filter, the reference's, cuts off
     side = 2 * radius + 1
     smooth = cv2.GaussianBlur(heatmap, (side, side), SMOOTHING_PX, borderType=cv2.BORDER_REFLECT)
     framed = np.pad(smooth, 1)  # beyond the image the reference sees zeros
@@ -132,14 +135,14 @@ def _limbs(paf: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> list[tuple[
             score = _limb_score(paf, start[:2], end[:2])
             if score is not None:
                 accepted.append((i, j, score))
-    accepted.sort(key=lambda limb: -limb[2])
-    used_starts, used_ends, chosen = set(), set(), []
+    accepted.sort(key=lambda limb: -limb[2])  # stable: of equal scores the upper peak comes first
+    used_starts, used_ends, limbs = set(), set(), []
     for i, j, score in accepted:
         if i not in used_starts and j not in used_ends:
             used_starts.add(i)
             used_ends.add(j)
-            chosen.append((i, j, score))
-    return chosen
+            limbs.append((i, j, score))
+    return limbs
 
 
 def _limb_score(paf: np.ndarray, start: np.ndarray, end: np.ndarray) -> float | None:
@@ -161,26 +164,28 @@ def _assemble(peaks: list[np.ndarray], limbs: list[list], skeleton: Skeleton) ->
     for limb in skeleton.decode_order:
         a, b = skeleton.limbs[limb]
         for i, j, limb_score in limbs[limb]:
-            found = [
+            owners = [
                 person
                 for person in people
                 if person["parts"].get(a) == i or person["parts"].get(b) == j
             ]
-            if len(found) >= 2 and not found[0]["parts"].keys() & found[1]["parts"].keys():
-                _merge(found[0], found[1], limb_score)
-                people = [person for person in people if person is not found[1]]
-            elif found:
+            if len(owners) >= 2 and not owners[0]["parts"].keys() & owners[1]["parts"].keys():
+                _merge(owners[0], owners[1], limb_score)
+                people = [person for person in people if person is not owners[1]]
+            elif owners:
                 # the reference tests the far part only when one person is found; with two it always
                 # overwrites
-                if len(found) >= 2 or found[0]["parts"].get(b) != j:
-                    found[0]["parts"][b] = j
-                    found[0]["count"] += 1
-                    found[0]["score"] += peaks[b][j, 2] + limb_score
+                if len(owners) >= 2 or owners[0]["parts"].get(b) != j:
+                    owners[0]["parts"][b] = j
+                    owners[0]["count"] += 1
+                    owners[0]["score"] += peaks[b][j, 2] + limb_score
             elif limb not in skeleton.late_limbs:
                 score = peaks[a][i, 2] + peaks[b][j, 2] + limb_score
                 people.append({"parts": {a: i, b: j}, "count": 2, "score": score})
-    kept = [p for p in people if p["count"] >= MIN_PARTS and p["score"] / p["count"] >= MIN_SCORE]
-    return _people(kept, peaks, skeleton)
+    accepted = [
+        p for p in people if p["count"] >= MIN_PARTS and p["score"] / p["count"] >= MIN_SCORE
+    ]
+    return _people(accepted, peaks, skeleton)
 
 
 def _merge(person: dict, other: dict, limb_score: float) -> None:
@@ -189,10 +194,10 @@ def _merge(person: dict, other: dict, limb_score: float) -> None:
     person["score"] += other["score"] + limb_score
 
 
-def _people(kept: list[dict], peaks: list[np.ndarray], skeleton: Skeleton) -> People:
-    parts = np.zeros((len(kept), len(skeleton.parts), 3), np.float32)
-    for row, person in zip(parts, kept, strict=True):
+def _people(people: list[dict], peaks: list[np.ndarray], skeleton: Skeleton) -> People:
+    parts = np.zeros((len(people), len(skeleton.parts), 3), np.float32)
+    for person_parts, person in zip(parts, people, strict=True):
         for part, peak in person["parts"].items():
-            row[part] = peaks[part][peak]
-    scores = np.array([person["score"] for person in kept], np.float32)
+            person_parts[part] = peaks[part][peak]
+    scores = np.array([person["score"] for person in people], np.float32)
     return People(parts[:, list(skeleton.part_of_keypoint)], parts, scores)

@@ -1,9 +1,9 @@
-"""The reference's inference (docs/sources.md 5), for parity: maps averaged and decoded at the size
-of the image.
+"""The reference's test-time augmentation (docs/sources.md 5), for parity: maps averaged and decoded
+at the size of the image.
 
-Its `single` looks at the image at its native resolution; here that is padded to a multiple of 8,
-which the reference, whose network rounds down, does not do. Slow and large: about 140 MB for each
-running mean of a 640 x 480 image.
+Its `single` is the image at its native resolution; here that is padded to a multiple of 8, which
+the reference, whose network rounds down, does not do. Slow, and large in memory
+(docs/measurements.md).
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ def full_size_means(
                 sums = (
                     large
                     if sums is None
-                    else tuple(total + one for total, one in zip(sums, large, strict=True))
+                    else tuple(total + array for total, array in zip(sums, large, strict=True))
                 )
                 count += 1
         if output in outputs:
@@ -70,8 +70,8 @@ def full_size(maps: Pair, view: View, original_hw: tuple[int, int], height_px: i
     """One view's maps as float64 [H, W, C] of the original image, mirrored back."""
     size_px = scaled_size(original_hw, height_px, view.scale)
     if not view.mirrored:
-        return tuple(enlarge(one, size_px, original_hw) for one in maps)
-    return tuple(_enlarge_right(one, size_px, original_hw) for one in mirror_maps(*maps))
+        return tuple(enlarge(array, size_px, original_hw) for array in maps)
+    return tuple(_enlarge_right(array, size_px, original_hw) for array in mirror_maps(*maps))
 
 
 def _enlarge_right(

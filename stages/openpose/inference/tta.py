@@ -1,16 +1,14 @@
-"""From an image to maps: scaling, padding, the network at several scales and mirrored, the mean of
-all its maps.
+"""Test-time augmentation, from an image to maps: scaling, padding, the network at several scales
+and mirrored, the mean of all its maps.
 
 Geometry. Pixel centres lie at integers, so that the left edge of an image is x = -0.5. Edges of a
-scaled image fall
-on edges of the original: x + 0.5 scales, x does not. Cell j of maps at a stride of s pixels is
-centred at s j + (s - 1) / 2 (for s = 8: 3.5). Every change of grid here goes through `_taps` and
-`to_image`; nothing else in the project corrects by half a pixel after the network.
+scaled image fall on edges of the original: x + 0.5 scales, x does not. Cell j of maps at a stride
+of s pixels is centred at s j + (s - 1) / 2 (for s = 8: 3.5). Every change of grid here goes through
+`_taps` and `to_image`; nothing else in the project corrects by half a pixel after the network.
 
 Scales follow arXiv:1611.08050, section 3 (0.5, 1, 1.5, 2 times the base height) and docs/sources.md
-5. Deliberate deviations from
-the reference: `single` is scaled to the base height too; maps are averaged on a low-resolution
-grid, not at full size.
+5. Deliberate deviations from the reference: `single` is scaled to the base height too; maps are
+averaged on a low-resolution grid, not at full size.
 """
 
 from collections.abc import Sequence
@@ -84,8 +82,8 @@ def scaled_size(
     if scale == NATIVE:
         return original_hw
     height, width = original_hw
-    wanted = height_px * scale
-    return max(int(wanted + 0.5), 1), max(int(width * wanted / height + 0.5), 1)
+    target_height_px = height_px * scale
+    return max(int(target_height_px + 0.5), 1), max(int(width * target_height_px / height + 0.5), 1)
 
 
 def padded_size(size_px: tuple[int, int], multiple: int = NETWORK_STRIDE_PX) -> tuple[int, int]:
@@ -114,7 +112,7 @@ def network_inputs(
         the right and at the bottom with `settings.pad_value`; H', W' multiples of
         `settings.pad_multiple_px`.
     """
-    made, scaled = {}, {}
+    inputs, scaled = {}, {}
     for view in views:
         height, width = size_px = scaled_size(image.shape[:2], settings.height_px, view.scale)
         if view.scale not in scaled:
@@ -125,8 +123,8 @@ def network_inputs(
         padded[:height, :width] = (
             cv2.flip(scaled[view.scale], 1) if view.mirrored else scaled[view.scale]
         )
-        made[view] = padded
-    return made
+        inputs[view] = padded
+    return inputs
 
 
 def mirror_maps(
@@ -173,16 +171,16 @@ class MapMean:
         left_px = 0
         if view.mirrored:
             heatmaps, pafs = mirror_maps(heatmaps, pafs, self._skeleton)
-            left_px = (
-                heatmaps.shape[1] * NETWORK_STRIDE_PX - size_px[1]
-            )  # mirrored back, the padding lies at the left
+            # mirrored back, the padding lies at the left
+            left_px = heatmaps.shape[1] * NETWORK_STRIDE_PX - size_px[1]
         stride = self._settings.average_stride_px
-        rows = _taps(self._grid[0], stride, size_px[0] / self._size_px[0], heatmaps.shape[0], 0)
-        columns = _taps(
+        row_taps = _taps(self._grid[0], stride, size_px[0] / self._size_px[0], heatmaps.shape[0], 0)
+        column_taps = _taps(
             self._grid[1], stride, size_px[1] / self._size_px[1], heatmaps.shape[1], left_px
         )
+        # float32, view after view in the order of the settings: the sum is the same bits each time
         for total, maps in zip(self._sums, (heatmaps, pafs), strict=True):
-            _add_resampled(total, np.ascontiguousarray(maps, np.float32), *rows, *columns)
+            _add_resampled(total, np.ascontiguousarray(maps, np.float32), *row_taps, *column_taps)
         self._views += 1
 
     def mean(self) -> Maps:
@@ -201,6 +199,8 @@ def _taps(
     image. Beyond the maps their border value goes on. Weights: Keys' cubic with a = -0.5, exact for
     quadratic functions.
     """
+    # half a cell: from the cell's number to its centre as a distance from the image's edge; edges
+    # scale. Half a cell back: from distances to numbers of cells of the view.
     edge_px = (np.arange(count) + 0.5) * stride_px * ratio + origin_px
     position = edge_px / NETWORK_STRIDE_PX - 0.5
     first = np.floor(position).astype(np.int64)
@@ -271,21 +271,21 @@ def maps_for(
     """The maps that each of `outputs` decodes, from one image's maps by view (heatmaps, pafs;
     padding included).
     """
-    made = {}
+    maps_by_output = {}
     if "single" in outputs:
-        made["single"] = without_padding(
+        maps_by_output["single"] = without_padding(
             *views[View(1.0, False)], scaled_size(original_hw, settings.height_px)
         )
     if outputs == ("single",):
-        return made
+        return maps_by_output
     mean = MapMean(original_hw, settings)
     for output, mirrored in (("multi", False), ("multi_flip", True)):
         for view, maps in views.items():
             if view.mirrored == mirrored:
                 mean.add(view, *maps)
         if output in outputs:
-            made[output] = mean.mean()
-    return made
+            maps_by_output[output] = mean.mean()
+    return maps_by_output
 
 
 def to_image(people: People, original_hw: tuple[int, int], height_px: int) -> People:
@@ -297,6 +297,7 @@ def to_image(people: People, original_hw: tuple[int, int], height_px: int) -> Pe
 
     def moved(points: np.ndarray) -> np.ndarray:
         out = points.copy()
+        # x + 0.5, the distance from the edge, is what scales
         out[..., :2] = np.where(points[..., 2:] > 0, (points[..., :2] + 0.5) * ratio_xy - 0.5, 0)
         return out
 

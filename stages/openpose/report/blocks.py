@@ -1,4 +1,4 @@
-"""The parts of a report, and how they look in HTML and in Markdown."""
+"""The blocks of a report, and how they look in HTML and in Markdown."""
 
 import base64
 import html
@@ -101,44 +101,58 @@ STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; color: var(--ink); background: #fff; line-height: 1.5;
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans",
-Arial, sans-serif; } main { max-width: 1060px; margin: 0 auto; padding: 40px 24px 80px; } h1 {
-font-size: 30px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -0.01em; } h2 { font-size: 20px;
-margin: 52px 0 14px; padding-top: 14px; border-top: 1px solid var(--line); } h3 { font-size: 16px;
-margin: 26px 0 8px; } p { margin: 10px 0; max-width: 76ch; } .lead { color: var(--soft); font-size:
-17px; margin-bottom: 20px; } nav { margin: 18px 0 26px; font-size: 14px; } nav a { color:
-var(--accent); text-decoration: none; margin-right: 18px; white-space: nowrap; } nav a:hover {
-text-decoration: underline; } .box { max-width: none; padding: 11px 16px; border-left: 4px solid
-var(--soft); background: var(--wash);
-  border-radius: 0 4px 4px 0; }
-.good { border-color: #2f8f57; } .bad { border-color: #c2402d; background: #fdf3f1; } .unknown {
-border-color: #c58b1a; } .figures { display: grid; grid-template-columns: repeat(auto-fit,
-minmax(190px, 1fr)); gap: 14px; margin: 22px 0; } .figures div { border: 1px solid var(--line);
-border-radius: 6px; padding: 14px 16px 12px; } .figures b { display: block; font-size: 28px;
-font-weight: 600; line-height: 1.15; font-variant-numeric: tabular-nums; } .figures span { display:
-block; font-size: 14px; margin-top: 3px; } .figures i { display: block; font-style: normal;
-font-size: 13px; color: var(--soft); } .scroll { overflow-x: auto; margin: 16px 0 6px; } table {
-border-collapse: collapse; width: 100%; font-size: 14.5px; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); font-size: 14px; padding-bottom: 6px; } th {
-text-align: left; font-weight: 600; font-size: 13px; color: var(--soft); border-bottom: 2px solid
-var(--line);
-  padding: 6px 18px 6px 0; vertical-align: bottom; } td { border-bottom: 1px solid var(--line);
-padding: 7px 18px 7px 0; vertical-align: top; } .n { text-align: right; } td.n, .absent {
-white-space: nowrap; } tr.strong td { background: #eef4fb; font-weight: 600; } tr.strong
-td:first-child, th:first-child, td:first-child { padding-left: 8px; } td:first-child { min-width:
-7em; } table.wide td:first-child { min-width: 15em; } .absent { color: #98a3ad; font-weight: 400; }
-.notes { font-size: 13.5px; color: var(--soft); margin: 6px 0 0; padding-left: 22px; max-width:
-90ch; } .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%),
-1fr)); gap: 22px;
-  margin: 16px 0; } figure { margin: 0; } figure img { display: block; width: 100%; height: auto; }
-figcaption { font-size: 13.5px; color: var(--soft); margin-top: 5px; } .image { margin: 0 0 26px; }
-.views { display: grid; gap: 8px; } .views span { display: block; font-size: 13px; color:
-var(--soft); margin-bottom: 3px; } .views img { width: auto; max-width: 100%; border-radius: 3px;
-background: var(--wash); } details { margin: 14px 0; } summary { cursor: pointer; color:
-var(--accent); } pre { background: var(--wash); padding: 14px 16px; border-radius: 4px; overflow-x:
-auto; font-size: 13px;
-  line-height: 1.45; }
-@media print { main { max-width: none; padding: 0; } nav { display: none; } h2, .image {
-break-inside: avoid; } }
+  Arial, sans-serif; }
+main { max-width: 1060px; margin: 0 auto; padding: 40px 24px 80px; }
+h1 { font-size: 30px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -0.01em; }
+h2 { font-size: 20px; margin: 52px 0 14px; padding-top: 14px; border-top: 1px solid var(--line); }
+h3 { font-size: 16px; margin: 26px 0 8px; }
+p { margin: 10px 0; max-width: 76ch; }
+.lead { color: var(--soft); font-size: 17px; margin-bottom: 20px; }
+nav { margin: 18px 0 26px; font-size: 14px; }
+nav a { color: var(--accent); text-decoration: none; margin-right: 18px; white-space: nowrap; }
+nav a:hover { text-decoration: underline; }
+.box { max-width: none; padding: 11px 16px; border-left: 4px solid var(--soft);
+  background: var(--wash); border-radius: 0 4px 4px 0; }
+.good { border-color: #2f8f57; }
+.bad { border-color: #c2402d; background: #fdf3f1; }
+.unknown { border-color: #c58b1a; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 14px;
+  margin: 22px 0; }
+.figures div { border: 1px solid var(--line); border-radius: 6px; padding: 14px 16px 12px; }
+.figures b { display: block; font-size: 28px; font-weight: 600; line-height: 1.15;
+  font-variant-numeric: tabular-nums; }
+.figures span { display: block; font-size: 14px; margin-top: 3px; }
+.figures i { display: block; font-style: normal; font-size: 13px; color: var(--soft); }
+.scroll { overflow-x: auto; margin: 16px 0 6px; }
+table { border-collapse: collapse; width: 100%; font-size: 14.5px;
+  font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: var(--soft); font-size: 14px; padding-bottom: 6px; }
+th { text-align: left; font-weight: 600; font-size: 13px; color: var(--soft);
+  border-bottom: 2px solid var(--line); padding: 6px 18px 6px 0; vertical-align: bottom; }
+td { border-bottom: 1px solid var(--line); padding: 7px 18px 7px 0; vertical-align: top; }
+.n { text-align: right; }
+td.n, .absent { white-space: nowrap; }
+tr.strong td { background: #eef4fb; font-weight: 600; }
+tr.strong td:first-child, th:first-child, td:first-child { padding-left: 8px; }
+td:first-child { min-width: 7em; }
+table.wide td:first-child { min-width: 15em; }
+.absent { color: #98a3ad; font-weight: 400; }
+.notes { font-size: 13.5px; color: var(--soft); margin: 6px 0 0; padding-left: 22px;
+  max-width: 90ch; }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%), 1fr));
+  gap: 22px; margin: 16px 0; }
+figure { margin: 0; }
+figure img { display: block; width: 100%; height: auto; }
+figcaption { font-size: 13.5px; color: var(--soft); margin-top: 5px; }
+.image { margin: 0 0 26px; }
+.views { display: grid; gap: 8px; }
+.views span { display: block; font-size: 13px; color: var(--soft); margin-bottom: 3px; }
+.views img { width: auto; max-width: 100%; border-radius: 3px; background: var(--wash); }
+details { margin: 14px 0; } summary { cursor: pointer; color: var(--accent); }
+pre { background: var(--wash); padding: 14px 16px; border-radius: 4px; overflow-x: auto;
+  font-size: 13px; line-height: 1.45; }
+@media print { main { max-width: none; padding: 0; } nav { display: none; }
+  h2, .image { break-inside: avoid; } }
 """
 
 
@@ -194,13 +208,13 @@ def _class(names: Sequence[str]) -> str:
 
 def _html_table(block: Table) -> str:
     def cells(row: Sequence[str], tag: str) -> str:
-        made = ""
+        markup = ""
         for column, text in enumerate(row):
             kinds = ["n"] * (column in block.numeric) + ["absent"] * (
                 text in ("–", "not measured here")
             )
-            made += f"<{tag}{_class(kinds)}>{_text(text)}</{tag}>"
-        return made
+            markup += f"<{tag}{_class(kinds)}>{_text(text)}</{tag}>"
+        return markup
 
     rows = "\n".join(
         f"<tr{_class(['strong'] * (index in block.strong))}>{cells(row, 'td')}</tr>"
@@ -218,16 +232,16 @@ def _html_table(block: Table) -> str:
 
 
 def _html_charts(block: Charts) -> str:
-    made = "".join(
-        f'<figure><img src="{_uri(one.svg, "image/svg+xml")}" alt="{_text(one.caption)}">'
-        f"<figcaption>{_text(one.caption)}</figcaption></figure>"
-        for one in block.charts
+    markup = "".join(
+        f'<figure><img src="{_uri(chart.svg, "image/svg+xml")}" alt="{_text(chart.caption)}">'
+        f"<figcaption>{_text(chart.caption)}</figcaption></figure>"
+        for chart in block.charts
     )
-    return f'<div class="charts">{made}</div>'
+    return f'<div class="charts">{markup}</div>'
 
 
 def _html_gallery(block: Gallery) -> str:
-    made = ""
+    markup = ""
     for image in block.images:
         views = "".join(
             f"<div><span>{_text(what)}</span>"
@@ -235,11 +249,11 @@ def _html_gallery(block: Gallery) -> str:
             for what, jpeg in image.views
         )
         grid = f"grid-template-columns:repeat({len(image.views)},minmax(0,1fr))"
-        made += (
+        markup += (
             f'<figure class="image"><div class="views" style="{grid}">{views}</div>'
             f"<figcaption>{_text(image.caption)}</figcaption></figure>\n"
         )
-    return made
+    return markup
 
 
 def _html_folded(block: Folded) -> str:
@@ -263,12 +277,12 @@ def to_markdown(page: Page) -> str:
     """The same report in Markdown; charts are linked as figures/<name>.svg, images stand in the
     HTML file only.
     """
-    parts = [
+    texts = [
         f"# {page.title}",
         page.lead,
         *(_MARKDOWN[type(block)](block) for block in page.blocks),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(text for text in texts if text) + "\n"
 
 
 def _markdown_table(block: Table) -> str:
@@ -282,7 +296,7 @@ def _markdown_table(block: Table) -> str:
     ]
     table = "\n".join([line(block.head), rule, *map(line, rows)])
     notes = "\n".join(f"{number}. {note}" for number, note in enumerate(block.notes, 1))
-    return "\n\n".join(part for part in (block.caption, table, notes) if part)
+    return "\n\n".join(text for text in (block.caption, table, notes) if text)
 
 
 _MARKDOWN = {
@@ -293,7 +307,7 @@ _MARKDOWN = {
     ),
     Table: _markdown_table,
     Charts: lambda block: "\n\n".join(
-        f"![{one.caption}](figures/{one.name}.svg)" for one in block.charts
+        f"![{chart.caption}](figures/{chart.name}.svg)" for chart in block.charts
     ),
     Gallery: lambda block: f"{len(block.images)} images: see index.html." if block.images else "",
     Folded: lambda block: f"```\n{block.text.rstrip()}\n```",

@@ -23,12 +23,16 @@ BLUE, ORANGE, GREEN, GREY, RED, VIOLET = (
     "#c2402d",
     "#7d5ba6",
 )
+MARKED_EPOCHS = 30  # curves of fewer epochs show each of them
 COLOUR_OF = dict(zip(INFERENCES, (BLUE, ORANGE, GREEN), strict=True))
 ERROR_COLOURS = {
-    "good": "#2f8f57", "jitter": "#9fcbb0", "inversion": "#7d5ba6", "swap": "#d9822b",
+    "good": "#2f8f57",
+    "jitter": "#9fcbb0",
+    "inversion": "#7d5ba6",
+    "swap": "#d9822b",
     "miss": "#c2402d",
     "absent": "#c9d0d6",
-}  # fmt: skip
+}
 STYLE = {
     "svg.hashsalt": "report",
     "svg.fonttype": "none",
@@ -62,14 +66,11 @@ def _drawing(
 
 
 def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
-    """Loss of training and of the held-out images, the held-out loss of the last stage by kind, and
-    held-out AP.
+    """Loss of training and of the held-out images, and the held-out loss of the last stage by
+    kind.
     """
     if not log:
         return []
-    epochs = numbers(log, "epoch")
-    mark = "o" if len(log) < 30 else None
-    charts: list[Chart] = []
     groups = {
         "loss": (
             "Loss, sum over all outputs, by epoch",
@@ -80,46 +81,48 @@ def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
             {"val_paf": "part affinity fields", "val_heat": "heatmaps"},
         ),
     }
+    charts: list[Chart] = []
     for name, (caption, lines) in groups.items():
-        present = {
-            column: label
-            for column, label in lines.items()
-            if np.isfinite(numbers(log, column)).any()
-        }
-        if not present:
+        curves = {label: _finite_points(log, column) for column, label in lines.items()}
+        if not any(curves.values()):
             continue
         with _drawing(name, caption) as (axes, done):
-            for (column, label), colour in zip(present.items(), (BLUE, ORANGE), strict=False):
-                points = [
-                    point
-                    for point in zip(epochs, numbers(log, column), strict=True)
-                    if np.isfinite(point[1])
-                ]
-                axes.plot(
-                    *zip(*points, strict=True),
-                    color=colour,
-                    marker=mark,
-                    markersize=3.5,
-                    label=label,
-                )
-            axes.set(xlabel="epoch", ylabel="loss")
-            axes.set_ylim(bottom=0)
-            axes.legend()
+            present = {label: points for label, points in curves.items() if points}
+            _plot_losses(axes, present, "o" if len(log) < MARKED_EPOCHS else None)
         charts += done
     return charts
 
 
-def precision_chart(one: Evaluation) -> list[Chart]:
+def _finite_points(log: list[dict[str, str]], column: str) -> list[tuple[float, float]]:
+    """(epoch, value) of the lines of the log that have a value."""
+    points = zip(numbers(log, "epoch"), numbers(log, column), strict=True)
+    return [point for point in points if np.isfinite(point[1])]
+
+
+def _plot_losses(
+    axes: Axes, curves: dict[str, list[tuple[float, float]]], mark: str | None
+) -> None:
+    for (label, points), colour in zip(curves.items(), (BLUE, ORANGE), strict=False):
+        axes.plot(
+            *zip(*points, strict=True), color=colour, marker=mark, markersize=3.5, label=label
+        )
+    axes.set(xlabel="epoch", ylabel="loss")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+
+
+def precision_chart(evaluation: Evaluation) -> list[Chart]:
     """Precision against recall at OKS 0.50 and 0.75."""
-    table = one.tables.get("pr")
+    table = evaluation.tables.get("pr")
     if not table:
         return []
     recall = numbers(table, "recall")
     caption = (
-        f"Precision and recall, model {one.model}, {one.split}: solid at OKS 0.50, dashed at 0.75"
+        f"Precision and recall, model {evaluation.model}, {evaluation.split}: solid at OKS 0.50, "
+        "dashed at 0.75"
     )
-    with _drawing(f"pr-{one.model}-{one.split}", caption) as (axes, done):
-        for name in one.inferences:
+    with _drawing(f"pr-{evaluation.model}-{evaluation.split}", caption) as (axes, done):
+        for name in evaluation.inferences:
             axes.plot(recall, numbers(table, f"{name}_50"), color=COLOUR_OF[name], label=name)
             axes.plot(
                 recall, numbers(table, f"{name}_75"), color=COLOUR_OF[name], linestyle=(0, (3, 2))
@@ -129,20 +132,21 @@ def precision_chart(one: Evaluation) -> list[Chart]:
     return done
 
 
-def oks_chart(one: Evaluation) -> list[Chart]:
+def oks_chart(evaluation: Evaluation) -> list[Chart]:
     """How well labelled people are met."""
-    table = one.tables.get("oks")
+    table = evaluation.tables.get("oks")
     if not table:
         return []
     low = np.array(numbers(table, "oks_from"))
     edges = np.append(low, 1.0)
     with _drawing(
-        f"oks-{one.model}-{one.split}", f"Labelled people by OKS, model {one.model}, {one.split}"
+        f"oks-{evaluation.model}-{evaluation.split}",
+        f"Labelled people by OKS, model {evaluation.model}, {evaluation.split}",
     ) as (
         axes,
         done,
     ):
-        for name in one.inferences:
+        for name in evaluation.inferences:
             axes.stairs(
                 numbers(table, name), edges, color=COLOUR_OF[name], label=name, linewidth=1.6
             )
@@ -154,18 +158,21 @@ def oks_chart(one: Evaluation) -> list[Chart]:
     return done
 
 
-def keypoint_chart(one: Evaluation) -> list[Chart]:
+def keypoint_chart(evaluation: Evaluation) -> list[Chart]:
     """Shares of the kinds of keypoint errors, of the inference with most views."""
-    name = one.inferences[-1] if one.inferences else ""
-    table = [line for line in one.tables.get("keypoints", []) if line["inference"] == name]
+    name = evaluation.inferences[-1] if evaluation.inferences else ""
+    table = [line for line in evaluation.tables.get("keypoints", []) if line["inference"] == name]
     if not table:
         return []
     names = [line["keypoint"].replace("_", " ") for line in table]
     caption = (
         "Labelled keypoints of found people, by what became of them, "
-        f"model {one.model}, {one.split}, {name}"
+        f"model {evaluation.model}, {evaluation.split}, {name}"
     )
-    with _drawing(f"keypoints-{one.model}-{one.split}", caption, (5.6, 4.3)) as (axes, done):
+    with _drawing(f"keypoints-{evaluation.model}-{evaluation.split}", caption, (5.6, 4.3)) as (
+        axes,
+        done,
+    ):
         left = np.zeros(len(table))
         for kind, colour in ERROR_COLOURS.items():
             share = np.nan_to_num(numbers(table, kind))
@@ -185,20 +192,30 @@ def keypoint_chart(one: Evaluation) -> list[Chart]:
     return done
 
 
-def group_chart(one: Evaluation) -> list[Chart]:
+def group_chart(evaluation: Evaluation) -> list[Chart]:
     """AP by size of people and by number of people in the image."""
-    table = one.tables.get("groups")
+    table = evaluation.tables.get("groups")
     if not table:
         return []
     groups = list(dict.fromkeys(line["group"] for line in table))
-    height = 0.8 / max(len(one.inferences), 1)
-    caption = f"AP by size of people and by people in the image, model {one.model}, {one.split}"
-    with _drawing(f"groups-{one.model}-{one.split}", caption, (5.6, 4.3)) as (axes, done):
-        for row, name in enumerate(one.inferences):
+    height = 0.8 / max(len(evaluation.inferences), 1)
+    caption = (
+        "AP by size of people and by people in the image, "
+        f"model {evaluation.model}, {evaluation.split}"
+    )
+    with _drawing(f"groups-{evaluation.model}-{evaluation.split}", caption, (5.6, 4.3)) as (
+        axes,
+        done,
+    ):
+        for index, name in enumerate(evaluation.inferences):
             value = {line["group"]: line["AP"] for line in table if line["inference"] == name}
             ap = [100 * float(value.get(group) or "nan") for group in groups]
-            at = np.arange(len(groups)) + (row - (len(one.inferences) - 1) / 2) * height
-            axes.barh(at, np.nan_to_num(ap), height * 0.92, color=COLOUR_OF[name], label=name)
+            positions = (
+                np.arange(len(groups)) + (index - (len(evaluation.inferences) - 1) / 2) * height
+            )
+            axes.barh(
+                positions, np.nan_to_num(ap), height * 0.92, color=COLOUR_OF[name], label=name
+            )
         axes.set_yticks(range(len(groups)), [_plural(group) for group in groups])
         axes.invert_yaxis()
         axes.set(xlabel="AP, per cent")

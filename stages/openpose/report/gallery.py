@@ -18,42 +18,45 @@ LARGEST_SCALE = 3.0
 JPEG_QUALITY = 82
 
 
-def choose(images: Images, people: People, wanted: int, known: Iterable[int]) -> list[int]:
-    """`wanted` rows of images with labelled people among the ids `known`, evenly spread over
+def choose(images: Images, people: People, count: int, candidates: Iterable[int]) -> list[int]:
+    """`count` rows of images with labelled people among the ids `candidates`, evenly spread over
     them.
     """
-    known = set(known)
-    rows = [row for row in np.unique(people.image).tolist() if int(images.ids[row]) in known]
-    picks = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int)
-    return [rows[pick] for pick in picks]
+    candidates = set(candidates)
+    rows = [row for row in np.unique(people.image).tolist() if int(images.ids[row]) in candidates]
+    positions = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
+    return [rows[position] for position in positions]
 
 
 def detections(folder: Path, inference: str, image_ids: Iterable[int]) -> dict[int, np.ndarray]:
-    """Keypoints float64 [P, 17, 3] (x, y in pixels, 0 = not found) by image, where a shard in
-    `folder` looked at it.
+    """Keypoints float64 [P, 17, 3] (x, y in pixels, 0 = not found) by image, of those images that
+    the shards in `folder` hold.
 
     Guessed keypoints (third column 1) count as not found: what is drawn is what the network saw.
     """
-    wanted, found = set(image_ids), {}
+    wanted_ids, keypoint_lists = set(image_ids), {}
     for shard in sorted(folder.iterdir()) if folder.is_dir() else ():
         results = shard / f"{inference}.json"
         if not results.exists() or not (shard / "images.json").exists():
             continue
-        seen = wanted.intersection(orjson.loads((shard / "images.json").read_bytes()))
-        if not seen:
+        shard_ids = wanted_ids.intersection(orjson.loads((shard / "images.json").read_bytes()))
+        if not shard_ids:
             continue
-        found.update({image_id: [] for image_id in seen})
-        for one in orjson.loads(results.read_bytes()):
-            if one["image_id"] in seen:
-                found[one["image_id"]].append(one["keypoints"])
+        keypoint_lists.update({image_id: [] for image_id in shard_ids})
+        for result in orjson.loads(results.read_bytes()):
+            if result["image_id"] in shard_ids:
+                keypoint_lists[result["image_id"]].append(result["keypoints"])
     arrays = {
-        image_id: np.array(rows, np.float64).reshape(-1, 17, 3) for image_id, rows in found.items()
+        image_id: np.array(keypoints, np.float64).reshape(-1, 17, 3)
+        for image_id, keypoints in keypoint_lists.items()
     }
-    return {image_id: rows * (rows[..., 2:] == 2) for image_id, rows in arrays.items()}
+    return {
+        image_id: keypoints * (keypoints[..., 2:] == 2) for image_id, keypoints in arrays.items()
+    }
 
 
-def looked_at(folder: Path) -> set[int]:
-    """Ids of all images that the shards in `folder` looked at."""
+def detected_image_ids(folder: Path) -> set[int]:
+    """Ids of all images that the shards in `folder` hold, with people found in them or not."""
     ids: set[int] = set()
     for path in folder.glob("*/images.json"):
         ids.update(orjson.loads(path.read_bytes()))
@@ -64,17 +67,17 @@ def show(
     images: Images,
     people: People,
     rows: Sequence[int],
-    found: dict[str, dict[int, np.ndarray]],
+    detected: dict[str, dict[int, np.ndarray]],
     archive: ImageArchive,
 ) -> list[GalleryImage]:
-    """The archive of `rows`: labelled people, then those that each model found.
+    """The images `rows`: labelled people, then those that each model found.
 
     Args:
-        found: keypoints float64 [P, 17, 3] by model and image id.
+        detected: keypoints float64 [P, 17, 3] by model and image id.
 
     Images that cannot be read are left out.
     """
-    shown = []
+    gallery_images = []
     for row in rows:
         name, image_id = images.file_names[row], int(images.ids[row])
         try:
@@ -83,7 +86,7 @@ def show(
             continue
         labelled = people.keypoints[people.image == row]
         views = [(f"labelled: {len(labelled)}", draw(image, labelled))]
-        for model, by_image in found.items():
+        for model, by_image in detected.items():
             if image_id in by_image:
                 views.append(
                     (
@@ -91,8 +94,8 @@ def show(
                         draw(image, by_image[image_id]),
                     )
                 )
-        shown.append(GalleryImage(views, name))
-    return shown
+        gallery_images.append(GalleryImage(views, name))
+    return gallery_images
 
 
 def draw(image: np.ndarray, keypoints: np.ndarray) -> bytes:
@@ -106,6 +109,7 @@ def draw(image: np.ndarray, keypoints: np.ndarray) -> bytes:
     size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
     canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     placed = keypoints.astype(np.float64)
+    # edges scale, centres lie half a pixel inside them
     placed[..., :2] = (placed[..., :2] + 0.5) * scale - 0.5
     canvas = draw_people(canvas, parts_of(placed))
     return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

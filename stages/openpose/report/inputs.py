@@ -72,7 +72,7 @@ def read_evaluations(folder: Path, first: str) -> list[Evaluation]:
     """Evaluations below `folder`/<model>/<split>.json: model `first` before others, split val1k
     before val.
     """
-    found = [
+    evaluations = [
         Evaluation(
             path.parent.name,
             path.stem,
@@ -83,7 +83,13 @@ def read_evaluations(folder: Path, first: str) -> list[Evaluation]:
         for path in sorted(folder.glob("*/*.json"))
     ]
     return sorted(
-        found, key=lambda one: (one.model != first, one.model, one.split == "val", one.split)
+        evaluations,
+        key=lambda evaluation: (
+            evaluation.model != first,
+            evaluation.model,
+            evaluation.split == "val",
+            evaluation.split,
+        ),
     )
 
 
@@ -144,13 +150,13 @@ def _place(record: Path) -> tuple[int, str]:
 
 def library_versions() -> dict[str, str]:
     """Python and the libraries that decide results, as installed."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def percent(value: float | None) -> str:

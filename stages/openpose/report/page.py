@@ -37,6 +37,20 @@ NAME_OF_SPLIT = {"val1k": "Val-1k", "val": "full val"}
 NOT_MEASURED = "not measured here"
 METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR")
 PUBLISHED_ON = "coco2014"
+COMPARISON_HEAD = (
+    "",
+    "Val-1k published",
+    "Val-1k measured",
+    "val published",
+    "val measured",
+    "protocol",
+    "leaked",
+)
+COMPARISON_CAPTION = (
+    f"AP in per cent. Measured: {HEADLINE} (the scales of detect.scales averaged, no mirroring), "
+    "with the 95 % interval. Leaked: evaluated images that the model was trained or chosen on "
+    "(Val-1k / val where they differ)."
+)
 
 
 def build(
@@ -77,13 +91,16 @@ def verdict(evaluations: Sequence[Evaluation]) -> Text:
     """Whether any evaluated image was trained on."""
     if not evaluations:
         return Text("Nothing has been evaluated yet.", "unknown")
-    leaks = {f"{one.model} on {one.split}": one.metrics.get("leaked_images") for one in evaluations}
-    dirty = [f"{name}: {count} of its images" for name, count in leaks.items() if count]
+    leaks = {
+        f"{evaluation.model} on {evaluation.split}": evaluation.metrics.get("leaked_images")
+        for evaluation in evaluations
+    }
+    contaminated = [f"{name}: {count} of its images" for name, count in leaks.items() if count]
     unknown = [name for name, count in leaks.items() if count is None]
-    if dirty:
+    if contaminated:
         return Text(
             f"Contaminated: the model was trained or chosen on evaluated images "
-            f"({'; '.join(dirty)}).",
+            f"({'; '.join(contaminated)}).",
             "bad",
         )
     if unknown:
@@ -98,19 +115,19 @@ def verdict(evaluations: Sequence[Evaluation]) -> Text:
 def headline(evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> list[Block]:
     """The few figures that a reader wants first."""
     items = []
-    for one in evaluations:
-        figures = one.metrics.get(HEADLINE)
-        if one.model == published.THIS_RUN and figures:
+    for evaluation in evaluations:
+        figures = evaluation.metrics.get(HEADLINE)
+        if evaluation.model == published.THIS_RUN and figures:
             span = interval(figures)
             remark = (
                 f"95 % interval {span.replace(',', ' to')}"
                 if span
-                else f"{one.metrics.get('images', '?')} images"
+                else f"{evaluation.metrics.get('images', '?')} images"
             )
             items.append(
                 (
                     percent(figures.get("AP")),
-                    f"AP on {NAME_OF_SPLIT.get(one.split, one.split)}, {HEADLINE}",
+                    f"AP on {NAME_OF_SPLIT.get(evaluation.split, evaluation.split)}, {HEADLINE}",
                     remark,
                 )
             )
@@ -138,55 +155,35 @@ def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
     """The table of published rows, each with what was measured here, and a row for every other
     model.
     """
-    measured = {(one.model, one.split): one for one in evaluations}
-    models = list(dict.fromkeys(one.model for one in evaluations))
+    measured = {(evaluation.model, evaluation.split): evaluation for evaluation in evaluations}
+    models = list(dict.fromkeys(evaluation.model for evaluation in evaluations))
     notes: list[str] = []
     rows = [
-        _row(row.method, row.model, (row.val1k, row.val), measured, _marks(row.notes, notes))
-        for row in published.ROWS
+        _row(line.method, line.model, (line.val1k, line.val), measured, _marks(line.notes, notes))
+        for line in published.ROWS
     ]
-    known = {row.model for row in published.ROWS}
+    published_models = {line.model for line in published.ROWS}
     ours = [
         published.THIS_RUN,
-        *(model for model in models if model not in {*known, published.THIS_RUN}),
+        *(model for model in models if model not in {*published_models, published.THIS_RUN}),
     ]
     rows += [_row(_name(model), model, (None, None), measured, "") for model in ours]
     table = Table(
-        head=[
-            "",
-            "Val-1k published",
-            "Val-1k measured",
-            "val published",
-            "val measured",
-            "protocol",
-            "leaked",
-        ],
+        head=COMPARISON_HEAD,
         rows=rows,
-        caption=f"AP in per cent. Measured: {HEADLINE} (the scales of detect.scales averaged, no "
-        f"mirroring), with the "
-        "95 % interval. Leaked: evaluated images that the model was trained or chosen on (Val-1k "
-        "/ val where they "
-        "differ).",
+        caption=COMPARISON_CAPTION,
         numeric=(1, 2, 3, 4, 6),
-        strong=[
-            len(published.ROWS) + index
-            for index, model in enumerate(ours)
-            if model == published.THIS_RUN
-        ],
+        strong=[len(published.ROWS) + ours.index(published.THIS_RUN)],
         notes=notes,
         wide=True,
     )
     if dataset.startswith(PUBLISHED_ON):
         return [table]
-    return [
-        Text(
-            f"Published values are of COCO 2014; what was measured here is of “{dataset}”. They "
-            f"stand side by side to "
-            "show the form of the table, and must not be compared.",
-            "unknown",
-        ),
-        table,
-    ]
+    warning = (
+        f"Published values are of COCO 2014; what was measured here is of “{dataset}”. They stand "
+        "side by side to show the form of the table, and must not be compared."
+    )
+    return [Text(warning, "unknown"), table]
 
 
 def _name(model: str) -> str:
@@ -202,19 +199,19 @@ def _marks(notes: Sequence[str], collected: list[str]) -> str:
 def _row(
     name: str,
     model: str,
-    known: tuple[float | None, float | None],
+    published_aps: tuple[float | None, float | None],
     measured: dict[tuple[str, str], Evaluation],
     marks: str,
 ) -> list[str]:
     cells, leaked, protocol = [], [], ""
-    for split, value in zip(SPLITS, known, strict=True):
-        one = measured.get((model, split))
-        figures = one.metrics.get(HEADLINE, {}) if one else {}
+    for split, value in zip(SPLITS, published_aps, strict=True):
+        evaluation = measured.get((model, split))
+        figures = evaluation.metrics.get(HEADLINE, {}) if evaluation else {}
         cells += ["–" if value is None else f"{value:.1f}"]
         cells += [with_interval(figures) if "AP" in figures else NOT_MEASURED]
-        if one:
-            leaked.append(_leaked(one.metrics))
-            protocol = str(one.metrics.get("protocol") or "")
+        if evaluation:
+            leaked.append(_leaked(evaluation.metrics))
+            protocol = str(evaluation.metrics.get("protocol") or "")
     return [f"{name} {marks}".strip(), *cells, protocol, " / ".join(dict.fromkeys(leaked))]
 
 
@@ -226,18 +223,25 @@ def _leaked(metrics: dict[str, Any]) -> str:
 def all_figures(evaluations: Sequence[Evaluation]) -> Table:
     """Every model, split and inference."""
     rows, strong = [], []
-    for one in evaluations:
-        for name in one.inferences:
-            figures = one.metrics[name]
-            gain = one.metrics.get("gains", {}).get(name, {})
-            told = (
+    for evaluation in evaluations:
+        for name in evaluation.inferences:
+            figures = evaluation.metrics[name]
+            gain = evaluation.metrics.get("gains", {}).get(name, {})
+            gain_text = (
                 f"{100 * gain['AP']:+.1f} [{interval(gain)}]" if gain.get("AP") is not None else ""
             )
             if name == HEADLINE:
                 strong.append(len(rows))
             values = [percent(figures.get(metric)) for metric in METRICS]
             rows.append(
-                [_name(one.model), one.split, name, with_interval(figures), *values[1:], told]
+                [
+                    _name(evaluation.model),
+                    evaluation.split,
+                    name,
+                    with_interval(figures),
+                    *values[1:],
+                    gain_text,
+                ]
             )
     return Table(
         head=["model", "split", "inference", "AP [95 %]", *METRICS[1:], "gain over single"],
@@ -253,17 +257,23 @@ def all_figures(evaluations: Sequence[Evaluation]) -> Table:
 def differences(evaluations: Sequence[Evaluation], samples: int, seed: int) -> list[Block]:
     """AP of each pair of models on the same images, one minus the other, with its interval."""
     rows = []
-    kept = [one for one in evaluations if one.matches is not None]
-    for ours, theirs in combinations(kept, 2):
+    with_matches = [evaluation for evaluation in evaluations if evaluation.matches is not None]
+    for ours, theirs in combinations(with_matches, 2):
         if ours.split != theirs.split or not np.array_equal(
             ours.matches.image_ids, theirs.matches.image_ids
         ):
             continue
         gain, span = paired_difference(ours.matches, theirs.matches, samples, seed)
         low, high = span or (None, None)
-        told = interval({"AP_low": low, "AP_high": high})
+        interval_text = interval({"AP_low": low, "AP_high": high})
         rows.append(
-            [ours.split, _name(ours.model), _name(theirs.model), f"{100 * gain:+.1f}", told]
+            [
+                ours.split,
+                _name(ours.model),
+                _name(theirs.model),
+                f"{100 * gain:+.1f}",
+                interval_text,
+            ]
         )
     if not rows:
         return []
@@ -281,16 +291,16 @@ def audit(evaluations: Sequence[Evaluation]) -> Table:
     word = {True: "contaminated", False: "clean", None: "not known"}
     rows = [
         [
-            _name(one.model),
-            one.split,
-            str(one.metrics.get("images", "–")),
-            str(one.metrics.get("people", "–")),
-            str(one.metrics.get("protocol") or "–"),
-            str(one.metrics.get("trained_on", "–")),
-            _leaked(one.metrics),
-            word[one.metrics.get("contaminated")],
+            _name(evaluation.model),
+            evaluation.split,
+            str(evaluation.metrics.get("images", "–")),
+            str(evaluation.metrics.get("people", "–")),
+            str(evaluation.metrics.get("protocol") or "–"),
+            str(evaluation.metrics.get("trained_on", "–")),
+            _leaked(evaluation.metrics),
+            word[evaluation.metrics.get("contaminated")],
         ]
-        for one in evaluations
+        for evaluation in evaluations
     ]
     return Table(
         head=[
@@ -317,12 +327,14 @@ def curves(evaluations: Sequence[Evaluation], log: list[dict[str, str]]) -> list
     if losses:
         blocks += [Section("Training", "Training"), Charts(losses)]
     blocks.append(Section("Where precision comes from and goes", "Curves"))
-    for model in dict.fromkeys(one.model for one in evaluations):
-        mine = [one for one in evaluations if one.model == model]
-        shown = [chart for one in mine for chart in charts.precision_chart(one)]
-        for drawn in (charts.oks_chart, charts.group_chart, charts.keypoint_chart):
-            shown += drawn(mine[-1])
-        blocks += [Section(f"Model: {_name(model)}"), Charts(shown)]
+    for model in dict.fromkeys(evaluation.model for evaluation in evaluations):
+        of_model = [evaluation for evaluation in evaluations if evaluation.model == model]
+        drawings = [
+            chart for evaluation in of_model for chart in charts.precision_chart(evaluation)
+        ]
+        for chart_of in (charts.oks_chart, charts.group_chart, charts.keypoint_chart):
+            drawings += chart_of(of_model[-1])
+        blocks += [Section(f"Model: {_name(model)}"), Charts(drawings)]
     return blocks if evaluations else blocks[:-1]
 
 

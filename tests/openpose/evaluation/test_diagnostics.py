@@ -35,10 +35,13 @@ def truth(tmp_path):
     """Two figures side by side in image 1, one in image 2, nobody in image 3."""
     figures = [(1, figure(60, 30, 150)), (1, figure(170, 30, 150)), (2, figure(100, 40, 140))]
     annotations = [
-        annotation(row + 1, image_id, one) for row, (image_id, one) in enumerate(figures)
+        annotation(row + 1, image_id, figure_parts)
+        for row, (image_id, figure_parts) in enumerate(figures)
     ]
     images = [tiny_coco.image(image_id, (240, 240)) for image_id in (1, 2, 3)]
-    return scoring.read_truth(tiny_coco.write_json(tmp_path / "val.json", images, annotations))
+    return scoring.read_ground_truth(
+        tiny_coco.write_json(tmp_path / "val.json", images, annotations)
+    )
 
 
 def kinds_of(truth, changed, keypoint):
@@ -96,17 +99,19 @@ def test_only_labelled_keypoints_count(truth):
 
 
 def test_oks_equals_that_of_pycocotools(shared):
-    truth = scoring.read_truth(shared / "coco-mini/annotations/person_keypoints.json")
+    truth = scoring.read_ground_truth(shared / "coco-mini/annotations/person_keypoints.json")
     results = json.loads((shared / "golden/seed_detections.json").read_text())
-    reference = COCOeval(truth, truth.loadRes([dict(one) for one in results]), "keypoints")
+    reference = COCOeval(truth, truth.loadRes([dict(person) for person in results]), "keypoints")
     reference.evaluate()
     compared = 0
     for scene in diagnostics.scenes(truth, results, truth.getImgIds()):
-        people = [one for one in truth.imgToAnns[scene.image_id] if not one["iscrowd"]]
+        people = [person for person in truth.imgToAnns[scene.image_id] if not person["iscrowd"]]
         labelled = [
-            row for row, one in enumerate(truth.imgToAnns[scene.image_id]) if one["num_keypoints"]
+            row
+            for row, person in enumerate(truth.imgToAnns[scene.image_id])
+            if person["num_keypoints"]
         ]
-        assert len([one for one in people if one["num_keypoints"]]) == len(scene.labelled)
+        assert len([person for person in people if person["num_keypoints"]]) == len(scene.labelled)
         if scene.oks.size:
             theirs = np.asarray(reference.ious[scene.image_id, 1])[:, labelled]
             np.testing.assert_allclose(scene.oks, theirs, atol=1e-9)
@@ -133,7 +138,9 @@ def test_each_person_takes_its_nearest_detection_once(truth):
 def test_ap_by_crowding_covers_every_person_once(truth):
     figures = {1: [figure(60, 30, 150), figure(170, 30, 150)], 2: [figure(100, 40, 140)]}
     results = [
-        result(coco_points(one), image_id) for image_id, many in figures.items() for one in many
+        result(coco_points(person_parts), image_id)
+        for image_id, image_figures in figures.items()
+        for person_parts in image_figures
     ]
     _, matches = scoring.evaluate(truth, results[:1] + results[2:], [1, 2, 3])
     rows = {row["group"]: row for row in diagnostics.crowding(matches)}

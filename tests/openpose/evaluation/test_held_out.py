@@ -9,7 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from stages.openpose.coco.annotations import network_parts
-from stages.openpose.evaluation.held_out import average_precision, coco_keypoints, packed_truth
+from stages.openpose.evaluation.held_out import (
+    average_precision,
+    coco_keypoints,
+    packed_ground_truth,
+)
 from tests.oracle import Oracle, figure, numbered_image
 
 SIZES = {1: (240, 320), 2: (200, 150), 3: (240, 320)}
@@ -79,7 +83,7 @@ def test_weights_of_the_moment_are_measured():
 def test_person_with_one_keypoint_has_an_area():
     people = PEOPLE[2].copy()
     people[:, 1:, 2] = 2
-    truth = packed_truth(packed(PEOPLE | {2: people}), [1])
+    truth = packed_ground_truth(packed(PEOPLE | {2: people}), [1])
     (annotation,) = truth.dataset["annotations"]
     assert annotation["num_keypoints"] == 1
     assert annotation["area"] > 0

@@ -37,23 +37,28 @@ def labelled(tmp_path):
         3: [figure(90, 50, 100)],
     }
     annotations = [
-        annotation(10 * image_id + row, image_id, one)
-        for image_id, many in figures.items()
-        for row, one in enumerate(many)
+        annotation(10 * image_id + row, image_id, figure_parts)
+        for image_id, image_figures in figures.items()
+        for row, figure_parts in enumerate(image_figures)
     ]
     mask = np.zeros((240, 240), bool)
     mask[150:, 150:] = True
     annotations.append(tiny_coco.crowd(99, 3, mask))
     images = [tiny_coco.image(image_id, (240, 240)) for image_id in (1, 2, 3, 4)]
-    truth = scoring.read_truth(tiny_coco.write_json(tmp_path / "val.json", images, annotations))
+    truth = scoring.read_ground_truth(
+        tiny_coco.write_json(tmp_path / "val.json", images, annotations)
+    )
     return truth, figures
 
 
 def shaken(figures, sizes_px, rng):
     """COCO results: every figure with noise of its own size, and a false one in each image."""
     results = []
-    for image_id, many in figures.items():
-        parts = [one + np.append(rng.normal(scale=rng.choice(sizes_px), size=2), 0) for one in many]
+    for image_id, image_figures in figures.items():
+        parts = [
+            figure_parts + np.append(rng.normal(scale=rng.choice(sizes_px), size=2), 0)
+            for figure_parts in image_figures
+        ]
         parts.append(figure(*rng.uniform(20, 220, 2), 60))
         results += to_results(people_of(parts, rng.random(len(parts))), image_id)
     return results
@@ -67,7 +72,9 @@ def pycocotools_ap(truth, results, ids):
 def test_labels_as_detections_have_ap_one(labelled):
     truth, figures = labelled
     results = [
-        one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)
+        person
+        for image_id, image_figures in figures.items()
+        for person in to_results(people_of(image_figures), image_id)
     ]
     metrics, matches = scoring.evaluate(truth, results, [1, 2, 3, 4])
     assert metrics["AP"] == metrics["AP50"] == metrics["AR"] == pytest.approx(1)
@@ -86,7 +93,7 @@ def test_our_accumulation_equals_that_of_pycocotools(labelled, seed):
 
 
 def test_accumulation_equals_pycocotools_on_real_detections(shared):
-    truth = scoring.read_truth(shared / "coco-mini/annotations/person_keypoints.json")
+    truth = scoring.read_ground_truth(shared / "coco-mini/annotations/person_keypoints.json")
     for name in ("seed", "tfpose"):
         results = json.loads((shared / f"golden/{name}_detections.json").read_text())
         metrics, matches = scoring.evaluate(truth, results, truth.getImgIds())
@@ -101,27 +108,34 @@ def test_an_image_drawn_twice_counts_as_two_images(tmp_path_factory, seed):
     figures = {image_id: [figure(*rng.uniform(60, 150, 2), 80)] for image_id in range(1, 5)}
     counts = rng.integers(0, 3, 4)
     images, annotations, copies, results = [], [], [], []
-    found = {
+    results_of = {
         image_id: shaken({image_id: figures[image_id]}, [2, 8, 20], rng) for image_id in figures
     }
     for image_id, count in zip(figures, counts, strict=True):
         for copy in range(count):
-            new = 100 * image_id + copy
-            copies.append(new)
-            images.append(tiny_coco.image(new, (240, 240)))
-            annotations += [annotation(new, new, one) for one in figures[image_id]]
-            results += [{**one, "image_id": new} for one in found[image_id]]
+            copy_id = 100 * image_id + copy
+            copies.append(copy_id)
+            images.append(tiny_coco.image(copy_id, (240, 240)))
+            annotations += [annotation(copy_id, copy_id, person) for person in figures[image_id]]
+            results += [{**person, "image_id": copy_id} for person in results_of[image_id]]
     if not copies:
         return
     folder = tmp_path_factory.mktemp("drawn")
-    drawn = scoring.read_truth(tiny_coco.write_json(folder / "drawn.json", images, annotations))
-    every = [annotation(image_id, image_id, many[0]) for image_id, many in figures.items()]
-    once = [tiny_coco.image(image_id, (240, 240)) for image_id in figures]
-    truth = scoring.read_truth(tiny_coco.write_json(folder / "once.json", once, every))
-    _, matches = scoring.evaluate(
-        truth, [one for some in found.values() for one in some], list(figures)
+    drawn_truth = scoring.read_ground_truth(
+        tiny_coco.write_json(folder / "drawn.json", images, annotations)
     )
-    want, _ = scoring.evaluate(drawn, results, copies)
+    every = [
+        annotation(image_id, image_id, image_figures[0])
+        for image_id, image_figures in figures.items()
+    ]
+    once = [tiny_coco.image(image_id, (240, 240)) for image_id in figures]
+    truth = scoring.read_ground_truth(tiny_coco.write_json(folder / "once.json", once, every))
+    _, matches = scoring.evaluate(
+        truth,
+        [person for image_results in results_of.values() for person in image_results],
+        list(figures),
+    )
+    want, _ = scoring.evaluate(drawn_truth, results, copies)
     assert scoring.average_precision(matches, counts) == pytest.approx(want["AP"], abs=1e-9)
 
 
@@ -142,7 +156,9 @@ def test_images_without_people_only_is_undefined_not_a_crash(labelled):
 def test_detections_in_an_image_without_people_lower_ap(labelled):
     truth, figures = labelled
     results = [
-        one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)
+        person
+        for image_id, image_figures in figures.items()
+        for person in to_results(people_of(image_figures), image_id)
     ]
     false = to_results(people_of([figure(100, 100, 80)], [2.0]), 4)
     assert scoring.evaluate(truth, results + false, [1, 2, 3, 4])[0]["AP"] < 0.95
@@ -166,7 +182,9 @@ def test_ids_outside_the_annotations_are_refused(labelled):
 def test_detections_of_other_images_do_not_matter(labelled):
     truth, figures = labelled
     results = [
-        one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)
+        person
+        for image_id, image_figures in figures.items()
+        for person in to_results(people_of(image_figures), image_id)
     ]
     assert pycocotools_ap(truth, results, [2]) == pycocotools_ap(
         truth, [r for r in results if r["image_id"] == 2], [2]
@@ -190,7 +208,7 @@ def test_results_load_in_pycocotools_and_keep_keypoint_scores(labelled):
 
 def test_results_are_sorted_by_score():
     results = to_results(people_of([figure(50, 50, 50)] * 3, [0.2, 0.9, 0.5]), 1)
-    assert [one["score"] for one in results] == [0.9, 0.5, 0.2]
+    assert [person["score"] for person in results] == [0.9, 0.5, 0.2]
 
 
 def test_bootstrap_is_repeatable_and_holds_the_estimate(labelled):
@@ -216,15 +234,17 @@ def test_difference_of_a_model_with_itself_is_zero(labelled):
 def test_a_model_better_on_every_image_is_surely_better(labelled):
     truth, figures = labelled
     right = [
-        one for image_id, many in figures.items() for one in to_results(people_of(many), image_id)
+        person
+        for image_id, image_figures in figures.items()
+        for person in to_results(people_of(image_figures), image_id)
     ]
     off = [
-        to_results(people_of([p + np.array([9, 0, 0]) for p in many]), i)
-        for i, many in figures.items()
+        to_results(people_of([p + np.array([9, 0, 0]) for p in image_figures]), i)
+        for i, image_figures in figures.items()
     ]
     ours, theirs = (
         scoring.evaluate(truth, results, [1, 2, 3])[1]
-        for results in (right, [one for some in off for one in some])
+        for results in (right, [person for image_results in off for person in image_results])
     )
     gain, (low, high) = scoring.paired_difference(ours, theirs, 50, seed=1)
     assert 0 < low <= gain <= high
@@ -242,4 +262,4 @@ def test_a_file_that_is_no_annotation_is_named(tmp_path, text):
     path = tmp_path / "wrong.json"
     path.write_text(text)
     with pytest.raises(InputError, match=r"wrong\.json"):
-        scoring.read_truth(path)
+        scoring.read_ground_truth(path)

@@ -18,11 +18,13 @@ def test_people_equal_those_of_the_reference(shared):
             )
         expected = [person for person in golden if person["image_id"] == int(path.stem)]
         assert len(people.scores) == len(expected), path.name
-        for keypoints, score, wanted in zip(people.keypoints, people.scores, expected, strict=True):
-            triples = np.reshape(wanted["keypoints"], (17, 3))
+        for keypoints, score, expected_person in zip(
+            people.keypoints, people.scores, expected, strict=True
+        ):
+            triples = np.reshape(expected_person["keypoints"], (17, 3))
             np.testing.assert_allclose(keypoints[:, :2], triples[:, :2], atol=1)
             np.testing.assert_array_equal(keypoints[:, 2] > 0, triples[:, 2] > 0)
-            assert abs(score - wanted["score"]) < 1e-3
+            assert abs(score - expected_person["score"]) < 1e-3
 
 
 def _painted():
@@ -55,14 +57,14 @@ def test_people_lie_in_pixels_of_the_original_image():
 
 def test_views_are_averaged_and_mirrored_ones_mirrored_back():
     _, heatmaps, pafs, hw = _painted()
-    one = decode_full(heatmaps, pafs, hw, hw)
+    single = decode_full(heatmaps, pafs, hw, hw)
     twice = decode_views(
         [(heatmaps, pafs, hw, False), (*mirror_maps(heatmaps, pafs), hw, True)], hw
     )
-    np.testing.assert_allclose(twice.parts, one.parts, atol=1)
-    np.testing.assert_allclose(twice.scores, one.scores, rtol=1e-3)
+    np.testing.assert_allclose(twice.parts, single.parts, atol=1)
+    np.testing.assert_allclose(twice.scores, single.scores, rtol=1e-3)
     weaker = decode_views([(heatmaps, pafs, hw, False), (heatmaps * 0.5, pafs, hw, False)], hw)
-    np.testing.assert_allclose(weaker.parts[..., 2], one.parts[..., 2] * 0.75, rtol=1e-3)
+    np.testing.assert_allclose(weaker.parts[..., 2], single.parts[..., 2] * 0.75, rtol=1e-3)
 
 
 def test_maps_without_peaks_hold_nobody():

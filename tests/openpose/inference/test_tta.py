@@ -9,7 +9,7 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.inference import tta
-from stages.openpose.inference.detection import ImageEntry, find_people, plan_batches
+from stages.openpose.inference.detection import ImageEntry, detect_people, plan_batches
 from stages.openpose.inference.reference_maps import full_size
 from stages.openpose.inference.tta import View
 from stages.openpose.skeleton import COCO
@@ -26,19 +26,19 @@ SETTINGS = SimpleNamespace(
 
 def found_by(people, sizes, reference=False, **changes):
     """People by output of images whose network is the oracle; also the oracle."""
-    chosen = SimpleNamespace(**(vars(SETTINGS) | changes))
-    oracle = Oracle(people, sizes, chosen.height_px)
+    settings = SimpleNamespace(**(vars(SETTINGS) | changes))
+    oracle = Oracle(people, sizes, settings.height_px)
     images = [ImageEntry(number, str(number), hw) for number, hw in sizes.items()]
-    batches = plan_batches(images, chosen, 2, reference=reference)
-    run = find_people(
+    batches = plan_batches(images, settings, 2, reference=reference)
+    run = detect_people(
         batches,
-        read=lambda one: numbered_image(one.image_id, one.size_hw),
+        read=lambda entry: numbered_image(entry.image_id, entry.size_hw),
         forward=oracle,
         decode=decode,
-        settings=chosen,
+        settings=settings,
         reference=reference,
     )
-    return {one.image_id: by_output for one, by_output in run}, oracle
+    return {entry.image_id: by_output for entry, by_output in run}, oracle
 
 
 @pytest.mark.parametrize("size_hw", [(184, 184), (240, 317), (331, 222), (92, 101)])
@@ -46,8 +46,8 @@ def found_by(people, sizes, reference=False, **changes):
 def test_known_people_come_back_where_they_were(size_hw, output):
     height, width = size_hw
     parts = figure(0.53 * width, 0.2 * height, 0.6 * height)[None]
-    found, _ = found_by({3: parts}, {3: size_hw})
-    people = found[3][output]
+    people_of, _ = found_by({3: parts}, {3: size_hw})
+    people = people_of[3][output]
     assert len(people.scores) == 1
     assert (people.parts[0, :, 2] > 0).all()
     # the heatmap's peak is found to a fraction of a cell of 8 pixels of the network's input
@@ -71,9 +71,9 @@ def test_no_output_shifts_people(output):
 def test_the_references_way_finds_people_to_a_pixel_at_any_size(output):
     sizes = {1: (184, 240), 2: (300, 215), 3: (92, 120)}
     people = {number: figure(0.5 * w, 0.2 * h, 0.6 * h)[None] for number, (h, w) in sizes.items()}
-    found, oracle = found_by(people, sizes, reference=True)
+    people_of, oracle = found_by(people, sizes, reference=True)
     for number in sizes:
-        parts = found[number][output].parts
+        parts = people_of[number][output].parts
         assert len(parts) == 1
         assert np.abs(parts[0, 1:14, :2] - people[number][0, 1:14, :2]).max() < 1.6
     assert {shape[1:3] for shape in oracle.shapes} >= {(184, 240), (304, 216), (96, 120)}
@@ -84,12 +84,12 @@ def test_the_references_mirrored_maps_lie_on_its_plain_ones():
     oracle, views = Oracle(parts, size, 184), [View(1.5, False), View(1.5, True)]
     inputs = tta.network_inputs(numbered_image(1, size[1]), views, SETTINGS)
     plain, mirrored = (
-        full_size(tuple(one[0] for one in oracle(pixels[None])), view, size[1], 184)
+        full_size(tuple(plain_maps[0] for plain_maps in oracle(pixels[None])), view, size[1], 184)
         for view, pixels in inputs.items()
     )
-    for one, other in zip(plain, mirrored, strict=True):
-        assert one.shape[:2] == size[1]
-        assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.95
+    for plain_maps, mirrored_maps in zip(plain, mirrored, strict=True):
+        assert plain_maps.shape[:2] == size[1]
+        assert np.corrcoef(plain_maps.ravel(), mirrored_maps.ravel())[0, 1] > 0.95
     shifted = [
         np.abs(plain[0] - np.roll(mirrored[0], shift, axis=1)).mean() for shift in range(-3, 4)
     ]
@@ -130,26 +130,25 @@ def test_a_plane_over_the_image_is_the_same_plane_on_the_grid(
     """Maps that are a linear function of the place in the image stay that function, at every scale
     and mirrored.
     """
-    chosen = SimpleNamespace(**(vars(SETTINGS) | {"average_stride_px": stride}))
-    size = tta.scaled_size((height, width), chosen.height_px, scale)
+    grid_settings = SimpleNamespace(**(vars(SETTINGS) | {"average_stride_px": stride}))
+    size = tta.scaled_size((height, width), grid_settings.height_px, scale)
     cells = [side // 8 for side in tta.padded_size(size)]
     x, y = ((np.arange(n) + 0.5) * 8 for n in cells[::-1])  # pixels of the view from its edge
     if mirrored:
         x = size[1] - x
     values = np.float32(x[None, :, None] / size[1] + 2 * y[:, None, None] / size[0])
-    mean = tta.MapMean((height, width), chosen)
+    mean = tta.MapMean((height, width), grid_settings)
     mean.add(
         View(scale, mirrored), np.repeat(values, 19, axis=2), np.zeros((*cells, 38), np.float32)
     )
     got = mean.mean().heatmaps[..., 0]
-    base = tta.scaled_size((height, width), chosen.height_px)
+    base = tta.scaled_size((height, width), grid_settings.height_px)
     want_x, want_y = (
         (np.arange(n) + 0.5) * stride / side
         for n, side in zip(got.shape[::-1], base[::-1], strict=True)
     )
-    inner_x = (want_x > 12 / size[1]) & (
-        want_x < 1 - 12 / size[1]
-    )  # at the rim the border value goes on
+    # at the rim the border value goes on
+    inner_x = (want_x > 12 / size[1]) & (want_x < 1 - 12 / size[1])
     inner_y = (want_y > 12 / size[0]) & (want_y < 1 - 12 / size[0])
     want = want_x[None] + 2 * want_y[:, None]
     np.testing.assert_allclose(got[inner_y][:, inner_x], want[inner_y][:, inner_x], atol=2e-5)
@@ -190,9 +189,9 @@ def test_scaled_size_keeps_the_aspect_to_half_a_pixel(height, width, scale):
 def test_padding_lies_at_the_right_and_at_the_bottom_of_either_view():
     image = np.zeros((180, 181, 3), np.uint8)
     image[:, 90:] = 255
-    chosen = SimpleNamespace(height_px=180, scales=(1.0,), pad_value=77, pad_multiple_px=8)
+    settings = SimpleNamespace(height_px=180, scales=(1.0,), pad_value=77, pad_multiple_px=8)
     views = [View(1.0, False), View(1.0, True)]
-    plain, mirrored = tta.network_inputs(image, views, chosen).values()
+    plain, mirrored = tta.network_inputs(image, views, settings).values()
     assert plain.shape == mirrored.shape == (184, 184, 3)
     for seen in (plain, mirrored):
         assert (seen[180:] == 77).all()
@@ -208,11 +207,11 @@ def test_one_pass_serves_all_outputs():
 def test_images_of_equal_padded_sizes_share_calls():
     sizes = dict.fromkeys(range(1, 6), (184, 184)) | {6: (184, 260)}
     people = {number: figure(90, 40, 110)[None] for number in sizes}
-    found, oracle = found_by(people, sizes)
+    people_of, oracle = found_by(people, sizes)
     assert {shape[0] for shape in oracle.shapes} == {1, 2}
     assert len(oracle.shapes) == 8 * (3 + 1)
     alone, _ = found_by({4: people[4]}, {4: (184, 184)})
-    np.testing.assert_array_equal(found[4]["multi_flip"].parts, alone[4]["multi_flip"].parts)
+    np.testing.assert_array_equal(people_of[4]["multi_flip"].parts, alone[4]["multi_flip"].parts)
 
 
 def test_more_padding_means_fewer_sizes_and_the_same_people():
@@ -237,9 +236,9 @@ def test_thread_count_changes_neither_order_nor_people():
     )
     runs = [
         list(
-            find_people(
+            detect_people(
                 batches,
-                read=lambda one: numbered_image(one.image_id, one.size_hw),
+                read=lambda one_thread: numbered_image(one_thread.image_id, one_thread.size_hw),
                 forward=Oracle(people, sizes, 184),
                 decode=decode,
                 settings=SETTINGS,
@@ -249,14 +248,16 @@ def test_thread_count_changes_neither_order_nor_people():
         )
         for threads in (1, 4)
     ]
-    assert [one.image_id for one, _ in runs[0]] == [one.image_id for one, _ in runs[1]]
-    for (_, one), (_, other) in zip(*runs, strict=True):
-        np.testing.assert_array_equal(one["multi"].parts, other["multi"].parts)
+    assert [one_thread.image_id for one_thread, _ in runs[0]] == [
+        one_thread.image_id for one_thread, _ in runs[1]
+    ]
+    for (_, one_thread), (_, other_people) in zip(*runs, strict=True):
+        np.testing.assert_array_equal(one_thread["multi"].parts, other_people["multi"].parts)
 
 
 def test_a_image_of_another_size_is_named():
     batches = plan_batches([ImageEntry(5, "five.jpg", (100, 100))], SETTINGS, 1)
-    run = find_people(
+    run = detect_people(
         batches,
         read=lambda _: np.zeros((100, 90, 3), np.uint8),
         forward=None,
@@ -269,7 +270,7 @@ def test_a_image_of_another_size_is_named():
 
 def test_a_image_that_would_fill_the_memory_is_named():
     batches = plan_batches([ImageEntry(5, "strip.jpg", (2, 4000))], SETTINGS, 1)
-    run = find_people(
+    run = detect_people(
         batches,
         read=lambda _: np.zeros((2, 4000, 3), np.uint8),
         forward=None,
