@@ -415,7 +415,7 @@ def test_joining_pieces_brings_ap_back(annotated, tmp_path):
 
 
 def test_ground_truth_of_the_tiny_sample_painted_and_decoded_keeps_its_ap(tmp_path):
-    """Everybody counted; the whole sample's val gives 0.957 (0.930 without joining pieces)."""
+    """Everybody counted; of the whole sample: docs/experiments/details.md."""
     write_sample(tmp_path, seed=20141, counts={"train": 1, "val": 20}, val1k_images=1, workers=1)
     with zipfile.ZipFile(tmp_path / "annotations.zip") as archive:
         document = json.loads(archive.read("annotations/person_keypoints_val2014.json"))
