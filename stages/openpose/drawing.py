@@ -11,7 +11,7 @@ from stages.openpose.skeleton import COCO, Skeleton
 
 SUBPIXEL_BITS = 4
 LIMB_OPACITY = 0.75
-PARTS_A_PERSON_SPANS = 45  # a limb is drawn as wide as its person is tall, divided by this
+PERSON_HEIGHT_IN_LIMB_WIDTHS = 45  # a limb is drawn as wide as its person is tall, divided by this
 
 
 def wheel(count: int) -> list[tuple[int, int, int]]:
@@ -77,7 +77,7 @@ def draw_people(image: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO)
 def _width_px(person: np.ndarray) -> int:
     placed = person[person[:, 2] > 0, :2]
     extent = np.ptp(placed, axis=0).max() if len(placed) else 0
-    return int(np.clip(round(extent / PARTS_A_PERSON_SPANS), 1, 12))
+    return int(np.clip(round(extent / PERSON_HEIGHT_IN_LIMB_WIDTHS), 1, 12))
 
 
 def _fixed(point: np.ndarray) -> tuple[int, int]:

@@ -36,7 +36,7 @@ PATTERN, COLOUR, COLOUR_2, FREQUENCY, ROUGHNESS, BEARD, GLASSES, LIPS, EYES, MAT
     17,
 )
 
-# Styles: which part of a solid exists. Hair and hats are shells around the head.
+# Styles: how much of a solid exists. Hair and hats are shells around the head.
 WHOLE, SHORT_HAIR, LONG_HAIR, FRINGE, CAP, TONSURE, OPEN_END = range(7)
 
 _EXACT = {"cache": True, "error_model": "numpy", "fastmath": False}

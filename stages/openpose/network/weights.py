@@ -97,7 +97,7 @@ def convert_caffemodel(path: Path | str, target: Path | str) -> None:
     those of the network already (docs/sources.md 1, 2).
 
     Raises:
-        InputError: a layer is missing, has other shapes, or is not part of `full`; whatever
+        InputError: a layer is missing, has other shapes, or does not belong to `full`; whatever
             read_caffemodel raises.
     """
     layers = _ours(read_caffemodel(path))

@@ -128,7 +128,7 @@ def numbers(table: list[dict[str, str]], column: str) -> list[float]:
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Records of stages (`stage` or `stage@part`), in the order of the pipeline; without that of an
+    """Records of stages (`stage` or `stage@item`), in the order of the pipeline; without that of an
     earlier report.
     """
     runs = []
