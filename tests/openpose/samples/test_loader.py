@@ -261,7 +261,7 @@ def test_nothing_is_kept_when_an_epoch_is_over(file):
     batches = training(file, threads=2)
     for i in range(len(batches)):
         batches[i]
-    assert not batches._samples._kept._results
+    assert not batches._samples._decoded._results
     assert not batches._pending
 
 
