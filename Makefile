@@ -49,6 +49,7 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 
 lock:
 	$(COMPILE) --upgrade --extra test pyproject.toml -o envs/requirements.lock
+	$(PYTHON) -m stages.versions
 	$(MAKE) lock-extras
 
 lock-extras:

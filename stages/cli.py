@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from stages import versions
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
 
@@ -33,9 +34,12 @@ def run(stage: Callable[[argparse.Namespace], dict | None], arguments: argparse.
     """Run `stage`; turn mistakes of the user into one line on stderr and exit code 1, Ctrl-C into
     130.
 
-    What the stage returns (facts worth keeping: counts, seconds of its parts) goes into the record.
+    Libraries of other versions than envs/versions.yaml names are said first. What the stage returns
+    (facts worth keeping: counts, seconds of its parts) goes into the record.
     """
     started = time.perf_counter()
+    for difference in versions.differences():
+        print(f"note: {difference}; see python -m stages.versions --help", file=sys.stderr)
     try:
         facts = stage(arguments) or {}
     except (InputError, OSError) as problem:

@@ -2,10 +2,13 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from stages.versions import LIBRARIES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STAGES = {
@@ -14,34 +17,57 @@ STAGES = {
 }
 # these carry messages, argument parsing and file renaming; no result depends on them
 PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params.py",
-"stages/openpose/__init__.py",
+"stages/versions.py", "stages/openpose/__init__.py",
             "stages/openpose/errors.py", "stages/openpose/files.py",
             "stages/openpose/compiled.py"}  # fmt: skip
+# of these no result depends on the version: they read and write text, show progress and curves;
+# JAX and OpenVINO are of the user's choice and not in the lock
+PLUMBING_LIBRARIES = {"dvc", "jax", "jsonschema", "matplotlib", "openvino", "orjson", "packaging",
+                      "pyyaml", "ruamel.yaml", "ruamel.yaml.clib", "tensorboard",
+                      "tqdm"}  # fmt: skip
+PACKAGES = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "_ruamel_yaml": "ruamel.yaml.clib"}
 MOST_CODE_ENTRIES, MOST_LINES = 8, 220
 SHOWN_ONLY = {"train": {"held_out"}}  # AP on the terminal while training: no output depends on it
 
 
-def imported(path: str) -> set[str]:
-    """Project files that `path` imports directly, wherever in the file the import stands."""
+def names_imported(path: str) -> list[str]:
+    """Dotted names that `path` imports, wherever in the file the import stands."""
     names = []
     for node in ast.walk(ast.parse((ROOT / path).read_text())):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def imported(path: str) -> set[str]:
+    """Project files that `path` imports directly."""
+    names = names_imported(path)
     modules = [name.replace(".", "/") for name in names if name.startswith("stages.")]
     files = {f"{module}{end}" for module in modules for end in (".py", "/__init__.py")}
     return {file for file in files if (ROOT / file).exists()}
 
 
-def closure(path: str) -> set[str]:
+def closure(path: str, without: set[str] = PLUMBING) -> set[str]:
     """All project files that running `path` loads."""
     seen, todo = set(), {path}
     while todo:
         file = todo.pop()
         seen.add(file)
-        todo |= imported(file) - seen - PLUMBING
+        todo |= imported(file) - seen - without
     return seen
+
+
+def libraries(path: str) -> set[str]:
+    """Packages that decide the result of running `path`, by the names of envs/versions.yaml."""
+    files = closure(path, without=set())
+    modules = {name.split(".")[0] for file in files for name in names_imported(file)}
+    modules -= {*sys.stdlib_module_names, "stages"}
+    backend = {"tensorflow"} if "keras" in modules else set()  # Keras computes with it
+    ruamel = {"ruamel.yaml"} if "ruamel" in modules else set()
+    named = {PACKAGES.get(module, module) for module in modules - {"ruamel"}} | backend | ruamel
+    return named - PLUMBING_LIBRARIES
 
 
 def entry_of(file: str) -> str:
@@ -62,6 +88,14 @@ def test_a_stage_depends_on_exactly_the_rooms_that_it_runs(stage):
         {entry_of(file) for file in closure(f"stages/{stage}.py")}
     )
     assert len(code_of(stage)) <= MOST_CODE_ENTRIES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_exactly_the_libraries_that_decide_its_result(stage):
+    named = [entry for entry in STAGES[stage].get("params", []) if isinstance(entry, dict)]
+    declared = [library for entry in named for library in entry["envs/versions.yaml"]]
+    assert declared == sorted(libraries(f"stages/{stage}.py"))
+    assert set(declared) <= set(LIBRARIES)
 
 
 def test_no_result_of_train_depends_on_decoding_inference_evaluation_or_report():

@@ -3,6 +3,7 @@ docs/how-it-works.md).
 """
 
 import pytest
+import yaml
 
 SNAKEMAKE = "snakemake --cores 4"
 REPRO = "dvc repro"
@@ -50,6 +51,22 @@ def test_a_changed_parameter_runs_its_stage_and_what_depends_on_it(project, engi
 def test_a_changed_code_file_runs_its_stage_and_what_depends_on_it(project, engine):
     project.edit("stages/train.py", "main()", "main()  # changed")
     assert project.work_of(engine) == MODEL_ON
+
+
+@pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
+def test_another_version_of_a_library_runs_the_stages_that_use_it(project, engine):
+    versions = "envs/versions.yaml"
+    recorded = yaml.safe_load((project.folder / versions).read_text())["tensorflow"]
+    project.edit(versions, f'tensorflow: "{recorded}"', 'tensorflow: "99.0"')
+    assert project.work_of(engine) == MODEL_ON
+    assert project.work_of(REPRO if engine == SNAKEMAKE else SNAKEMAKE) == []
+
+
+def test_another_version_of_a_tool_runs_nothing(project):
+    project.edit("envs/requirements.lock", "ruff==", "ruff==99.")
+    project.edit("envs/pipeline.yaml", "tqdm==", "tqdm==99.")
+    assert project.work_of(SNAKEMAKE) == []
+    assert project.work_of(REPRO) == []
 
 
 @pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
