@@ -26,6 +26,7 @@ lint: $(ENV)
 	@$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check .
 	@$(ACTIVE) snakefmt --check Snakefile workflow
 	@$(ACTIVE) snakemake --lint
+	@$(ACTIVE) lint-imports --no-logo && $(ACTIVE) mypy
 
 format: $(ENV)
 	@$(ACTIVE) ruff check --fix . ; $(ACTIVE) ruff format . ; $(ACTIVE) snakefmt Snakefile workflow

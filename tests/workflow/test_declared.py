@@ -2,6 +2,8 @@
 
 import ast
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -123,17 +125,29 @@ def test_a_stage_has_one_line_of_rules_one_module_one_test_file(stage):
     assert (ROOT / "tests" / f"test_{stage}.py").exists()
 
 
-def test_imports_go_one_way():
-    for path in sorted((ROOT / "stages").rglob("*.py")):
-        name = str(path.relative_to(ROOT))
-        for used in imported(name):
-            if name.startswith(("stages/openpose/", "stages/synthetic/")):
-                assert used.startswith(("stages/openpose/", "stages/synthetic/")), (
-                    f"{name} imports {used}"
-                )
-            if name.startswith("stages/openpose/"):
-                assert not used.startswith("stages/synthetic/"), f"{name} imports {used}"
-    assert imported("stages/openpose/skeleton.py") == set()
+def test_a_room_that_imports_one_above_it_breaks_the_contract(tmp_path):
+    command = Path(sys.executable).with_name("lint-imports")
+    for import_line in ("from stages.openpose.report import page", "from stages import cli"):
+        copy = tmp_path / import_line.split()[-1]
+        shutil.copytree(ROOT / "stages", copy / "stages")
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        with open(copy / "stages/openpose/decoding/peaks.py", "a") as code:
+            code.write(f"\n{import_line}\n")
+        done = subprocess.run([command, "--no-cache"], cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "stages.openpose.decoding.peaks -> stages." in done.stdout
+
+
+@pytest.mark.parametrize("top", ["stages", "workflow", "benchmarks"])
+def test_no_module_imports_a_private_name_of_another(top):
+    for path in sorted((ROOT / top).rglob("*.py")):
+        private = [
+            name
+            for name in names_imported(path.relative_to(ROOT))
+            if name.startswith(("stages.", "workflow.", "benchmarks."))
+            and re.search(r"\._[a-z]", name)
+        ]
+        assert private == [], path
 
 
 def test_dvc_yaml_is_read_at_one_sitting():
