@@ -98,7 +98,7 @@ def worker(name: str, steps: int) -> None:
     from stages.openpose.training.optimizers import make_optimizer
 
     precision, slices, _ = VARIANTS[name]
-    settings = params.build(params.yaml.safe_load(params.preset_text("sample")), "sample")
+    settings = params.Params()
     train, crop = (
         replace(settings.train, precision=precision, batch_parts=slices),
         settings.augment.crop_px,
@@ -131,7 +131,7 @@ def loader_ms(packed: Path, batches: int = 60) -> float:
     """CPU milliseconds that the loader takes for a sample."""
     from stages.openpose.samples.loader import TrainingBatches
 
-    settings = params.build(params.yaml.safe_load(params.preset_text("sample")), "sample")
+    settings = params.Params()
     size = settings.train.batch_size
     loader = TrainingBatches(
         packed, batch_size=size, labels=settings.labels, augment=settings.augment, seed=1

@@ -22,7 +22,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument(
-        "--params", type=Path, default=Path("params.yaml"), help="settings, see workflow/schemas"
+        "--params", type=Path, default=Path("params.yaml"), help="settings, see docs/parameters.md"
     )
     made.add_argument(
         "--record", type=Path, help="write seconds and peak memory of this run to this JSON file"

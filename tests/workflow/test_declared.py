@@ -18,8 +18,8 @@ STAGES = {
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
 # these carry messages, argument parsing and file renaming; no result depends on them
-PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params.py",
-"stages/versions.py", "stages/openpose/__init__.py",
+PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params/__init__.py",
+            "stages/versions.py", "stages/openpose/__init__.py",
             "stages/openpose/errors.py", "stages/openpose/files.py",
             "stages/openpose/compiled.py"}  # fmt: skip
 # of these no result depends on the version: they read and write text, show progress and curves;

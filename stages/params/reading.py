@@ -1,0 +1,181 @@
+"""From YAML to checked Params; every mistake is one line that names the key."""
+
+import re
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from stages.openpose.errors import InputError
+from stages.params import keys
+from stages.params.sections import PATTERNS, Params
+from stages.params.together import check_listed, check_together
+
+TYPES = {  # by pydantic's names of mistakes
+    "int_type": "type integer",
+    "float_type": "type number",
+    "string_type": "type string (in quotes if it looks like something else)",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a section of keys",
+    "dataclass_type": "a section of keys",
+    "finite_number": "a finite number",
+    "greater_than_equal": "at least {ge:g}",
+    "greater_than": "more than {gt:g}",
+    "less_than_equal": "at most {le:g}",
+    "multiple_of": "a multiple of {multiple_of:g}",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "value_error": "{error}",
+}
+
+
+def load(path: Path) -> Params:
+    """Read and check a params file; InputError names the key, what was expected and what was
+    found.
+    """
+    return build(read_yaml(path), str(path))
+
+
+def build(values: Any, origin: str) -> Params:
+    """Make Params of plain values; `origin` names them in errors."""
+    try:
+        settings = keys.adapter().validate_python(values)
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        raise InputError(f"{origin}: {_explained(first, values)}") from None
+    _refuse_gaps(values, origin)
+    check_together(settings, origin)
+    return settings
+
+
+def check(path: Path) -> Params:
+    """Load a params file and test it against the file of `download.sources` beside it too."""
+    settings = load(path)
+    check_sources(settings, Path(path).parent, str(path))
+    return settings
+
+
+def check_sources(settings: Params, project: Path, origin: str) -> None:
+    """Test settings against the file of `download.sources`, seen from the folder of params.yaml;
+    passes where it is not there (the sample makes its own).
+    """
+    path = project / settings.download.sources
+    listed = read_yaml(path) if path.is_file() else None
+    if isinstance(listed, dict):
+        check_listed(settings, listed, origin)
+
+
+def _refuse_gaps(values: dict, origin: str) -> None:
+    """Defaults fill no gap: DVC reads the file itself, and stages depend on what stands there."""
+    for section in fields(Params):
+        if section.name not in values:
+            raise InputError(f"{origin}: the file lacks `{section.name}`")
+        for key in fields(section.type) if is_dataclass(section.type) else ():
+            if key.name not in values[section.name]:
+                raise InputError(
+                    f"{origin}: `{section.name}` lacks {key.name}; its default is {key.default!r}"
+                )
+
+
+def _explained(problem: dict, values: Any) -> str:
+    kind, loc = problem["type"], problem["loc"]
+    if kind in ("unexpected_keyword_argument", "invalid_key"):
+        models = values.get("models")
+        return keys.unknown(".".join(map(str, loc)), models if isinstance(models, dict) else ())
+    path, value = _resolved(loc, values)
+    place = f"`{'.'.join(map(str, path))}`" if path else "the file"
+    if kind == "missing":
+        return f"{place} lacks {loc[-1]}"
+    described = keys.find(path) or {}
+    meaning = described.get("description", "") if path else ""
+    if loc[-1:] == ("[key]",):
+        value, meaning = path[-1], ""
+    return f"{place}: expected {_expected(problem, described)}, found {value!r}" + (
+        f" ({meaning})" if meaning else ""
+    )
+
+
+def _resolved(loc: tuple, values: Any) -> tuple[tuple, Any]:
+    """As much of pydantic's place of a mistake as is a place in the file, and the value there."""
+    path: tuple = ()
+    for step in loc:
+        try:
+            values = values[step]
+        except (KeyError, IndexError, TypeError):
+            break
+        path += (step,)
+    return path, values
+
+
+def _expected(problem: dict, described: dict) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "string_pattern_mismatch":
+        return PATTERNS[context["pattern"]]
+    if kind == "literal_error" or "anyOf" in described:
+        return keys.kind_of(described)
+    return TYPES[kind].format(**context) if kind in TYPES else problem["msg"]
+
+
+class _Yaml(
+    getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+):  # the one in C takes a tenth of the time
+    """Reads `5e-05` as a number, as YAML 1.2 does: so writes `dvc exp run -S
+    train.weight_decay=0.00005`.
+    """
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a YAML file; InputError where it is missing, not YAML, or has a key twice."""
+    try:
+        return parse_yaml(Path(path).read_text(encoding="utf-8"), str(path))
+    except FileNotFoundError:
+        raise InputError(
+            f"{path}: no such file; make one with: python -m stages.params use sample"
+        ) from None
+    except UnicodeDecodeError as problem:
+        raise InputError(f"{path}: not text in UTF-8 ({problem})") from None
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """The values of YAML text; `origin` names it in errors."""
+    loader = _Yaml(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _refuse_twice(node, origin, "")
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError) as problem:
+        if isinstance(problem, InputError):
+            raise
+        raise InputError(f"{origin}: not valid YAML: {' '.join(str(problem).split())}") from None
+    finally:
+        loader.dispose()
+
+
+def _refuse_twice(node: yaml.Node, origin: str, place: str) -> None:
+    """YAML's readers take the last of two equal keys without a word."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_twice(item, origin, place)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    lines: dict[str, int] = {}
+    for name, value in node.value:
+        full, line = f"{place}{name.value}", name.start_mark.line + 1
+        if isinstance(name, yaml.ScalarNode) and name.value in lines:
+            raise InputError(
+                f"{origin}: key `{full}` stands twice, in lines {lines[name.value]} and {line}; "
+                "delete one of them"
+            )
+        if isinstance(name, yaml.ScalarNode):
+            lines[name.value] = line
+        _refuse_twice(value, origin, f"{full}.")

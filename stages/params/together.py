@@ -1,0 +1,104 @@
+"""Keys tested against each other: what would else fail after hours, or be silently wrong."""
+
+import difflib
+
+from stages.openpose.errors import InputError
+from stages.params.sections import Params
+
+TRAINED = "trained"  # the network trained here, a folder of models/ like the others
+WHOLE_SET = "val"  # every id list is a part of it
+
+
+def check_together(settings: Params, origin: str) -> None:
+    """Raise InputError naming the first keys whose values cannot go together."""
+    checks = (_dataset, _crops, _batches, _models, _scales, _splits)
+    for problem in (found for check in checks for found in check(settings)):
+        raise InputError(f"{origin}: {problem}")
+
+
+def _dataset(settings: Params):
+    name, generated = settings.dataset.name, settings.dataset.generated
+    if generated not in ((), (name,)):
+        yield (
+            f"`dataset.generated`: expected [] or [{name}], the name of `dataset.name`, found "
+            f"{list(generated)}"
+        )
+
+
+def _crops(settings: Params):
+    augment, stride_px = settings.augment, settings.labels.stride_px
+    if augment.scale_min > augment.scale_max:
+        yield (
+            f"`augment.scale_min` {augment.scale_min} is above `augment.scale_max` "
+            f"{augment.scale_max}"
+        )
+    if augment.crop_px % stride_px:
+        yield (
+            f"`augment.crop_px` {augment.crop_px} is no multiple of `labels.stride_px` {stride_px}"
+        )
+
+
+def _batches(settings: Params):
+    train = settings.train
+    if train.batch_size % train.batch_parts:
+        yield (
+            f"`train.batch_size` {train.batch_size} is not divisible by `train.batch_parts` "
+            f"{train.batch_parts}: a batch is cut into equal slices"
+        )
+
+
+def _models(settings: Params):
+    if TRAINED in settings.models:
+        yield f"`models.{TRAINED}`: that is the name of the network trained here; choose another"
+    known = [TRAINED, *settings.models]
+    for name in settings.detect.models:
+        if name not in known:
+            yield (
+                f"`detect.models` has {name}{_meant(name, known)}: expected names of section "
+                f"`models` or {TRAINED}; there: {', '.join(known)}"
+            )
+
+
+def _scales(settings: Params):
+    if 1 not in settings.detect.scales:
+        yield (
+            f"`detect.scales`: expected 1.0 among them (`single` is that scale), found "
+            f"{list(settings.detect.scales)}"
+        )
+
+
+def _splits(settings: Params):
+    detected = settings.detect.splits
+    for name in settings.evaluate.splits:
+        if name not in detected and WHOLE_SET not in detected:
+            yield (
+                f"`evaluate.splits` has {name}, but `detect.splits` {list(detected)} holds neither "
+                f"it nor {WHOLE_SET}: nobody would look at its images"
+            )
+
+
+def check_listed(settings: Params, sources: dict, origin: str) -> None:
+    """Raise InputError naming the first split that the file of `download.sources`, whose content is
+    `sources`, does not list.
+    """
+    listed = {  # a group of another form is for the stage download to refuse
+        group: list(sources[group]) if isinstance(sources.get(group), dict) else []
+        for group in ("annotations", "ids")
+    }
+    splits = sorted({WHOLE_SET, *listed["annotations"], *listed["ids"]})
+    for key, names, known in (
+        ("masks.sources", settings.masks.sources, listed["annotations"]),
+        ("detect.splits", settings.detect.splits, splits),
+        ("evaluate.splits", settings.evaluate.splits, splits),
+    ):
+        for name in names:
+            if name not in known:
+                raise InputError(
+                    f"{origin}: `{key}` has {name}{_meant(name, known)}: "
+                    f"{settings.download.sources} lists {', '.join(known) or 'none'}"
+                )
+
+
+def _meant(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f" (did you mean {close[0]}?)" if close else ""
