@@ -26,6 +26,9 @@ from dvc.repo import Repo
 from snakemake.exceptions import WorkflowError
 from snakemake.io import ancient, directory
 
+from stages import params
+from stages.openpose.errors import InputError
+
 MARKS = Path(".snakemake/stale")
 RECORDS = Path("results/runs")  # time and peak memory, written by stages.cli
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
@@ -164,6 +167,11 @@ def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
         for job in Path(".snakemake/incomplete").glob("*"):
             job.unlink()  # DVC decides by content, see docs/how-it-works.md
         _drop_broken_list()
+    if main:
+        try:
+            params.check(root / "params.yaml")  # before any command is made of its names
+        except InputError as problem:
+            raise WorkflowError(str(problem)) from None
     try:
         return _connect(root, main)
     except DvcException as problem:

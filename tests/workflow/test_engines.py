@@ -186,3 +186,14 @@ def test_a_change_behind_the_network_does_not_train_again(project, room):
     work = project.work_of(REPRO)
     assert work
     assert "train" not in work
+
+
+@pytest.mark.parametrize("engine", [SNAKEMAKE, REPRO])
+@pytest.mark.parametrize("name", ["$(touch pwned)", "a; touch pwned", "../outside", "{tiny}"])
+def test_a_name_that_a_shell_would_read_is_refused_before_any_command(project, engine, name):
+    project.edit("params.yaml", "name: tiny", f"name: '{name}'")
+    (project.folder / ".journal").unlink(missing_ok=True)
+    printed = project.run(engine, fails=True)
+    assert "dataset.name" in printed
+    assert not list(project.folder.rglob("pwned"))
+    assert not (project.folder / ".journal").exists()
