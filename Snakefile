@@ -8,7 +8,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from workflow.bridge import connect
+from workflow.bridge import ONE_STAGE, connect
 
 bridge = connect(Path(workflow.basedir), main=workflow.is_main_process, dry=workflow.dryrun)
 

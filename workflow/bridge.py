@@ -33,15 +33,16 @@ MARKS = Path(".snakemake/stale")
 RECORDS = Path("results/runs")  # time and peak memory, written by stages.cli
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
+# Shell command of the rule: DVC runs the one stage, its messages go to the terminal and to the log.
 # DVC fails, --wait-for-lock or not, where another process works on files of the stage: a `dvc
 # repro` typed beside this run. So wait for the end of that one and try again. It never waits for us
 # in turn: it fails.
-ONE_STAGE = """
-until dvc --wait-for-lock repro --single-item {stage} 2>&1 | tee {{log}}; do
-    grep -q 'is busy, it is being blocked by' {{log}} || exit 1
+ONE_STAGE = r"""
+until dvc --wait-for-lock repro --single-item {params.stage:q} 2>&1 | tee {log:q}; do
+    grep -q 'is busy, it is being blocked by' {log:q} || exit 1
     echo 'waiting for the end of that process ...'
     sleep 1
-    for other in $(sed -n 's/^  (PID \\([0-9]*\\)).*/\\1/p' {{log}}); do
+    for other in $(sed -n 's/^  (PID \([0-9]*\)).*/\1/p' {log:q}); do
         while ps -o stat= -p $other | grep -q '^[^Z]'; do sleep 1; done
     done
 done
@@ -107,17 +108,9 @@ class Bridge:
         return self.stem(rule).format(**{key: wildcards[key] for key in self._keys(rule)})
 
     def stem(self, rule: str) -> str:
-        """Pattern of a rule's stage names, for its log and benchmark files:
-        `masks@{source}-{shard}`.
-        """
+        """Pattern of a rule's stage names: `masks@{source}-{shard}`."""
         keys = self._keys(rule)
         return "@".join([rule, "-".join(f"{{{key}}}" for key in keys)]) if keys else rule
-
-    def command(self, rule: str) -> str:
-        """Shell command of a rule: DVC runs the one stage, its messages go to the terminal and to
-        the log.
-        """
-        return ONE_STAGE.format(stage=self.stem(rule).replace("{", "{wildcards."))
 
     def everything(self) -> list[str]:
         """All outputs of all stages: the target of a run; asked for when all rules are read."""

@@ -37,5 +37,7 @@ for stage, uses in USES.items():
         threads: uses.pop("threads", 1)
         resources:
             **uses,
+        params:
+            stage=bridge.stem(stage),
         shell:
-            bridge.command(stage)
+            ONE_STAGE
