@@ -58,7 +58,8 @@ def test_another_version_of_a_library_runs_the_stages_that_use_it(project, engin
     versions = "envs/versions.yaml"
     recorded = yaml.safe_load((project.folder / versions).read_text())["tensorflow"]
     project.edit(versions, f'tensorflow: "{recorded}"', 'tensorflow: "99.0"')
-    assert project.work_of(engine) == MODEL_ON
+    # their results are the same here, so those that do not use it themselves are not run
+    assert project.work_of(engine) == ["detect", "detect", "held_out", "train"]
     assert project.work_of(REPRO if engine == SNAKEMAKE else SNAKEMAKE) == []
 
 
