@@ -4,7 +4,9 @@ image.
     python -m stages.import_model --name real_net --output models/real_net
 
 Settings: the entry of that name in section `models` of params.yaml. Writes model.yaml and copies of
-the files; of a Caffe model, its weights as those of the network `full`.
+the files; an entry that is a name stands for what stage download brought under this name
+(download.weights) into the folder --weights. Of a Caffe model, the weights are written as those of
+network `full`; of an OpenVINO model with `network`, as those of that one.
 """
 
 import argparse
@@ -20,11 +22,18 @@ from stages import cli, params
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
 from stages.openpose.network.backend import use_backend
-from stages.openpose.network.forward import KERAS_WEIGHTS, load_forward
+from stages.openpose.network.forward import (
+    KERAS_WEIGHTS,
+    brought_folder,
+    load_forward,
+    read_model,
+)
 
 MAIN_FILE = {"openvino": ".xml", "onnx": ".onnx", "keras": ".h5", "caffe": ".caffemodel"}
 MD5_DIGITS = 32
 NOT_DESCRIBED = ("folder", "files")  # the model folder does not depend on where the files came from
+# what networks of ours know of themselves
+OF_A_FILE_THAT_RUNS = ("layout", "colour", "mean", "scale", "heatmaps", "pafs")
 
 
 def import_model(arguments: argparse.Namespace) -> dict:
@@ -36,8 +45,19 @@ def import_model(arguments: argparse.Namespace) -> dict:
             f"--name {arguments.name}: no such entry in section `models` of {arguments.params}; "
             f"there: {names}"
         )
-    key = f"models.{arguments.name}.files"
-    return take_in(settings.models[arguments.name], key, arguments.output, settings)
+    model, key = settings.models[arguments.name], f"models.{arguments.name}.files"
+    if isinstance(model, str):
+        model = brought(model, arguments.weights, f"models.{arguments.name}")
+    return take_in(model, key, arguments.output, settings)
+
+
+def brought(name: str, weights: Path | None, key: str) -> dict[str, Any]:
+    """The network `name` that stage download brought, described as in section `models`."""
+    folder = brought_folder(name, weights, key)
+    model = read_model(folder)
+    kind = next(kind for kind, suffix in MAIN_FILE.items() if model["file"].endswith(suffix))
+    kept = {name: model[name] for name in ("network", "name", "trained_on", "licence")}
+    return kept | {"kind": kind, "folder": folder, "files": model["sha256"]}
 
 
 def take_in(model: dict[str, Any], key: str, output: Path, settings: params.Params) -> dict:
@@ -61,22 +81,22 @@ def _take(model: dict[str, Any], key: str, target: Path) -> None:
             f"`{key}`: expected one {MAIN_FILE[kind]} file for kind {kind}, found {main or 'none'}"
         )
     sources = {name: Path(model["folder"]) / name for name in model["files"]}
-    described = {name: value for name, value in model.items() if name not in NOT_DESCRIBED} | {
-        "file": KERAS_WEIGHTS if kind in ("keras", "caffe") else main[0],
+    network = "full" if kind == "caffe" else model.get("network")  # of ours, for the weights
+    left_out = (*NOT_DESCRIBED, *OF_A_FILE_THAT_RUNS) if network else NOT_DESCRIBED
+    described = {name: value for name, value in model.items() if name not in left_out} | {
+        "file": KERAS_WEIGHTS if network else main[0],
         "sha256": {
             name: _verified(source, model["files"][name], key) for name, source in sources.items()
         },
         "imported": True,
         "trained_on": model.get("trained_on", "unknown"),
     }
-    if kind == "caffe":
+    if network and kind != "keras":
         # here, because the backend is chosen by then
-        from stages.openpose.network.weights import (
-            convert_caffemodel,
-        )
+        from stages.openpose.network.weights import convert_weights
 
-        convert_caffemodel(sources[main[0]], target / KERAS_WEIGHTS)
-        described |= {"kind": "keras", "network": "full"}
+        convert_weights(sources[main[0]], network, target / KERAS_WEIGHTS)
+        described |= {"kind": "keras", "network": network}
     else:
         for name, source in sources.items():
             shutil.copyfile(source, target / (described["file"] if name == main[0] else name))
@@ -111,6 +131,9 @@ def main() -> None:
     parser = cli.parser(__doc__)
     parser.add_argument(
         "--name", required=True, help="name of the network in section models of params.yaml"
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="folder of what download.weights brought, data/<name>/weights"
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to write, models/<name>")
     cli.run(import_model, parser.parse_args())

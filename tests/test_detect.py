@@ -208,27 +208,34 @@ def test_a_image_of_another_size_than_annotated_is_named(world, monkeypatch):
     assert "image 2" in fails(world, monkeypatch, "--data", world / "data", "--shards", 1)
 
 
+RUN_BY_OPENVINO = {"kind": "openvino", "heatmaps": "Mconv7_stage2_L2", "pafs": "Mconv7_stage2_L1"}
+RUN_BY_KERAS = {"kind": "keras", "network": "mobilenet"}
+
+
 @pytest.mark.parametrize(
-    ("scales", "least"),
+    ("model", "scales", "least"),
     [
-        ([1.0], {"single": 0.345, "multi_flip": 0.372}),
+        (RUN_BY_OPENVINO, [1.0], {"single": 0.345, "multi_flip": 0.372}),
         pytest.param(
-            [0.5, 1.0, 1.5, 2.0], {"multi": 0.432, "multi_flip": 0.435}, marks=pytest.mark.slow
+            RUN_BY_KERAS, [1.0], {"single": 0.345, "multi_flip": 0.372}, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            RUN_BY_OPENVINO,
+            [0.5, 1.0, 1.5, 2.0],
+            {"multi": 0.432, "multi_flip": 0.435},
+            marks=pytest.mark.slow,
         ),
     ],
 )
 def test_a_real_network_reaches_its_level_on_real_images(
-    shared, tmp_path, monkeypatch, scales, least
+    shared, tmp_path, monkeypatch, model, scales, least
 ):
-    pytest.importorskip("openvino")
+    pytest.importorskip(model["kind"])
     (tmp_path / "model").mkdir()
     for kind in ("xml", "bin"):
         content = (shared / f"real-net/human-pose-estimation-0001.{kind}").read_bytes()
         (tmp_path / f"model/net.{kind}").write_bytes(content)
-    outputs = {"heatmaps": "Mconv7_stage2_L2", "pafs": "Mconv7_stage2_L1"}
-    (tmp_path / "model/model.yaml").write_text(
-        yaml.safe_dump({"kind": "openvino", "file": "net.xml"} | outputs)
-    )
+    (tmp_path / "model/model.yaml").write_text(yaml.safe_dump(model | {"file": "net.xml"}))
     truth = read_ground_truth(shared / "coco-mini/annotations/person_keypoints.json")
     ids = sorted({annotation["image_id"] for annotation in truth.dataset["annotations"]})
     assert len(ids) == 36

@@ -15,7 +15,7 @@ import yaml
 
 from stages import import_caffe, import_model, params
 from stages.openpose.network.forward import keras_forward, load_forward
-from stages.openpose.network.weights import convert_caffemodel, read_layers
+from stages.openpose.network.weights import convert_weights, read_layers
 from stages.openpose.report import published
 from tests.caffe_files import field, model, openpose_prototxt, openpose_weights, write
 
@@ -207,7 +207,7 @@ def test_maps_equal_those_of_another_reader_of_caffe_files(
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([python, "-c", OTHER_READER, *map(str, files)], check=True, env=environment)
     theirs = np.load(tmp_path / "maps.npz")
-    convert_caffemodel(caffemodel, tmp_path / "pose.weights.h5")
+    convert_weights(caffemodel, "full", tmp_path / "pose.weights.h5")
     heatmaps, pafs = keras_forward(tmp_path / "pose.weights.h5", "full")(image[None])
     caffemodel.unlink()
     (tmp_path / "pose.weights.h5").unlink()

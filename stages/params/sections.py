@@ -264,9 +264,10 @@ class Train(Section):
 
     backend: Literal["tensorflow", "jax", "torch"] = key("tensorflow", "Keras backend.")
     seed: Count = key(1, "Seed of weights, order and augmentation.")
-    network: Literal["light", "full"] = key(
+    network: Literal["light", "full", "mobilenet"] = key(
         "light",
-        "light: small network of the same family; full: the reference network (docs/sources.md 2).",
+        "light: small network of the same family; full: the reference network (docs/sources.md "
+        "2); mobilenet: that of Lightweight OpenPose, to start from weights (init).",
     )
     init: Text = key(
         "",
@@ -362,7 +363,11 @@ class Model(Section):
     files: dict[FileName, Hash] = key(
         MISSING, "sha256 of each file by its name, or its md5 (32 digits).", min_length=1
     )
-    network: Literal["light", "full"] = key(None, "keras: which network the weights belong to.")
+    network: Literal["light", "full", "mobilenet"] = key(
+        None,
+        "keras: which network the weights belong to; openvino: the network of ours that takes the "
+        "weights (without it OpenVINO runs the file).",
+    )
     layout: Literal["NCHW", "NHWC"] = key("NCHW", "Order of the dimensions of input and outputs.")
     colour: Literal["BGR", "RGB"] = key("BGR", "Order of the input colours.")
     mean: Number | Colours = key(

@@ -1,20 +1,22 @@
-"""The networks: the reference's VGG19 + six CPM stages (`full`) and a light one of the same family
-(`light`).
+"""The networks: the reference's VGG19 + six CPM stages (`full`), a light one of the same family
+(`light`), and that of Lightweight OpenPose (`mobilenet`, in mobilenet.py).
 
-Both take BGR images [B, H, W, 3] with values 0..255 (uint8 or float; H and W multiples of 8) and
+All take BGR images [B, H, W, 3] with values 0..255 (uint8 or float; H and W multiples of 8) and
 give a list [pafs of stage 1, heatmaps of stage 1, pafs of stage 2, ...], each float32 [B, H / 8, W
 / 8, 38 or 19]. Sources: docs/sources.md 2; CVPR 2017 (arXiv:1611.08050) for the stages; weight
 standardisation after arXiv:1903.10520 and 2101.08692. Nothing here belongs to one Keras backend.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 
 import keras
 from keras import layers, ops
 
 from stages.openpose.errors import InputError
+from stages.openpose.network.mobilenet import mobilenet
 from stages.openpose.skeleton import COCO, Skeleton
 
 STRIDE_PX = 8
@@ -25,6 +27,12 @@ VGG_LAYERS = {
     "conv4_1": 512, "conv4_2": 512,
 }  # fmt: skip
 POOL_AFTER = ("conv1_2", "conv2_2", "conv3_4")
+# What a network sees of an image of 0..255: image * scale + offset.
+INPUT_SCALING = {
+    "light": (1 / 256, -0.5),
+    "full": (1 / 256, -0.5),
+    "mobilenet": (1 / 255, -128 / 255),
+}
 REFINEMENT_STAGES = (2, 3, 4, 5, 6)
 # A multiple of 32 suits the matrix units of processors (docs/experiments/recipe.md).
 LIGHT_WIDTH = 96
@@ -131,10 +139,10 @@ class UpsampleLike(layers.Layer):
 
 
 def build(network: str, *, skeleton: Skeleton = COCO, precision: str = "float32") -> keras.Model:
-    """Build `light` or `full` with random weights.
+    """Build a network with random weights.
 
     Args:
-        network: "light" or "full".
+        network: "light", "full" or "mobilenet".
         skeleton: says how many PAF and heatmap channels a stage has.
         precision: Keras dtype policy of all layers, "float32" or "mixed_bfloat16"; outputs are
             always float32.
@@ -142,7 +150,11 @@ def build(network: str, *, skeleton: Skeleton = COCO, precision: str = "float32"
     Raises:
         InputError: no such network.
     """
-    builders = {"light": _light, "full": _full}
+    builders: dict[str, Callable] = {
+        "light": _light,
+        "full": _full,
+        "mobilenet": partial(mobilenet, maps=_maps),
+    }
     if network not in builders:
         raise InputError(f"network `{network}` does not exist; there are: {', '.join(builders)}")
     channels = (skeleton.paf_channels, skeleton.heatmap_channels)
@@ -151,7 +163,7 @@ def build(network: str, *, skeleton: Skeleton = COCO, precision: str = "float32"
     try:
         # the name stays as it was: models written earlier carry it
         image = keras.Input((None, None, 3), name="picture")
-        scaled = layers.Rescaling(1 / 256, -0.5, name="scaled")(image)
+        scaled = layers.Rescaling(*INPUT_SCALING[network], name="scaled")(image)
         return keras.Model(image, builders[network](scaled, channels), name=network)
     finally:
         keras.config.set_dtype_policy(before)

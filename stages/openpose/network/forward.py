@@ -3,7 +3,7 @@ runs it.
 
 A model is a folder with `model.yaml`, which says what it holds:
 
-    kind: keras                 network: light | full        file: weights.weights.h5
+    kind: keras                 network: light | full | mobilenet      file: weights.weights.h5
     kind: openvino | onnx       file: name.xml | name.onnx   (an .xml has its .bin beside it)
         layout: NCHW | NHWC     of the input and of the outputs
         colour: BGR | RGB       channel order of the input
@@ -33,6 +33,7 @@ from stages.openpose.skeleton import COCO, Skeleton
 Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 KERAS_WEIGHTS = "weights.weights.h5"
+OPENVINO_SUFFIX = ".xml"  # its numbers lie beside it, in a .bin
 OPENVINO_DEFAULTS = {"layout": "NCHW", "colour": "BGR", "mean": 0.0, "scale": 1.0}
 
 
@@ -48,6 +49,21 @@ def load_forward(model_folder: Path | str, precision: str = "float32") -> Forwar
     if model["kind"] == "keras":
         return keras_forward(folder / model["file"], model["network"], precision)
     return openvino_forward(folder / model["file"], model)
+
+
+def brought_folder(name: str, weights: Path | None, key: str) -> Path:
+    """The model folder of a network that stage download brought by its name.
+
+    Args:
+        weights: the folder that download.weights fills, data/<name>/weights.
+        key: the setting that names the network, for the error.
+    """
+    if weights is None or not (weights / name / "model.yaml").is_file():
+        raise InputError(
+            f"`{key}`: {name}: no such model in {weights or 'the folder --weights'}; add the "
+            "name to `download.weights` (names: python -m stages.models list)"
+        )
+    return weights / name
 
 
 def read_model(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,5 @@
-"""Weights by layer name: written so that equal weights are equal bytes, read from all Keras layouts
-and from Caffe.
+"""Weights by layer name: read from all Keras layouts, from Caffe and from OpenVINO; written so that
+equal weights are equal bytes.
 """
 
 from pathlib import Path
@@ -9,8 +9,10 @@ import keras
 import numpy as np
 
 from stages.openpose.errors import InputError
-from stages.openpose.network.architecture import VGG_LAYERS, build
+from stages.openpose.network.architecture import INPUT_SCALING, VGG_LAYERS, build
 from stages.openpose.network.caffemodel import read_caffemodel
+from stages.openpose.network.forward import OPENVINO_SUFFIX
+from stages.openpose.network.openvino_ir import read_openvino_ir
 
 # Layer of keras.applications' VGG19 -> ours: block3_conv2 is conv3_2.
 VGG19_NAMES = {f"block{name[4]}_conv{name[6]}": name for name in VGG_LAYERS}
@@ -22,6 +24,7 @@ STAGE1_ALIASES = {
 }
 ALIASES = VGG19_NAMES | STAGE1_ALIASES
 CAFFE_SUFFIX = ".caffemodel"
+SCALING_TOLERANCE = 1e-3  # relative; float16 has 3 digits
 
 
 def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
@@ -29,14 +32,17 @@ def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
     resolved.
 
     Read are Keras 3 `.weights.h5` files, `.h5` files of Keras 1 and 2 (weights alone or a whole
-    model; the reference network's, VGG19 ImageNet's), whose layouts differ, and `.caffemodel`
-    files.
+    model; the reference network's, VGG19 ImageNet's), whose layouts differ, `.caffemodel` files,
+    and OpenVINO IRs (`.xml`) of `mobilenet`.
 
     Raises:
-        InputError: missing file, no HDF5 or Caffe model, or no layer in it.
+        InputError: missing file, none of these formats, no layer in it, or an IR that scales its
+            input in another way.
     """
     if Path(path).suffix == CAFFE_SUFFIX:
         return _ours(read_caffemodel(path))
+    if Path(path).suffix == OPENVINO_SUFFIX:
+        return _ours(_openvino_layers(path))
     try:
         with h5py.File(path) as file:
             root = file.get("model_weights", file)
@@ -54,6 +60,19 @@ def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
 
 def _ours(layers: dict[str, list[np.ndarray]]) -> dict[str, list[np.ndarray]]:
     return {ALIASES.get(name, name): arrays for name, arrays in layers.items()}
+
+
+def _openvino_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
+    ir = read_openvino_ir(path)
+    scale, offset = INPUT_SCALING["mobilenet"]
+    pairs = {"scale": (ir.scale, scale), "offset": (ir.offset, offset)}
+    for name, (theirs, ours) in pairs.items():
+        if not np.allclose(theirs, ours, rtol=SCALING_TOLERANCE):
+            raise InputError(
+                f"{path}: expected a network that sees image * scale + offset with {name} "
+                f"{ours:.5f}, as `mobilenet` does, found {name} {theirs.tolist()}"
+            )
+    return ir.layers
 
 
 def _legacy_layers(root: h5py.Group) -> dict[str, list[np.ndarray]]:
@@ -89,26 +108,26 @@ def load_weights(model: keras.Model, path: Path | str) -> None:
     _set_layers(model, read_layers(path), path)
 
 
-def convert_caffemodel(path: Path | str, target: Path | str) -> None:
-    """Write OpenPose's COCO model, a `.caffemodel`, as Keras weights of `full`.
+def convert_weights(path: Path | str, network: str, target: Path | str) -> None:
+    """Write somebody else's weights of `network` as Keras weights.
 
-    Only kernels are turned (Caffe's are [out, in, height, width]). Colours (BGR), scaling (x / 256
-    - 0.5), and order of the maps (branch L1 PAFs, L2 heatmaps, channels as in skeleton.py) are
-    those of the network already (docs/sources.md 1, 2).
+    OpenPose's COCO model (`.caffemodel`) is `full`, human-pose-estimation-0001 (OpenVINO's `.xml`)
+    is `mobilenet`. Only kernels are turned: colours (BGR), scaling of the image, and order of the
+    maps (branch L1 PAFs, L2 heatmaps, channels as in skeleton.py) are those of our networks already
+    (docs/sources.md 1, 2).
 
     Raises:
-        InputError: a layer is missing, has other shapes, or does not belong to `full`; whatever
-            read_caffemodel raises.
+        InputError: a layer is missing, has other shapes, or does not belong to `network`; whatever
+            read_layers raises.
     """
-    layers = _ours(read_caffemodel(path))
-    model = build("full")
+    layers = read_layers(path)
+    model = build(network)
     _set_layers(model, layers, path)
     extra = layers.keys() - {layer.name for layer in _layers(model)}
     if extra:
         raise InputError(
-            f"{path}: not weights of network `full`: expected {len(layers) - len(extra)} layers, "
-            f"found {len(extra)} "
-            f"more: {', '.join(sorted(extra)[:4])}"
+            f"{path}: not weights of network `{network}`: expected {len(layers) - len(extra)} "
+            f"layers, found {len(extra)} more: {', '.join(sorted(extra)[:4])}"
         )
     model.save_weights(target)
 

@@ -139,7 +139,9 @@ def test_inference_outputs_are_the_last_pafs_and_heatmaps(light):
 
 
 def test_unknown_network_is_refused_by_name():
-    with pytest.raises(InputError, match="`huge` does not exist; there are: light, full"):
+    with pytest.raises(
+        InputError, match="`huge` does not exist; there are: light, full, mobilenet"
+    ):
         build("huge")
 
 
