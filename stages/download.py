@@ -15,10 +15,12 @@ from threading import Lock
 
 from tqdm import tqdm
 
-from stages import cli, params
+from stages import cli, models, params
 from stages.openpose.errors import InputError
 from stages.openpose.fetch.delivery import deliver, needed_bytes, plan
+from stages.openpose.fetch.named import NamedModel, copy_model
 from stages.openpose.fetch.sources import parse_sources
+from stages.openpose.fetch.transfer import Patience
 
 
 def download(arguments: argparse.Namespace) -> dict:
@@ -32,15 +34,14 @@ def download(arguments: argparse.Namespace) -> dict:
     settings = replace(settings, **overrides)
     sources = Path(settings.sources)
     entries = parse_sources(params.read_yaml(sources), str(sources))
-    unknown = set(settings.weights) - {entry.name for entry in entries if entry.group == "weights"}
-    if unknown:
-        raise InputError(
-            f"download.weights: {sources} lists no weights named {', '.join(sorted(unknown))}"
-        )
+    listed = {entry.name for entry in entries if entry.group == "weights"}
+    named_models = _named_models(set(settings.weights) - listed, str(sources))
     wanted_entries = [
         entry for entry in entries if entry.group != "weights" or entry.name in settings.weights
     ]
     items = plan(wanted_entries, settings, sources)
+    patience = Patience(settings.retries, settings.timeout_s)
+    folders = {model.name: models.ready(model, patience, settings.mirror) for model in named_models}
     lock = Lock()
     with tqdm(
         total=needed_bytes(items),
@@ -55,9 +56,24 @@ def download(arguments: argparse.Namespace) -> dict:
                 bar.update(count)
 
         deliveries = deliver(items, arguments.output, settings, advance)
+    for model in named_models:
+        copy_model(model, folders[model.name], arguments.output / "weights" / model.name)
+        deliveries[f"weights.{model.name}"] = f"copy of {folders[model.name]}"
     for key, how in deliveries.items():
         print(f"{key}: {how}")
     return {"bytes": needed_bytes(items)}
+
+
+def _named_models(names: set[str], sources: str) -> list[NamedModel]:
+    """The networks of the table (stages/models.py) that have these names."""
+    table = models.table()
+    unknown = sorted(names - set(table))
+    if unknown:
+        raise InputError(
+            f"download.weights: neither {sources} nor the table of models lists "
+            f"{', '.join(unknown)}; see python -m stages.models list"
+        )
+    return [table[name] for name in sorted(names)]
 
 
 def main() -> None:

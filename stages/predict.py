@@ -1,6 +1,7 @@
 """Find the people in your own images and draw them.
 
     python -m stages.predict --model models/trained holiday.jpg folder/ --output out
+    python -m stages.predict --model human-pose-estimation-0001 holiday.jpg --output out
 
 Writes each image with its skeletons, with --maps also the network's maps as NAME.maps.jpg, and
 people.json. Images are turned upright as their EXIF data say; coordinates belong to the upright
@@ -17,7 +18,7 @@ import numpy as np
 import orjson
 from tqdm import tqdm
 
-from stages import cli, params
+from stages import cli, models, params
 from stages.openpose import drawing
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import People
@@ -46,7 +47,7 @@ def predict(arguments: argparse.Namespace) -> dict:
     detections = detect_people(
         [[ImageEntry(index, str(file))] for index, file in enumerate(files)],
         read=lambda entry: read_upright(Path(entry.file_name)),
-        forward=load_forward(arguments.model, settings.detect.precision),
+        forward=load_forward(models.folder_named(arguments.model), settings.detect.precision),
         decode=partial(decode_keeping_maps, settings=settings.decoder),
         settings=settings.detect,
         outputs=(arguments.inference,),
@@ -179,7 +180,9 @@ def main() -> None:
         "images", type=Path, nargs="+", metavar="IMAGE_OR_FOLDER", help="what to look at"
     )
     parser.add_argument(
-        "--model", type=Path, required=True, help="folder of a model, with its model.yaml"
+        "--model",
+        required=True,
+        help="a name (python -m stages.models list), or the folder of a model",
     )
     parser.add_argument(
         "--inference", choices=OUTPUTS, default="multi", help="scales: one, several, mirrored too"

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from stages import cli, params
 from stages.openpose.files import whole_file, whole_folder
 from stages.openpose.network.backend import use_backend
+from stages.openpose.network.forward import OPENVINO_SUFFIX, brought_folder, read_model
 from stages.openpose.training.checkpoints import CheckpointFolder, code_files, run_key
 
 WEIGHTS = "weights.weights.h5"
@@ -53,6 +54,9 @@ def main() -> None:
     )
     arguments.add_argument(
         "--metrics", type=Path, help="JSON to write: the losses that the log ends with"
+    )
+    arguments.add_argument(
+        "--weights", type=Path, help="folder of what download.weights brought, for train.init"
     )
     arguments.add_argument(
         "--checkpoints", type=Path, required=True, help="folder of checkpoints of all runs"
@@ -100,7 +104,8 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
 
     train = settings.train
     keras.utils.set_random_seed(train.seed)
-    network = _network(train)
+    init = _initial_weights(train.init, arguments.weights)
+    network = _network(train, init)
     shared = {
         "batch_size": train.batch_size,
         "labels": settings.labels,
@@ -109,7 +114,7 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     shared |= {"corrupt_records": train.corrupt_records, "shard": (devices.host, devices.hosts)}
     random_order = {"seed": train.seed, "shuffle_images": train.shuffle_images}
     validation = ValidationBatches(arguments.val, **shared)
-    run_name = _key(arguments, settings)  # after all imports
+    run_name = _key(arguments, settings, init)  # after all imports
     on_device = settings.labels.made_on == "device"
     return TrainingRun(
         network,
@@ -126,13 +131,26 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     )
 
 
-def _network(train: params.Train):
+def _initial_weights(init: str, weights: Path | None) -> list[Path]:
+    """The files of `train.init`, that with the weights first: a path, or a model that stage
+    download brought; none where it is empty.
+    """
+    if not init:
+        return []
+    file = Path(init)
+    if len(file.parts) == 1 and not file.is_file():
+        folder = brought_folder(init, weights, "train.init")
+        file = folder / read_model(folder)["file"]
+    return [file, file.with_suffix(".bin")] if file.suffix == OPENVINO_SUFFIX else [file]
+
+
+def _network(train: params.Train, init: list[Path]):
     from stages.openpose.network.architecture import build, freeze
     from stages.openpose.network.weights import initialise
 
     network = build(train.network, precision=train.precision)
-    if train.init:
-        fresh = initialise(network, train.init)
+    if init:
+        fresh = initialise(network, init[0])
         print(
             f"train: {train.init} fills the network" + (f" but {', '.join(fresh)}" if fresh else "")
         )
@@ -198,7 +216,7 @@ def _show_maps(events, epoch: int, network, images) -> None:
             events.image(epoch, f"maps/{i}", maps_image(image, pafs[i], heatmaps[i]))
 
 
-def _key(arguments: argparse.Namespace, settings: params.Params) -> str:
+def _key(arguments: argparse.Namespace, settings: params.Params, init: list[Path]) -> str:
     """Name of the run's folder of checkpoints: what decides its steps. A one-cycle schedule knows
     its end.
     """
@@ -211,9 +229,7 @@ def _key(arguments: argparse.Namespace, settings: params.Params) -> str:
         "augment": asdict(settings.augment),
         "labels": asdict(settings.labels),
     }
-    files = [arguments.train, arguments.val, *code_files(DECIDING_CODE)]
-    if settings.train.init:
-        files.append(Path(settings.train.init))
+    files = [arguments.train, arguments.val, *code_files(DECIDING_CODE), *init]
     return run_key(files, {**sections, "keras": keras.__version__, "backend": _backend_version()})
 
 

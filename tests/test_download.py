@@ -131,7 +131,7 @@ def test_no_archive_is_on_the_disk_twice(case):
 def test_weights_come_when_asked_for(case):
     output = case.run("download.weights=[vgg]")
     assert (output / "weights/vgg.h5").read_bytes() == FILES["/weights/vgg.h5"]
-    with pytest.raises(InputError, match="no weights named resnet"):
+    with pytest.raises(InputError, match="nor the table of models lists resnet"):
         case.run("download.weights=[resnet]")
 
 

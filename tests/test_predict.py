@@ -23,6 +23,7 @@ def world(tmp_path, monkeypatch):
     for number, hw in SIZES.items():
         cv2.imwrite(str(folder / f"image {number}.png"), numbered_image(number, hw))
     (folder / "notes.txt").write_text("no image")
+    (tmp_path / "model").mkdir()
     monkeypatch.setattr(predict, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
     return tmp_path

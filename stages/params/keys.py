@@ -42,6 +42,9 @@ def schema() -> dict:
         if name != "Model":
             section["required"] = list(section["properties"])
     made["required"] = list(made["properties"])
+    entries = made["properties"]["models"]["patternProperties"]
+    for pattern, entry in entries.items():
+        entries[pattern] = {"anyOf": [entry, {"type": "string"}]}  # or the name of one
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
 
 
@@ -71,6 +74,7 @@ def find(path: Iterable[str | int]) -> dict | None:
             node = node.get("properties", {}).get(name) or _of_any_name(node)
         if not isinstance(node, dict):
             return None
+        node = next((kind for kind in node.get("anyOf", ()) if "$ref" in kind), node)
         if "$ref" in node:
             node = schema()["$defs"][node["$ref"].rpartition("/")[2]]
     return node

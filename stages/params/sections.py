@@ -31,6 +31,11 @@ def _as_written(value: Any, check: Any) -> Any:
     return value  # 30 stays 30: the keys of runs and the packed file hold numbers as written
 
 
+def _model_as_written(value: Any, check: Any) -> Any:
+    # a name stands for a network that download.weights lists; together.py tests that
+    return value if isinstance(value, str) else _as_written(value, check)
+
+
 def _unlike(values: tuple) -> tuple:
     if len(set(values)) < len(values):
         raise ValueError("each value once")
@@ -128,7 +133,8 @@ class Download(Section):
     parallel: Integer = key(3, "Files fetched at once.", ge=1)
     weights: Names = key(
         (),
-        "Names of the list's weights to fetch as well, into data/<name>/weights.",
+        "Weights to fetch as well, into data/<name>/weights: names of the list's weights, or of "
+        "networks that can be had (python -m stages.models list).",
     )
 
 
@@ -271,8 +277,9 @@ class Train(Section):
     )
     init: Text = key(
         "",
-        "Weights to start from; empty for random ones. Layers that do not fit by name and "
-        "shape are made anew.",
+        "Weights to start from: a file, or the name of a network (python -m stages.models list) "
+        "that download.weights lists too; empty for random ones. Layers that do not fit by name "
+        "and shape are made anew.",
     )
     freeze: tuple[Text, ...] = key(
         (),
@@ -389,11 +396,12 @@ class Model(Section):
     trained_on: Text = key("unknown", "What it was trained on, for the report.")
 
 
-# A dict as it is written, once it is checked as a Model: its keys go into model.yaml as they stand.
+# A dict as it is written, once it is checked as a Model: its keys go into model.yaml as they stand;
+# or a name.
 ModelEntry = Annotated[
     dict[str, Any],
     GetPydanticSchema(lambda _, handler: handler(Model)),
-    WrapValidator(_as_written),
+    WrapValidator(_model_as_written),
 ]
 
 
@@ -523,7 +531,8 @@ class Params(Section):
         default_factory=dict,
         metadata={
             "description": "Networks trained elsewhere, by name (stage import_model); "
-            "detect.models says which are run."
+            "detect.models says which are run. An entry may be the name of a network that can be "
+            "had (python -m stages.models list) and that download.weights lists too."
         },
     )
     detect: Detect = Detect()

@@ -50,6 +50,12 @@ def _batches(settings: Params):
 def _models(settings: Params):
     if TRAINED in settings.models:
         yield f"`models.{TRAINED}`: that is the name of the network trained here; choose another"
+    for key, entry in settings.models.items():
+        if isinstance(entry, str) and entry not in settings.download.weights:
+            yield (
+                f"`models.{key}` is the network {entry}, which stage download does not bring: add "
+                f"it to `download.weights`, now {list(settings.download.weights)}"
+            )
     known = [TRAINED, *settings.models]
     for name in settings.detect.models:
         if name not in known:

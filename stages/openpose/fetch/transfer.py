@@ -24,6 +24,7 @@ from stages.openpose.errors import InputError
 
 CHUNK_BYTES = 1 << 18
 PROGRESS_BYTES = 1 << 20
+MD5_DIGITS = 32
 LONGEST_PAUSE_S = 60.0
 WORTH_ANOTHER_TRY = (408, 425, 429)
 Advance = Callable[[int], object]
@@ -32,13 +33,13 @@ Advance = Callable[[int], object]
 @dataclass(frozen=True)
 class Remote:
     """A file on a server: name for messages, addresses (the next is tried where one does not have
-    it), size, hash.
+    it), size, hash (md5 or sha256).
     """
 
     name: str
     urls: tuple[str, ...]
     bytes: int | None
-    md5: str
+    hash: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class _Absent(Exception):
     """This address does not have the file."""
 
 
+def hash_name(digest: str) -> str:
+    """Which hash a hexadecimal digest is of, by its length: "md5" or "sha256"."""
+    return "md5" if len(digest) == MD5_DIGITS else "sha256"
+
+
 def fetch(
     remote: Remote,
     path: Path,
@@ -89,18 +95,19 @@ def fetch(
         Stopped: `stop` was set.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _Part(path.with_name(path.name + ".part"), advance) as part:
+    kind = hash_name(remote.hash)
+    with _Part(path.with_name(path.name + ".part"), kind, advance) as part:
         _complete(remote, part, patience, stop or Event())
-        if part.md5.hexdigest() != remote.md5 and part.joined:
+        if part.hash.hexdigest() != remote.hash and part.joined:
             part.restart()
             _complete(remote, part, patience, stop or Event())
-        found = part.md5.hexdigest()
-        if found != remote.md5:
+        found = part.hash.hexdigest()
+        if found != remote.hash:
             part.discard()
             raise InputError(
-                f"{remote.name}: {remote.urls[-1]}: wrong content: expected md5 {remote.md5}, "
-                f"found {found} "
-                f"({part.size} bytes); check the address, or the hash in the sources file"
+                f"{remote.name}: {remote.urls[-1]}: wrong content: expected {kind} "
+                f"{remote.hash}, found {found} ({part.size} bytes); check the address, or the hash "
+                "in the list that names it"
             )
         os.replace(part.path, path)
         part.note.unlink(missing_ok=True)
@@ -109,7 +116,8 @@ def fetch(
 class _Part:
     """The unfinished file, its running hash, and what is known of the server's version of it."""
 
-    def __init__(self, path: Path, advance: Advance):
+    def __init__(self, path: Path, hash_kind: str, advance: Advance):
+        self.hash_kind = hash_kind
         self.path, self.note, self.advance = path, path.with_name(path.name + ".json"), advance
         self.file = open(path, "a+b", buffering=0)  # noqa: SIM115  closed by __exit__
         try:
@@ -121,7 +129,7 @@ class _Part:
             ) from None
         except OSError:  # a file system without locks
             pass
-        self.md5, self.size = hashlib.md5(usedforsecurity=False), 0
+        self.hash, self.size = hashlib.new(hash_kind, usedforsecurity=False), 0
         self.file.seek(0)
         while chunk := self.file.read(CHUNK_BYTES):
             self._count(chunk)
@@ -134,7 +142,7 @@ class _Part:
         self.file.close()
 
     def _count(self, chunk: bytes) -> None:
-        self.md5.update(chunk)
+        self.hash.update(chunk)
         self.size += len(chunk)
         self.advance(len(chunk))
 
@@ -153,7 +161,8 @@ class _Part:
     def restart(self) -> None:
         self.file.truncate(0)
         self.advance(-self.size)
-        self.md5, self.size, self.joined = hashlib.md5(usedforsecurity=False), 0, False
+        self.hash = hashlib.new(self.hash_kind, usedforsecurity=False)
+        self.size, self.joined = 0, False
         self.note.unlink(missing_ok=True)
 
     def discard(self) -> None:
