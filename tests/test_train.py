@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from stages import params
+from tests.ir_files import write_ir
 from tests.openpose.samples.test_loader import write_packed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,6 +71,28 @@ def trained(data, tmp_path_factory) -> Path:
     done = train(arguments(data, folder), env=os.environ | {"TF_NUM_INTEROP_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.mark.slow
+def test_mobilenet_is_tuned_from_a_model_that_download_brought(data, tmp_path):
+    from stages.openpose.network.architecture import build
+    from stages.openpose.network.weights import load_weights
+
+    (tmp_path / "weights/net").mkdir(parents=True)
+    write_ir(build("mobilenet"), tmp_path / "weights/net/net.xml", "f16")
+    described = {"kind": "keras", "network": "mobilenet", "file": "net.xml"}
+    (tmp_path / "weights/net/model.yaml").write_text(yaml.safe_dump(described))
+    changes = {"network": "mobilenet", "init": "net", "epochs": 1, "learning_rate": 1e-9}
+    settings = write_params(tmp_path / "params.yaml", **changes)
+    command = [*arguments(data, tmp_path / "out"), "--weights", str(tmp_path / "weights")]
+    done = train([*command, "--params", str(settings)])
+    assert done.returncode == 0, done.stderr
+    assert "train: net fills the network\n" in done.stdout
+    start, tuned = build("mobilenet"), build("mobilenet")
+    load_weights(start, tmp_path / "weights/net/net.xml")
+    load_weights(tuned, tmp_path / "out/model/weights.weights.h5")
+    for before, after in zip(start.get_weights(), tuned.get_weights(), strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-5)
 
 
 def test_model_folder_holds_what_inference_reads(trained):

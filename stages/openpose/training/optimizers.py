@@ -91,7 +91,8 @@ class AdamWithEMA(_WithEMA, keras.optimizers.Adam):
 
 
 class _Muon(keras.optimizers.Adam):
-    """Muon for convolution kernels; Adam for all other weights and for the kernels that make maps.
+    """Muon for convolution kernels; Adam for all other weights, for the kernels that make maps and
+    for depthwise ones.
 
     Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) replaces the momentum of a kernel,
     as a matrix [fan in, filters], by a matrix of the same directions whose singular values are all
@@ -105,8 +106,11 @@ class _Muon(keras.optimizers.Adam):
     def build(self, variables: list) -> None:
         """Make the state of `variables`, and note which of them are for Muon."""
         super().build(variables)
+        # a depthwise kernel [height, width, channels, 1] mixes no channels: one column has no
+        # directions to even out
         self.for_muon = [
-            len(variable.shape) == 4 and variable.path not in self.heads for variable in variables
+            len(variable.shape) == 4 and variable.shape[3] > 1 and variable.path not in self.heads
+            for variable in variables
         ]
 
     def update_step(self, gradient, variable, learning_rate) -> None:

@@ -256,11 +256,12 @@ def test_a_step_of_muon_has_one_size_whatever_the_gradient(scale):
     assert 0.6 < np.sqrt(np.mean(np.square(kernel))) / (0.01 * 10 * started) < 1.3
 
 
-def test_muon_leaves_heads_and_biases_to_adam():
+@pytest.mark.parametrize(("shape", "is_head"), [((1, 1, 4, 8), True), ((3, 3, 8, 1), False)])
+def test_muon_leaves_heads_depthwise_kernels_and_biases_to_adam(shape, is_head):
     same = {"schedule": "constant", "warm_up_samples": 0, "weight_decay": 0.0, "clip_norm": 0.0}
     gradients = [
         np.random.default_rng(i).normal(size=s).astype(np.float32)
-        for i, s in enumerate(((1, 1, 4, 8), (8,)))
+        for i, s in enumerate((shape, (8,)))
     ]
     results = []
     for optimizer in ("adam", "muon"):
@@ -269,7 +270,10 @@ def test_muon_leaves_heads_and_biases_to_adam():
             for g, n in zip(gradients, ("kernel", "bias"), strict=True)
         ]
         make_optimizer(
-            settings(optimizer=optimizer, **same), 10, {}, frozenset({head[0].path})
+            settings(optimizer=optimizer, **same),
+            10,
+            {},
+            frozenset({head[0].path} if is_head else ()),
         ).apply(gradients, head)
         results.append([np.array(variable) for variable in head])
     np.testing.assert_array_equal(results[0][0], results[1][0])
