@@ -54,19 +54,19 @@ def _plain(node: Any) -> Any:
         return [_plain(item) for item in node]
     if not isinstance(node, dict):
         return node
-    left_out = {"title": str, "default": type(None)}
+    left_out: dict[str, type] = {"title": str, "default": type(None)}
     if "$ref" in node:  # the section has its own
         left_out["default"] = dict
     return {
         name: _plain(value)
         for name, value in node.items()
-        if not isinstance(value, left_out.get(name, ()))
+        if name not in left_out or not isinstance(value, left_out[name])
     }
 
 
 def find(path: Iterable[str | int]) -> dict | None:
     """The schema of the key at `path`, as in ("train", "epochs"); None where there is none."""
-    node = schema()
+    node: Any = schema()
     for name in path:
         if isinstance(name, int):
             node = node.get("items")
@@ -82,7 +82,14 @@ def find(path: Iterable[str | int]) -> dict | None:
 
 def schema_of_sections() -> dict[str, dict]:
     """The schema of each section, by its name."""
-    return {section: find([section]) for section in schema()["properties"]}
+    return {section: known(section) for section in schema()["properties"]}
+
+
+def known(*path: str) -> dict:
+    """As `find`, of a key that is there."""
+    described = find(path)
+    assert described is not None, path
+    return described
 
 
 def _of_any_name(node: dict) -> dict | None:
@@ -138,13 +145,13 @@ def unit_of(name: str) -> str:
 
 def names(models: Iterable[str] = ()) -> list[str]:
     """All keys with their sections, and those of the models of these names."""
-    known = []
+    every = []
     for section, described in schema_of_sections().items():
-        known += [section, *(f"{section}.{name}" for name in described.get("properties", ()))]
+        every += [section, *(f"{section}.{name}" for name in described.get("properties", ()))]
     for model in models:
         entry = f"models.{model}"
-        known += [entry, *(f"{entry}.{name}" for name in find(["models", model])["properties"])]
-    return known
+        every += [entry, *(f"{entry}.{name}" for name in known("models", model)["properties"])]
+    return every
 
 
 def nearest(name: str, models: Iterable[str] = ()) -> str | None:

@@ -74,7 +74,7 @@ def page() -> str:
         blocks.append(f"## {section}\n\n{described['description']}\n")
         if section == "models":
             blocks.append("Each entry, by its name, has these keys:\n")
-            described = keys.find(["models", "any"])
+            described = keys.known("models", "any")
         rows = [_row(name, key) for name, key in described["properties"].items()]
         blocks.append("| key | values | default | meaning |\n|---|---|---|---|\n" + "".join(rows))
     return "\n".join(blocks)

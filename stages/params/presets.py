@@ -35,7 +35,7 @@ def _overlay(name: str) -> dict:
 def setter(name: str, path: Iterable[str]) -> str:
     """Which preset of the chain of `name` sets the key at `path`."""
     for preset in chain(name):
-        values = _overlay(preset)
+        values: Any = _overlay(preset)
         for step in path:
             values = values.get(step) if isinstance(values, dict) else None
         if values is not None:

@@ -45,7 +45,7 @@ def build(values: Any, origin: str) -> Params:
         settings = keys.adapter().validate_python(values)
     except ValidationError as problem:
         first = problem.errors(include_url=False)[0]
-        raise InputError(f"{origin}: {_explained(first, values)}") from None
+        raise InputError(f"{origin}: {_explained(dict(first), values)}") from None
     _refuse_gaps(values, origin)
     check_together(settings, origin)
     return settings
@@ -119,9 +119,10 @@ def _expected(problem: dict, described: dict) -> str:
     return TYPES[kind].format(**context) if kind in TYPES else problem["msg"]
 
 
-class _Yaml(
-    getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-):  # the one in C takes a tenth of the time
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth
+
+
+class _Yaml(LOADER):
     """Reads `5e-05` as a number, as YAML 1.2 does: so writes `dvc exp run -S
     train.weight_decay=0.00005`.
     """

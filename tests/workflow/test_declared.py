@@ -24,7 +24,8 @@ PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params/__init__.py",
             "stages/openpose/compiled.py"}  # fmt: skip
 # of these no result depends on the version: they read and write text, show progress and curves;
 # JAX and OpenVINO are of the user's choice and not in the lock
-PLUMBING_LIBRARIES = {"dvc", "jax", "jsonschema", "matplotlib", "openvino", "orjson", "packaging", "pydantic",
+PLUMBING_LIBRARIES = {"dvc", "jax", "jsonschema", "matplotlib", "openvino", "orjson", "packaging",
+                      "pydantic",
                       "pyyaml", "ruamel.yaml", "ruamel.yaml.clib", "tensorboard",
                       "tqdm"}  # fmt: skip
 PACKAGES = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "_ruamel_yaml": "ruamel.yaml.clib"}
