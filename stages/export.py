@@ -14,7 +14,7 @@ from stages import cli
 from stages.openpose.errors import InputError
 from stages.openpose.network.forward import read_model
 
-FORMATS = ("keras", "tf_saved_model", "onnx", "openvino", "litert")
+FORMATS = ("keras", "keras_half", "tf_saved_model", "onnx", "openvino", "litert")
 
 
 def export(arguments: argparse.Namespace) -> dict:

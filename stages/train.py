@@ -11,7 +11,7 @@ import csv
 import importlib
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from stages.openpose.training.checkpoints import CheckpointFolder, code_files, r
 
 WEIGHTS = "weights.weights.h5"
 TENSORBOARD_IMAGES = 4
+TEACHER_BATCH = 8
 METRICS = ("loss", "val_loss", "val_paf", "val_heat")  # columns of the log
 # Code that decides the weights; what only watches (AP of held-out images) may change beside a run.
 DECIDING_CODE = (
@@ -103,6 +104,7 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     from stages.openpose.training.run import TrainingRun
 
     train = settings.train
+    teacher = _teacher(arguments, settings)
     keras.utils.set_random_seed(train.seed)
     init = _initial_weights(train.init, arguments.weights)
     network = _network(train, init)
@@ -118,7 +120,9 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     on_device = settings.labels.made_on == "device"
     return TrainingRun(
         network,
-        lambda epoch: TrainingBatches(arguments.train, **shared, **random_order, epoch=epoch),
+        lambda epoch: TrainingBatches(
+            arguments.train, **shared, **random_order, epoch=epoch, teacher=teacher
+        ),
         validation,
         train,
         checkpoints=CheckpointFolder(arguments.checkpoints / run_name),
@@ -129,6 +133,51 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
         if devices.host == 0
         else None,
     )
+
+
+def _teacher(arguments: argparse.Namespace, settings: params.Params):
+    """The teacher's maps of all variants of the training crops, made where they are not there yet;
+    None without a teacher.
+    """
+    from stages.openpose.network.forward import model_files
+    from stages.openpose.training import distillation
+
+    train, labels = settings.train, settings.labels
+    if not train.teacher:
+        return None
+    seen = distillation.with_margin(settings.augment, train.teacher_margin_px)
+    decides = {"augment": asdict(replace(seen, variants=0)), "seed": train.seed}
+    decides["stride_px"] = labels.stride_px
+    key = run_key([arguments.train, *model_files(Path(train.teacher))], decides)
+    folder = arguments.checkpoints / f"teacher-{key}"
+    drawn = {"labels": labels, "augment": seen, "seed": train.seed}
+    margin_cells = train.teacher_margin_px // labels.stride_px
+    _teach_missing(folder, arguments.train, train.teacher, margin_cells, drawn)
+    return distillation.TeacherMaps(folder, seen.variants, train.teacher_share)
+
+
+def _teach_missing(
+    folder: Path, packed: Path, teacher: str, margin_cells: int, drawn: dict
+) -> None:
+    """Write the teacher's maps of the variants that have no file yet."""
+    from stages.openpose.network.forward import load_forward
+    from stages.openpose.samples.loader import VariantCrops
+    from stages.openpose.training.distillation import variant_path, write_maps
+
+    variants = drawn["augment"].variants
+    missing = [i for i in range(variants) if not variant_path(folder, i).exists()]
+    forward = load_forward(teacher) if missing else None
+    for variant in missing:
+        crops = VariantCrops(packed, batch_size=TEACHER_BATCH, variant=variant, **drawn)
+        title = f"teacher {variant + 1}/{variants}"
+        write_maps(
+            variant_path(folder, variant),
+            crops,
+            forward,
+            samples=len(crops.packed),
+            margin_cells=margin_cells,
+            progress=partial(tqdm, desc=title, unit="batch", mininterval=2),
+        )
 
 
 def _initial_weights(init: str, weights: Path | None) -> list[Path]:
@@ -222,6 +271,8 @@ def _key(arguments: argparse.Namespace, settings: params.Params, init: list[Path
     """
     import keras
 
+    from stages.openpose.network.forward import model_files
+
     left_out = NOT_IN_KEY if settings.train.schedule != "one_cycle" else NOT_IN_KEY[1:]
     train = {name: value for name, value in asdict(settings.train).items() if name not in left_out}
     sections = {
@@ -230,6 +281,8 @@ def _key(arguments: argparse.Namespace, settings: params.Params, init: list[Path
         "labels": asdict(settings.labels),
     }
     files = [arguments.train, arguments.val, *code_files(DECIDING_CODE), *init]
+    if settings.train.teacher:
+        files += model_files(Path(settings.train.teacher))
     return run_key(files, {**sections, "keras": keras.__version__, "backend": _backend_version()})
 
 

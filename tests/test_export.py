@@ -70,6 +70,15 @@ def test_keras_file(model, batch, tmp_path):
     assert_same(model, batch, [np.asarray(maps) for maps in loaded(batch)])
 
 
+def test_half_of_the_bytes_give_nearly_the_same_maps(model, batch, tmp_path):
+    folder = exported(model, tmp_path, "keras_half")
+    assert (folder / "weights.weights.h5").stat().st_size < 0.55 * (
+        model / "weights.weights.h5"
+    ).stat().st_size
+    for found, wanted in zip(load_forward(folder)(batch), load_forward(model)(batch), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=0.01 * np.abs(wanted).max())
+
+
 def test_saved_model(model, batch, tmp_path):
     import tensorflow as tf
 
@@ -105,7 +114,9 @@ def test_exported_folder_is_a_model_that_detect_runs(model, batch, tmp_path, nam
 
 
 def test_unknown_format_is_named(tmp_path):
-    with pytest.raises(InputError, match="format caffe: expected some of keras, tf_saved_model"):
+    with pytest.raises(
+        InputError, match="format caffe: expected some of keras, keras_half, tf_saved_model"
+    ):
         exporting.export(build("light"), tmp_path, ["caffe"])
     assert tuple(exporting.FILES) == export.FORMATS
 

@@ -133,6 +133,24 @@ def test_keys_that_cannot_go_together_are_named(key, value, message):
     assert "\n" not in str(problem.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"augment.variants": 0}, r"`augment\.variants`: expected at least 1"),
+        ({"labels.made_on": "device"}, r"`labels\.made_on`: expected host"),
+        ({"train.teacher_margin_px": 12}, r"`train\.teacher_margin_px` 12 is no multiple of"),
+    ],
+)
+def test_settings_that_a_teacher_cannot_use_are_refused(changes, message):
+    values = changed("train.teacher", "models/teacher")
+    values["augment"]["variants"] = 4
+    for key, value in changes.items():
+        section, name = key.split(".")
+        values[section][name] = value
+    with pytest.raises(InputError, match=f"params.yaml: {message}"):
+        params.build(values, "params.yaml")
+
+
 def test_whole_scale_of_one_is_one():
     assert params.build(changed("detect.scales", [1, 2]), "params.yaml").detect.scales == (1, 2)
 

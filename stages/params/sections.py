@@ -262,6 +262,18 @@ class Augment(Section):
         "How the mask shrinks to label cells: mean of the pixels, or cubic as in the "
         "reference (docs/sources.md 9.8).",
     )
+    variants: Count = key(
+        0,
+        "Epochs after which scale, rotation and shift of a sample repeat, which a teacher needs; "
+        "mirroring and colours do not. 0: never.",
+    )
+    brightness: Share = key(
+        0.0, "Largest random change of brightness, as a share of the range of values."
+    )
+    contrast: Share = key(0.0, "Largest random change of contrast, as a share of it.")
+    colour_gain: Share = key(0.0, "Largest random change of each colour by itself, as a share.")
+    grey_probability: Share = key(0.0, "Probability of a crop without colour.")
+    blur_probability: Share = key(0.0, "Probability of a blurred crop (Gaussian, 0.3 to 2 px).")
 
 
 @dataclass(frozen=True)
@@ -285,6 +297,21 @@ class Train(Section):
         (),
         "Layers that keep the weights they start with, by name, * for any letters: [conv1_*, "
         "conv2_*].",
+    )
+    teacher: Text = key(
+        "",
+        "Folder of a model (with its model.yaml) whose maps are mixed into the labels "
+        "(distillation); empty for none. Needs augment.variants.",
+    )
+    teacher_share: Share = key(
+        0.5,
+        "Weight of the teacher where labels say something; elsewhere, and where labels must not "
+        "be learned from, its maps stand alone.",
+    )
+    teacher_margin_px: Count = key(
+        32,
+        "What the teacher sees beyond the crop on each side, pixels of the crop; a multiple of "
+        "the stride.",
     )
     epochs: Integer = key(31, "Passes over the training samples.", ge=1)
     batch_size: Integer = key(12, "Samples a step.", ge=1)
@@ -489,6 +516,11 @@ class Decoder(Section):
         True,
         "Guess keypoints that were not found from those that were and from the heatmaps; "
         "scores of guesses are at most 0.05. OKS counts hidden keypoints too.",
+    )
+    prior: Literal["drawings", "photographs"] = key(
+        "drawings",
+        "Whose bodies these guesses are made by: people of the drawn sample, or of photographs "
+        "of COCO.",
     )
 
 

@@ -11,7 +11,7 @@ WHOLE_SET = "val"  # every id list is a part of it
 
 def check_together(settings: Params, origin: str) -> None:
     """Raise InputError naming the first keys whose values cannot go together."""
-    checks = (_dataset, _crops, _batches, _models, _scales, _splits)
+    checks = (_dataset, _crops, _teacher, _batches, _models, _scales, _splits)
     for problem in (found for check in checks for found in check(settings)):
         raise InputError(f"{origin}: {problem}")
 
@@ -35,6 +35,21 @@ def _crops(settings: Params):
     if augment.crop_px % stride_px:
         yield (
             f"`augment.crop_px` {augment.crop_px} is no multiple of `labels.stride_px` {stride_px}"
+        )
+
+
+def _teacher(settings: Params):
+    train, labels = settings.train, settings.labels
+    if not train.teacher:
+        return
+    if settings.augment.variants < 1:
+        yield "`augment.variants`: expected at least 1 with a `train.teacher`, found 0"
+    if labels.made_on != "host":
+        yield f"`labels.made_on`: expected host with a `train.teacher`, found {labels.made_on}"
+    if train.teacher_margin_px % labels.stride_px:
+        yield (
+            f"`train.teacher_margin_px` {train.teacher_margin_px} is no multiple of "
+            f"`labels.stride_px` {labels.stride_px}"
         )
 
 

@@ -27,7 +27,7 @@ from stages.openpose.decoding.grouping import assemble
 from stages.openpose.decoding.limbs import match, sample_positions
 from stages.openpose.decoding.peaks import find_peaks
 from stages.openpose.decoding.people import People
-from stages.openpose.decoding.pose_prior import read_prior
+from stages.openpose.decoding.pose_prior import TABLES, read_prior
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO, Skeleton
 
@@ -58,6 +58,7 @@ def decode(
     score_rule: str = "root",
     join_pieces: bool = True,
     complete: bool = False,
+    prior: str = "drawings",
 ) -> People:
     """Find the people in one image's maps.
 
@@ -84,6 +85,8 @@ def decode(
         join_pieces: join parts of one person that no limb connects, see `pieces.py`.
         complete: guess the parts that were not found, see `completion.py`; scores of guesses:
             people.py.
+        prior: whose bodies guesses are made by, of pose_prior.TABLES: `drawings` or
+            `photographs`.
 
     Returns:
         People; x, y in pixels of the network's input, pixel centres at integers.
@@ -92,7 +95,7 @@ def decode(
         InputError: maps of another shape, or a setting out of range.
     """
     heatmaps, pafs = _checked_maps(heatmaps, pafs, skeleton)
-    _check_settings(mode, stride, limb_samples, score_rule)
+    _check_settings(mode, stride, limb_samples, score_rule, prior)
     table = _table(
         skeleton.limbs,
         skeleton.decode_order,
@@ -118,9 +121,9 @@ def decode(
     person_parts, scores = _people(
         peaks, members, sums, int(stride), *limits, SCORE_RULES[score_rule]
     )
-    prior = read_prior(skeleton.parts) if complete else None
-    if prior:
-        completion.complete(person_parts, heatmaps, int(stride), prior)
+    bodies = read_prior(skeleton.parts, TABLES[prior]) if complete else None
+    if bodies:
+        completion.complete(person_parts, heatmaps, int(stride), bodies)
     return People(person_parts[:, table.part_of_keypoint], person_parts, scores)
 
 
@@ -143,7 +146,7 @@ def _checked_maps(
     return np.require(heatmaps, np.float32, ["C", "W"]), np.require(pafs, np.float32, ["C", "W"])
 
 
-def _check_settings(mode: str, stride: int, limb_samples: int, score_rule: str) -> None:
+def _check_settings(mode: str, stride: int, limb_samples: int, score_rule: str, prior: str) -> None:
     if mode not in ("exact", "fast"):
         hint = (
             "; parity needs the size of the image: reference_decoder.decode_full"
@@ -155,6 +158,8 @@ def _check_settings(mode: str, stride: int, limb_samples: int, score_rule: str) 
         raise InputError(
             f"score_rule: expected one of {', '.join(SCORE_RULES)}, found {score_rule!r}"
         )
+    if prior not in TABLES:
+        raise InputError(f"prior: expected one of {', '.join(TABLES)}, found {prior!r}")
     if stride < 1 or limb_samples < 2:
         raise InputError(
             f"expected stride >= 1 and limb_samples >= 2, found {stride} and {limb_samples}"

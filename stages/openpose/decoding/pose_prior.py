@@ -1,10 +1,10 @@
 """What bodies usually look like: the mean and covariance of the places of all parts, as a table.
 
 `pose_prior.csv` was fitted to the people of the bundled sample's training images (`python -m
-benchmarks.pose_prior`); no validation image and no image of anybody else was used. It serves real
-people too (docs/experiments/decoder.md). Places are in the person's own frame: moved and scaled so
-that its found parts have the mean and spread of the same parts of the mean body. Bodies are not
-turned upright: lying people are rare, and heads are mostly above feet.
+benchmarks.pose_prior`), `pose_prior_photographs.csv` to people of 4,026 photographs of COCO
+(docs/experiments/photos.md); no validation image of either was used. Places are in the person's own
+frame: moved and scaled so that its found parts have the mean and spread of the same parts of the
+mean body. Bodies are not turned upright: lying people are rare, and heads are mostly above feet.
 """
 
 import csv
@@ -18,6 +18,7 @@ from stages.openpose.files import whole_file
 from stages.openpose.skeleton import Skeleton
 
 TABLE = Path(__file__).with_name("pose_prior.csv")
+TABLES = {"drawings": TABLE, "photographs": TABLE.with_name("pose_prior_photographs.csv")}
 DIGITS = 4
 ROUNDS = 6  # of expectation and maximisation; in the last the mean hardly moves
 RIDGE = 1e-4  # variance of the places as they are labelled

@@ -1,9 +1,9 @@
 """A network of ours in the formats of other runtimes, written by Keras itself: float32, images of
 any size.
 
-Each format gets a folder. Those that detect can run (keras, openvino, onnx) hold a model.yaml as
-forward.py reads it. Inputs are float32 BGR [B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, 19],
-then pafs [B, h, w, 38].
+Each format gets a folder. Those that detect can run (keras_half, openvino, onnx) hold a model.yaml
+as forward.py reads it; keras_half is the weights alone, rounded to float16. Inputs are float32 BGR
+[B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, 19], then pafs [B, h, w, 38].
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,11 @@ import yaml
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
 from stages.openpose.network.architecture import STRIDE_PX, inference_outputs
+from stages.openpose.network.weights import save_half
 
 FILES = {
     "keras": "model.keras",
+    "keras_half": "weights.weights.h5",
     "tf_saved_model": "saved_model",
     "onnx": "model.onnx",
     "openvino": "model.xml",
@@ -44,22 +46,27 @@ def export(network: keras.Model, folder: Path, formats: Sequence[str] = tuple(FI
     for name in formats:
         with whole_folder(folder / name) as temporary:
             _write(model, temporary / FILES[name], name)
-            if name in ("onnx", "openvino"):
-                described = {
-                    "kind": name,
-                    "file": FILES[name],
-                    "layout": "NHWC",
-                    "stride_px": STRIDE_PX,
-                    **OUTPUT_NAMES,
-                }
-                (temporary / "model.yaml").write_text(
-                    yaml.safe_dump(described, sort_keys=False), encoding="utf-8"
+            if name == "keras_half":
+                _describe(
+                    temporary, {"kind": "keras", "file": FILES[name], "network": network.name}
                 )
+            if name in ("onnx", "openvino"):
+                described = {"kind": name, "file": FILES[name], "layout": "NHWC", **OUTPUT_NAMES}
+                _describe(temporary, described)
+
+
+def _describe(folder: Path, model: dict) -> None:
+    """Write what forward.py must know."""
+    text = yaml.safe_dump({**model, "stride_px": STRIDE_PX}, sort_keys=False)
+    (folder / "model.yaml").write_text(text, encoding="utf-8")
 
 
 def _write(model: keras.Model, path: Path, name: str) -> None:
     if name == "keras":
         model.save(path)
+        return
+    if name == "keras_half":
+        save_half(model, path)
         return
     try:
         model.export(str(path), format=name, verbose=False)

@@ -99,6 +99,17 @@ def read_model(folder: Path) -> dict[str, Any]:
     return model
 
 
+def model_files(model_folder: Path | str) -> list[Path]:
+    """The files that a model folder's network is made of: model.yaml first."""
+    folder = Path(model_folder)
+    file = folder / read_model(folder)["file"]
+    return [
+        folder / "model.yaml",
+        file,
+        *([file.with_suffix(".bin")] if file.suffix == ".xml" else []),
+    ]
+
+
 def keras_forward(weights: Path, network: str, precision: str = "float32") -> Forward:
     """A network of ours with weights from a file, on the Keras backend of the environment
     (KERAS_BACKEND).

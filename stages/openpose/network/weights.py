@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from stages.openpose.errors import InputError
+from stages.openpose.files import whole_file
 from stages.openpose.network.architecture import INPUT_SCALING, VGG_LAYERS, build
 from stages.openpose.network.caffemodel import read_caffemodel
 from stages.openpose.network.forward import OPENVINO_SUFFIX
@@ -106,6 +107,19 @@ def load_weights(model: keras.Model, path: Path | str) -> None:
         InputError: a layer is missing in the file, or has other shapes there.
     """
     _set_layers(model, read_layers(path), path)
+
+
+def save_half(model: keras.Model, path: Path | str) -> None:
+    """Write the weights in float16, half the size; `load_weights` reads them.
+
+    Weights are rounded to 3 digits. Equal weights are equal bytes.
+    """
+    with whole_file(path) as part, h5py.File(part, "w") as file:
+        for layer in _layers(model):
+            group = file.create_group(f"layers/{layer.name}", track_order=False)
+            group.attrs["name"] = layer.name
+            for number, array in enumerate(layer.get_weights()):
+                group.create_dataset(str(number), data=array.astype(np.float16), track_times=False)
 
 
 def convert_weights(path: Path | str, network: str, target: Path | str) -> None:

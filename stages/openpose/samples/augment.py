@@ -101,6 +101,18 @@ def affine(
     )
 
 
+def mirrored(matrix: np.ndarray, crop_px: int) -> np.ndarray:
+    """The map to the same crop seen in a mirror, from a map to a crop of `crop_px` pixels."""
+    return np.array([[-1.0, 0.0], [0.0, 1.0]]) @ matrix + np.array(
+        [[0.0, 0.0, crop_px - 1.0], [0.0, 0.0, 0.0]]
+    )
+
+
+def mirrors(matrix: np.ndarray) -> bool:
+    """Whether a map exchanges left and right."""
+    return bool(matrix[0, 0] * matrix[1, 1] < matrix[0, 1] * matrix[1, 0])
+
+
 def affine_scale(matrix: np.ndarray) -> float:
     """Crop pixels per image pixel of a map made by `affine`."""
     return math.hypot(matrix[0, 0], matrix[0, 1])
@@ -120,7 +132,7 @@ def map_parts(parts: np.ndarray, matrix: np.ndarray, skeleton: Skeleton = COCO) 
     mapped = np.empty(parts.shape, np.float64)
     mapped[..., :2] = parts[..., :2] @ matrix[:, :2].T + matrix[:, 2]
     mapped[..., 2] = parts[..., 2]
-    if matrix[0, 0] * matrix[1, 1] < matrix[0, 1] * matrix[1, 0]:
+    if mirrors(matrix):
         mapped = mapped[:, _MIRRORED if skeleton is COCO else list(skeleton.mirrored_parts)]
     return mapped
 

@@ -90,6 +90,7 @@ class _Batches(keras.utils.PyDataset):
         corrupt_records: str,
         threads: int | None,
         shard: tuple[int, int] = (0, 1),
+        teacher: Any = None,
     ):
         super().__init__(workers=1, use_multiprocessing=False)
         if augment.crop_px % labels.stride_px:
@@ -104,8 +105,14 @@ class _Batches(keras.utils.PyDataset):
         self.shard, self.shards = shard
         self.skipped: dict[int, int] = {}
         self.order = np.arange(len(self.packed))
+        self.teacher = teacher
         self._samples = Samples(
-            self.packed, stride_px=labels.stride_px, augment=augment, seed=seed, keep=keep
+            self.packed,
+            stride_px=labels.stride_px,
+            augment=augment,
+            seed=seed,
+            keep=keep,
+            masked=teacher is None,
         )
         self._most_people = self._count_people() if labels.made_on == "device" else 0
         self._threads = threads or usable_threads()
@@ -165,12 +172,23 @@ class _Batches(keras.utils.PyDataset):
         cells = side // self.labels.stride_px
         images = np.empty((count, side, side, 3), np.uint8)
         mask = np.empty((count, cells, cells, 1), np.float32)
-        people, skipped = [], []
+        samples, people, skipped = [], [], []
         for place, position in enumerate(positions):
-            people.append(
-                self._write(epoch, order, position, images[place], mask[place, ..., 0], skipped)
+            sample, person_parts = self._write(
+                epoch, order, position, images[place], mask[place, ..., 0], skipped
             )
-        return (images, (self._labels(people, cells), mask)), skipped
+            samples.append(sample)
+            people.append(person_parts)
+        targets = self._labels(people, cells)
+        if self.teacher:
+            self._teach(targets, epoch, samples)
+        return (images, (targets, mask)), skipped
+
+    def _teach(self, targets: np.ndarray, epoch: int, samples: list[int]) -> None:
+        """Mix the teacher's maps into the labels of a batch."""
+        for sample_targets, sample in zip(targets, samples, strict=True):
+            mirrored = self._samples.mirrored(epoch, sample)
+            self.teacher.mix_into(sample_targets, epoch, sample, mirrored)
 
     def _labels(self, people: list[np.ndarray], cells: int) -> np.ndarray:
         if self.labels.made_on == "device":
@@ -195,13 +213,13 @@ class _Batches(keras.utils.PyDataset):
         image: np.ndarray,
         mask: np.ndarray,
         skipped: list[int],
-    ) -> np.ndarray:
+    ) -> tuple[int, np.ndarray]:
         """Make the sample at a position of the order, or the next one whose record is whole;
-        returns its people.
+        returns its number and its people.
         """
         for sample in itertools.chain(order[position:], order[:position]):
             try:
-                return self._samples.write(epoch, int(sample), image, mask)
+                return int(sample), self._samples.write(epoch, int(sample), image, mask)
             except InputError as problem:
                 if self.corrupt_records != "skip":
                     raise InputError(f"{problem}; or set `train.corrupt_records` to skip") from None
@@ -235,6 +253,8 @@ class TrainingBatches(_Batches):
         threads: None for `usable_threads`.
         shard: (i, n): make the i-th of n equal shards of every batch, which may be empty in the
             last one.
+        teacher: distillation.TeacherMaps to mix into the labels, which are then made on the host;
+            None for labels alone.
 
     Raises:
         InputError: no packed file, or sizes that do not fit.
@@ -254,6 +274,7 @@ class TrainingBatches(_Batches):
         corrupt_records: str = "fail",
         threads: int | None = None,
         shard: tuple[int, int] = (0, 1),
+        teacher: Any = None,
     ):
         super().__init__(
             packed_path,
@@ -266,6 +287,7 @@ class TrainingBatches(_Batches):
             corrupt_records=corrupt_records,
             threads=threads,
             shard=shard,
+            teacher=teacher,
         )
         self.seed, self.shuffle_images = seed, shuffle_images
         self.go_to(epoch)
@@ -320,3 +342,36 @@ class ValidationBatches(_Batches):
             threads=threads,
             shard=shard,
         )
+
+
+class VariantCrops(_Batches):
+    """The crops of one variant of all samples, in their stored order: what a teacher looks at.
+
+    Args: as of `TrainingBatches`; `variant` counts from 0 to `augment.variants` - 1.
+    """
+
+    def __init__(
+        self,
+        packed_path: Path | str,
+        *,
+        batch_size: int,
+        labels: Any,
+        augment: Any,
+        seed: int,
+        variant: int,
+    ):
+        super().__init__(
+            packed_path,
+            batch_size=batch_size,
+            labels=labels,
+            augment=augment,
+            seed=seed,
+            epoch=variant,
+            keep=2 * usable_threads(),
+            corrupt_records="fail",
+            threads=None,
+        )
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """uint8 [B, S, S, 3], BGR."""
+        return super().__getitem__(index)[0]

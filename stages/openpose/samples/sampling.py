@@ -10,7 +10,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,12 @@ from stages.openpose.samples.augment import (
     affine_scale,
     draw_augmentation,
     map_parts,
+    mirrored,
+    mirrors,
     warp_image,
     warp_mask,
 )
+from stages.openpose.samples.colour import recolour, recolours
 from stages.openpose.samples.packed import Packed
 
 _REDUCTIONS = (8, 4, 2)
@@ -63,12 +66,22 @@ class Samples:
             epoch.
         keep: decoded images kept at once for samples still to come; a smaller number costs time
             only.
+        masked: whether regions that must not be learned from by their labels are left out.
     """
 
     def __init__(
-        self, packed: Packed, *, stride_px: int, augment: Any, seed: int | None, keep: int
+        self,
+        packed: Packed,
+        *,
+        stride_px: int,
+        augment: Any,
+        seed: int | None,
+        keep: int,
+        masked: bool = True,
     ):
         self.packed, self.stride_px, self.augment, self.seed = packed, stride_px, augment, seed
+        self.masked = masked
+        self._recolours = seed is not None and recolours(augment)
         self._first = np.searchsorted(
             packed.sample_image, np.arange(len(packed.image_ids) + 1)
         ).tolist()
@@ -76,10 +89,27 @@ class Samples:
 
     def affine(self, epoch: int, sample: int) -> np.ndarray:
         """The map from image to crop, float64 [2, 3], of sample number `sample` in an epoch."""
+        if self.seed is not None and self.augment.variants:
+            return self._variant(epoch, sample)
         rng = None if self.seed is None else np.random.default_rng((self.seed, epoch, sample))
         augmentation = UNCHANGED if rng is None else draw_augmentation(rng, self.augment)
         centre_px, scale_provided = self.packed.centres[sample], self.packed.scales[sample]
         return affine(augmentation, centre_px, scale_provided, self.augment)
+
+    def _variant(self, epoch: int, sample: int) -> np.ndarray:
+        """The map of the variant of this epoch, mirrored by the chance of this epoch."""
+        rng = np.random.default_rng((self.seed, epoch % self.augment.variants, sample))
+        augmentation = replace(draw_augmentation(rng, self.augment), flip=False)
+        centre_px, scale_provided = self.packed.centres[sample], self.packed.scales[sample]
+        matrix = affine(augmentation, centre_px, scale_provided, self.augment)
+        chance = np.random.default_rng((self.seed, epoch, sample, 0)).random()
+        if chance < self.augment.flip_probability:
+            return mirrored(matrix, self.augment.crop_px)
+        return matrix
+
+    def mirrored(self, epoch: int, sample: int) -> bool:
+        """Whether a sample shows its image in a mirror."""
+        return mirrors(self.affine(epoch, sample))
 
     def decode(self, epoch: int, image: int) -> DecodedImage:
         """Read and decode an image for all its samples of an epoch, none of which needs it larger.
@@ -102,7 +132,7 @@ class Samples:
         return DecodedImage(
             pixels=pixels,
             reduced_by=reduced_by,
-            mask=self.packed.mask_miss(image),
+            mask=self.packed.mask_miss(image) if self.masked else None,
             hw=tuple(self.packed.sizes[image].tolist()),
             parts=self.packed.parts(image),
             affines=affines,
@@ -148,6 +178,8 @@ class Samples:
         warp_image(
             decoded.pixels, matrix, self.augment, reduced_by=decoded.reduced_by, out=crop_out
         )
+        if self._recolours:
+            recolour(crop_out, np.random.default_rng((self.seed, epoch, sample, 1)), self.augment)
         mask_out[...] = warp_mask(decoded.mask, decoded.hw, matrix, self.augment, self.stride_px)
         main = int(self.packed.sample_person[sample])
         order = [main, *range(main), *range(main + 1, len(decoded.parts))]

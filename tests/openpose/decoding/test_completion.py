@@ -11,7 +11,8 @@ from benchmarks.painted import crowd, maps
 from stages.openpose.decoding.completion import complete
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import GUESS_SCORE
-from stages.openpose.decoding.pose_prior import fit, frame, read_prior, write_prior
+from stages.openpose.decoding.pose_prior import TABLES, fit, frame, read_prior, write_prior
+from stages.openpose.errors import InputError
 from stages.openpose.inference.results import to_results
 from stages.openpose.skeleton import COCO
 
@@ -134,6 +135,31 @@ def test_the_table_is_read_as_it_was_written(tmp_path):
     np.testing.assert_array_equal(again.covariance, PRIOR.covariance)
 
 
-def test_the_table_is_a_covariance():
-    np.testing.assert_array_equal(PRIOR.covariance, PRIOR.covariance.T)
+@pytest.mark.parametrize("path", TABLES.values(), ids=TABLES)
+def test_the_table_is_a_covariance_of_bodies_that_stand_and_are_as_wide_on_both_sides(path):
+    prior = read_prior(COCO.parts, path)
+    np.testing.assert_array_equal(prior.covariance, prior.covariance.T)
+    assert np.linalg.eigvalsh(prior.covariance).min() > -1e-3
+    mean = prior.mean.reshape(-1, 2)
+    assert mean[COCO.parts.index("nose"), 1] < mean[COCO.parts.index("right_hip"), 1]
+    np.testing.assert_allclose(mean[list(COCO.mirrored_parts)] * (-1, 1), mean, atol=1e-3)
+
+
+def test_bodies_of_photographs_are_other_guesses_than_drawn_ones():
+    people, grid = crowd(np.random.default_rng(0), 2)
+    people[:, WRIST, 2] = 2
+    painted = maps(people, grid)
+    drawn, photographed = (decode(*painted, complete=True, prior=prior).parts for prior in TABLES)
+    found = np.arange(len(COCO.parts)) != WRIST
+    np.testing.assert_array_equal(drawn[:, found], photographed[:, found])
+    assert (drawn[:, WRIST] != photographed[:, WRIST]).any()
+
+
+def test_unknown_prior_is_named():
+    people, grid = crowd(np.random.default_rng(0), 1)
+    with pytest.raises(
+        InputError, match="prior: expected one of drawings, photographs, found 'cats'"
+    ):
+        decode(*maps(people, grid), prior="cats")
+    assert np.linalg.eigvalsh(PRIOR.covariance).min() > -1e-3
     assert np.linalg.eigvalsh(PRIOR.covariance).min() > -1e-3
