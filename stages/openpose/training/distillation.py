@@ -85,7 +85,8 @@ def write_maps(
         progress: wraps the iteration over batches.
     """
     with whole_file(path) as temporary:
-        out, done = None, 0
+        out: np.ndarray | None = None
+        done = 0
         for batch in progress(crops):
             heatmaps, pafs = forward(batch)
             inner = slice(margin_cells, heatmaps.shape[1] - margin_cells)
@@ -95,7 +96,8 @@ def write_maps(
                 out = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
             out[done : done + len(codes)] = codes
             done += len(codes)
-        out.flush()
+        if isinstance(out, np.memmap):
+            out.flush()
 
 
 def encode(pafs: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
