@@ -1,15 +1,18 @@
 """Find the people in your own images and draw them.
 
-    python -m stages.predict --model models/trained holiday.jpg folder/ --output out
+    python -m stages.predict holiday.jpg folder/ --output out
     python -m stages.predict --model human-pose-estimation-0001 holiday.jpg --output out
+    python -m stages.predict --model models/trained --params params.yaml holiday.jpg --output out
 
 Writes each image with its skeletons, with --maps also the network's maps as NAME.maps.jpg, and
 people.json. Images are turned upright as their EXIF data say; coordinates belong to the upright
-image. Settings: sections `detect` and `decoder` of params.yaml.
+image. No file that is read is ever written over. Settings: sections `detect` and `decoder` of
+--params; else those of the preset `photos` for networks that go by a name, of params.yaml for
+folders.
 """
 
 import argparse
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,26 +31,30 @@ from stages.openpose.inference.detection import ImageEntry, detect_people
 from stages.openpose.inference.tta import OUTPUTS, scaled_size
 from stages.openpose.network.backend import thread_count, use_backend
 from stages.openpose.network.forward import load_forward
+from stages.openpose.network.precision import AUTO, resolve_precision
 from stages.openpose.skeleton import COCO
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 JPEG_QUALITY = 92
+MODEL, PRESET = "light", "photos"  # what is used where nothing is said
 
 
 def predict(arguments: argparse.Namespace) -> dict:
     """Find the people in all images; write drawings and people.json."""
-    settings = params.load(arguments.params)
+    settings = settings_for(arguments.model, arguments.params)
     reference = settings.decoder.mode == "parity"
     if reference and arguments.maps:
         raise InputError(
             "--maps: not with `decoder.mode: parity`, which keeps no maps; expected exact or fast"
         )
     files = images_in(arguments.images)
+    refuse_overwriting(files, arguments.output, maps=arguments.maps)
     use_backend(settings.train.backend)
+    precision, _ = resolve_precision(settings.detect.precision)
     detections = detect_people(
         [[ImageEntry(index, str(file))] for index, file in enumerate(files)],
         read=lambda entry: read_upright(Path(entry.file_name)),
-        forward=load_forward(models.folder_named(arguments.model), settings.detect.precision),
+        forward=load_forward(models.folder_named(arguments.model), precision),
         decode=partial(decode_keeping_maps, settings=settings.decoder),
         settings=settings.detect,
         outputs=(arguments.inference,),
@@ -59,10 +66,10 @@ def predict(arguments: argparse.Namespace) -> dict:
         people, file = by_output[arguments.inference], files[image.image_id]
         pixels = read_upright(file)
         certain = people.parts[certainty(people) >= arguments.min_score]
-        write_image(arguments.output / f"{file.stem}.jpg", drawing.draw_people(pixels, certain))
+        write_image(drawing_path(file, arguments.output), drawing.draw_people(pixels, certain))
         if arguments.maps:
             maps = drawn_maps(pixels, people, settings.detect.height_px)
-            write_image(arguments.output / f"{file.stem}.maps.jpg", maps)
+            write_image(maps_path(file, arguments.output), maps)
         entries.append(described(file, pixels.shape[:2], people))
     with whole_file(arguments.output / "people.json") as temporary:
         temporary.write_bytes(
@@ -108,6 +115,36 @@ def drawn_maps(pixels: np.ndarray, people: PeopleAndMaps, height_px: int) -> np.
         )
     ]
     return drawing.draw_maps(pixels, people.heatmaps, people.pafs, tuple(covered_hw))
+
+
+def settings_for(model: str, path: Path | None) -> params.Params:
+    """The settings in the file `path`, else those that suit the model and this machine."""
+    if path is not None or model not in models.table():
+        return params.load(path or Path("params.yaml"))
+    preset = params.build(params.parse_yaml(params.preset_text(PRESET), PRESET), PRESET)
+    return replace(preset, detect=replace(preset.detect, precision=AUTO))
+
+
+def drawing_path(file: Path, output: Path) -> Path:
+    """Where the drawing of an image goes."""
+    return output / f"{file.stem}.jpg"
+
+
+def maps_path(file: Path, output: Path) -> Path:
+    """Where the drawing of an image's maps goes."""
+    return output / f"{file.stem}.maps.jpg"
+
+
+def refuse_overwriting(files: list[Path], output: Path, *, maps: bool) -> None:
+    """Raise InputError where a drawing would replace an image that is read."""
+    read = {file.resolve() for file in files}
+    for file in files:
+        for place in (drawing_path(file, output), maps_path(file, output))[: 1 + maps]:
+            if place.resolve() in read:
+                raise InputError(
+                    f"--output {output}: the drawing of {file} would replace {place}, which is one "
+                    f"of the images; name another folder"
+                )
 
 
 def images_in(paths: list[Path]) -> list[Path]:
@@ -181,8 +218,8 @@ def main() -> None:
     )
     parser.add_argument(
         "--model",
-        required=True,
-        help="a name (python -m stages.models list), or the folder of a model",
+        default=MODEL,
+        help="a name (python -m stages.models list), or the folder of a model; default: light",
     )
     parser.add_argument(
         "--inference", choices=OUTPUTS, default="multi", help="scales: one, several, mirrored too"
@@ -195,6 +232,7 @@ def main() -> None:
     )
     parser.add_argument("--maps", action="store_true", help="draw the network's maps too")
     parser.add_argument("--output", type=Path, required=True, help="folder to write into")
+    parser.set_defaults(params=None)
     cli.run(predict, parser.parse_args())
 
 

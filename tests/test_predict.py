@@ -103,3 +103,20 @@ def test_mistakes_are_named(world, monkeypatch):
     ):
         with pytest.raises(SystemExit, match=words):
             run(world, monkeypatch, *options)
+
+
+def test_an_image_that_is_read_is_never_written_over(world, monkeypatch):
+    photo = world / "images/image 1.jpg"
+    (world / "images/image 1.png").rename(photo)
+    before = photo.read_bytes()
+    with pytest.raises(SystemExit, match=r"image 1\.jpg would replace .*; name another folder"):
+        run(world, monkeypatch, world / "images", "--output", world / "images")
+    assert photo.read_bytes() == before
+    assert not (world / "images/people.json").exists()
+
+
+def test_a_network_by_name_comes_with_the_settings_for_photographs(world):
+    photos = predict.settings_for("light", None)
+    assert photos.detect.scales == (0.5, 1.0, 1.5, 2.0)
+    assert photos.detect.precision == "auto"
+    assert predict.settings_for("light", world / "params.yaml").detect.height_px == 184
