@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stages import versions
+from stages import unchanged, versions
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
 
@@ -34,14 +34,17 @@ def run(stage: Callable[[argparse.Namespace], dict | None], arguments: argparse.
     """Run `stage`; turn mistakes of the user into one line on stderr and exit code 1, Ctrl-C into
     130.
 
-    Libraries of other versions than envs/versions.yaml names are said first. What the stage returns
-    (facts worth keeping: counts, seconds of its parts) goes into the record.
+    Fails where code or parameters were edited meanwhile. Libraries of other versions than
+    envs/versions.yaml names are said first. What the stage returns (facts worth keeping: counts,
+    seconds of its parts) goes into the record.
     """
     started = time.perf_counter()
     for difference in versions.differences():
         print(f"note: {difference}; see python -m stages.versions --help", file=sys.stderr)
     try:
+        before = unchanged.digests()
         facts = stage(arguments) or {}
+        unchanged.check(before)
     except (InputError, OSError) as problem:
         sys.exit(f"error: {problem}")
     except KeyboardInterrupt:

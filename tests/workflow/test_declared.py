@@ -19,14 +19,13 @@ STAGES = {
 }
 # these carry messages, argument parsing and file renaming; no result depends on them
 PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params/__init__.py",
-            "stages/versions.py", "stages/openpose/__init__.py",
+            "stages/unchanged.py", "stages/versions.py", "stages/openpose/__init__.py",
             "stages/openpose/errors.py", "stages/openpose/files.py",
             "stages/openpose/compiled.py"}  # fmt: skip
 # of these no result depends on the version: they read and write text, show progress and curves;
 # JAX and OpenVINO are of the user's choice and not in the lock
 PLUMBING_LIBRARIES = {"dvc", "jax", "jsonschema", "matplotlib", "openvino", "orjson", "packaging",
-                      "pydantic",
-                      "pyyaml", "ruamel.yaml", "ruamel.yaml.clib", "tensorboard",
+                      "pydantic", "pyyaml", "ruamel.yaml", "ruamel.yaml.clib", "tensorboard",
                       "tqdm"}  # fmt: skip
 PACKAGES = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "_ruamel_yaml": "ruamel.yaml.clib"}
 MOST_CODE_ENTRIES, MOST_LINES = 8, 220
