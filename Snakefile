@@ -10,7 +10,7 @@ sys.path.insert(0, workflow.basedir)
 
 from workflow.bridge import ONE_STAGE, connect
 
-bridge = connect(Path(workflow.basedir), main=workflow.is_main_process, dry=workflow.dryrun)
+bridge = connect(Path(workflow.basedir), config, main=workflow.is_main_process, dry=workflow.dryrun)
 
 
 include: "workflow/rules/stages.smk"
@@ -23,4 +23,4 @@ rule all:
 
 
 onsuccess:
-    print(bridge.summary(), file=sys.stderr)
+    print(bridge.summary(workflow.dag_settings.targets), file=sys.stderr)

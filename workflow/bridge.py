@@ -9,6 +9,7 @@ is among its inputs; all other inputs are `ancient()`, so that times changed by 
 single jobs find them on disk.
 """
 
+import errno
 import fcntl
 import json
 import re
@@ -16,9 +17,11 @@ import shutil
 import sys
 import time
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import yaml
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
@@ -33,6 +36,8 @@ MARKS = Path(".snakemake/stale")
 RECORDS = Path("results/runs")  # time and peak memory, written by stages.cli
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
+CONFIG = {"gpus"}  # what rules read of `snakemake --config`
+FORCE = {"--forceall", "-F", "--forcerun", "-R", "--force", "-f"}
 # Shell command of the rule: DVC runs the one stage, its messages go to the terminal and to the log.
 # DVC fails, --wait-for-lock or not, where another process works on files of the stage: a `dvc
 # repro` typed beside this run. So wait for the end of that one and try again. It never waits for us
@@ -121,12 +126,12 @@ class Bridge:
             )
         return [path for paths in self.outputs.values() for path in paths]
 
-    def summary(self) -> str:
-        """One line a stage: whether it ran or its outputs were there already, with time and peak
-        memory of its run.
+    def summary(self, targets: Collection[str]) -> str:
+        """One line for each stage that was asked for by `targets` (paths or rules; none: all):
+        whether it ran or its outputs were there already, with time and peak memory of its run.
         """
         lines = []
-        for name in self.outputs:
+        for name in self._asked(targets):
             record = RECORDS / f"{name}.json"
             known = json.loads(record.read_text()) if record.exists() else {}
             ran = known and record.stat().st_mtime >= self.started
@@ -135,6 +140,20 @@ class Bridge:
             )
             lines.append(f"{name:32} {'ran' if ran else 'cached':8} {figures}".rstrip())
         return "\n".join(lines)
+
+    def _asked(self, targets: Collection[str]) -> list[str]:
+        """Stages that the targets name, by rule or by output, and all that these depend on."""
+        asked = {
+            name
+            for name, made in self.outputs.items()
+            if not targets or {"all", name.split("@")[0], *made}.intersection(targets)
+        }
+        while more := {self.inputs[name][path] for name in asked for path in self.inputs[name]} - {
+            *asked,
+            None,
+        }:
+            asked |= more
+        return [name for name in self.outputs if name in asked]
 
     def _keys(self, rule: str) -> list[str]:
         return (
@@ -148,18 +167,31 @@ class Bridge:
         return re.sub(r"\$\{(\w+)\.(\w+)\}", lambda m: str(self.settings[m[1]][m[2]]), template)
 
 
-def connect(root: Path, *, main: bool, dry: bool = False) -> Bridge:
+def connect(root: Path, config: dict, *, main: bool, dry: bool = False) -> Bridge:
     """Read dvc.yaml; in the `main` process also find out which stages are stale and mark them.
 
-    Raises WorkflowError where the environment is not active, dvc.yaml is not valid or another run
-    is at work.
+    Raises WorkflowError where the environment is not active, the folder is not the project's,
+    `config` holds what no rule reads, dvc.yaml is not valid or another run is at work.
     """
     _require_environment()
+    if Path.cwd().resolve() != root.resolve():
+        raise WorkflowError(f"started for the folder {Path.cwd()}; type: cd {root}")
+    if unread := set(config) - CONFIG:
+        raise WorkflowError(
+            f"--config {min(unread)} is read by no rule (only {', '.join(CONFIG)} is); settings "
+            f"stand in params.yaml, see: python -m stages.params --help"
+        )
+    if main and FORCE.intersection(sys.argv):
+        print(
+            "note: DVC decides what runs; to run a stage again: "
+            "dvc repro --force --single-item STAGE",
+            file=sys.stderr,
+        )
     if main and not dry:
         _take_turn()
         for job in Path(".snakemake/incomplete").glob("*"):
             job.unlink()  # DVC decides by content, see docs/how-it-works.md
-        _drop_broken_list()
+        _mend_list()
     if main:
         try:
             params.check(root / "params.yaml")  # before any command is made of its names
@@ -200,20 +232,48 @@ def _read(path: Path) -> dict:
     return yaml.load(path.read_text(), Loader=YAML)
 
 
-def _drop_broken_list() -> None:
-    """Forget DVC's list of who is at work where a kill cut its writing short: no DVC command starts
-    with it.
+def _mend_list() -> None:
+    """Forget in DVC's list of who is at work what a kill left behind: the whole list where its
+    writing was cut short (no DVC command starts with it), else those whose number now belongs to a
+    process that is no DVC (all would wait for its end).
     """
     path = Path(".dvc/tmp/rwlock")
     for _ in range(3):  # another DVC may be writing it just now
         try:
-            json.loads(path.read_text())
-            return
+            listed = json.loads(path.read_text())
+            break
         except FileNotFoundError:
             return
         except json.JSONDecodeError:
             time.sleep(0.3)
-    path.unlink(missing_ok=True)
+    else:
+        path.unlink(missing_ok=True)
+        return
+    since = path.stat().st_mtime
+    readers = {
+        file: [process for process in processes if _is_dvc(process, since)]
+        for file, processes in listed.get("read", {}).items()
+    }
+    writers = {
+        file: process
+        for file, process in listed.get("write", {}).items()
+        if _is_dvc(process, since)
+    }
+    kept = {"write": writers, "read": {file: found for file, found in readers.items() if found}}
+    if kept != listed:
+        path.write_text(json.dumps(kept))
+
+
+def _is_dvc(listed: dict, since: float) -> bool:
+    """Whether a process of DVC's list, last written at `since`, is still the one that was meant."""
+    try:
+        process = psutil.Process(listed["pid"])
+        if process.create_time() > since + 1:  # seconds: clocks of files are coarse
+            return False
+        command = " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+    return "dvc" in command or listed["cmd"] in command
 
 
 def _with_followers(changed: set[str], inputs: dict[str, dict[str, str | None]]) -> set[str]:
@@ -261,7 +321,13 @@ def _take_turn() -> None:
     _take_turn.file = open(".snakemake/bridge.lock", "a")  # noqa: SIM115 - open for the life of the process
     try:
         fcntl.flock(_take_turn.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as problem:
+        if problem.errno != errno.EWOULDBLOCK:
+            print(
+                f"note: no locks here ({problem.strerror}): run one snakemake at a time",
+                file=sys.stderr,
+            )
+            return
         raise WorkflowError(
             "another snakemake is at work in this folder; wait for its end, then try again"
         ) from None
