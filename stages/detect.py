@@ -20,11 +20,14 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import orjson
 from tqdm import tqdm
 
 from stages import cli, layout, params
 from stages.openpose.coco import image_files
+from stages.openpose.coco.annotations import Images
+from stages.openpose.coco.image_files import ImageArchive
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
@@ -40,7 +43,8 @@ def detect(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     reference = settings.decoder.mode == "parity"
     shard = _shard(arguments, settings.detect.shards)
-    entries = _images(layout.read_split(arguments), *shard)
+    split = layout.read_split(arguments)
+    entries = _images(split, *shard)
     use_backend(settings.train.backend)
     forward = load_forward(arguments.model, settings.detect.precision)
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
@@ -49,9 +53,7 @@ def detect(arguments: argparse.Namespace) -> dict:
     with image_files.open_images(_archive(arguments)) as archive, _bar(len(entries)) as bar:
         people_by_image = detect_people(
             plan_batches(entries, settings.detect, settings.detect.batch_size, reference=reference),
-            read=lambda entry: image_files.decode_bgr(
-                archive.read(entry.file_name), entry.file_name
-            ),
+            read=partial(_read, archive, split.images),
             forward=forward,
             decode=partial(decode, **asdict(settings.decoder)),
             settings=settings.detect,
@@ -92,6 +94,12 @@ def _images(split: layout.Split, shard: int, shards: int) -> list[ImageEntry]:
         ImageEntry(int(images.ids[row]), images.file_names[row], tuple(images.sizes[row].tolist()))
         for row in split.rows[shard::shards]
     ]
+
+
+def _read(archive: ImageArchive, images: Images, image: ImageEntry) -> np.ndarray:
+    """The pixels that the annotations are of."""
+    turn = images.turns[np.searchsorted(images.ids, image.image_id)]
+    return image_files.decode_bgr(archive.read(image.file_name), image.file_name, int(turn))
 
 
 def _archive(arguments: argparse.Namespace) -> Path:

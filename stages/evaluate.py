@@ -13,13 +13,15 @@ Settings: section `evaluate` of params.yaml.
 import argparse
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
 
 from stages import cli, layout, params
+from stages.openpose.coco.normalise import PERSON
 from stages.openpose.coco.splits import CLEAN, leaks
 from stages.openpose.errors import InputError
 from stages.openpose.evaluation import diagnostics, scoring
@@ -38,11 +40,12 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     split = layout.read_split(arguments)
     folders = shard_folders(arguments.detections, settings.detect.splits, settings.detect.shards)
-    owners = owners_of(split.ids, folders, arguments.detections)
-    ground_truth = scoring.read_ground_truth(layout.annotations_path(arguments))
+    inside_id = split.images.inside_id
+    owners = owners_of(split.ids, folders, arguments.detections, inside_id)
+    ground_truth = scoring.read_ground_truth(split.images.path, split.images)
     scores, matches, scenes, bootstraps = {}, {}, {}, {}
     for output in OUTPUTS:
-        results = read_results(folders, owners, output)
+        results = read_results(folders, owners, output, inside_id)
         scores[output], matches[output] = scoring.evaluate(
             ground_truth, results, split.ids, title=output
         )
@@ -87,13 +90,18 @@ def shard_folders(detections: Path, splits: Sequence[str], shards: Sequence[int]
     return folders
 
 
-def owners_of(ids: Sequence[int], folders: Sequence[Path], detections: Path) -> dict[int, Path]:
+def owners_of(
+    ids: Sequence[int],
+    folders: Sequence[Path],
+    detections: Path,
+    inside_id: Callable[[Any], Any] = int,
+) -> dict[int, Path]:
     """For each image the first folder that holds it; InputError where none does, or two of one
-    split.
+    split. `inside_id` gives our id of an image for that of the file.
     """
     owners: dict[int, Path] = {}
     for folder in folders:
-        for image_id in orjson.loads((folder / "images.json").read_bytes()):
+        for image_id in map(inside_id, orjson.loads((folder / "images.json").read_bytes())):
             earlier = owners.setdefault(image_id, folder)
             if earlier != folder and earlier.parent == folder.parent:
                 raise InputError(
@@ -110,9 +118,14 @@ def owners_of(ids: Sequence[int], folders: Sequence[Path], detections: Path) -> 
     return {image_id: owners[image_id] for image_id in ids}
 
 
-def read_results(folders: Sequence[Path], owners: dict[int, Path], output: str) -> list[dict]:
-    """COCO results of the images of `owners`, each from its folder, without the keypoints'
-    scores.
+def read_results(
+    folders: Sequence[Path],
+    owners: dict[int, Path],
+    output: str,
+    inside_id: Callable[[Any], Any] = int,
+) -> list[dict]:
+    """COCO results of the images of `owners`, each from its folder, as people of category 1,
+    without the keypoints' scores.
     """
     results = []
     for folder in folders:
@@ -123,9 +136,10 @@ def read_results(folders: Sequence[Path], owners: dict[int, Path], output: str) 
                 f"{folder / output}.json: no COCO results ({problem}); run the stage detect again"
             ) from None
         for result in shard_results:
-            if owners.get(result["image_id"]) == folder:
+            image_id = inside_id(result["image_id"])
+            if owners.get(image_id) == folder:
                 result.pop("keypoint_scores", None)
-                results.append(result)
+                results.append(result | {"image_id": image_id, "category_id": PERSON})
     return results
 
 
@@ -152,9 +166,10 @@ def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[
     if not files:
         return {"leaked_images": None, "contaminated": None, "trained_on": "unknown"}
     leaked: set[int] = set()
+    same = layout.same_photographs(arguments.data)
     for file in files:
         with open_packed(file) as packed:
-            leaked |= set(leaks(packed.image_ids, ids))
+            leaked |= set(leaks(packed.image_ids, packed.sources, ids, same))
     return {"leaked_images": len(leaked), "contaminated": bool(leaked), "trained_on": PACKED_FILES}
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from stages.openpose.coco.annotations import Images, read_images
+from stages.openpose.coco.splits import SamePhotographs
 from stages.openpose.errors import InputError
 
 WHOLE_SET = "val"
@@ -62,8 +64,24 @@ def image_set(arguments: argparse.Namespace) -> str:
     """Name of the archive and of the annotations below --data: the split's own (val, test-dev),
     else val's.
     """
-    own = (arguments.data / "annotations" / f"{arguments.split}.json").exists()
+    own = (annotations_folder(arguments.data) / f"{arguments.split}.json").exists()
     return arguments.split if own else WHOLE_SET
+
+
+def annotations_folder(data: Path) -> Path:
+    """Annotations of a data set as the stage inspect_data left them, or before that as they came:
+    both are read by the same rules.
+    """
+    inspected = data / "inspected" / "annotations"
+    return inspected if inspected.is_dir() else data / "annotations"
+
+
+def same_photographs(data: Path | None) -> SamePhotographs | None:
+    """Photographs that are in train and in val, as the stage inspect_data found them; None where it
+    did not run.
+    """
+    path = data / "inspected" / "health" / "same.json" if data else None
+    return SamePhotographs(**orjson.loads(path.read_bytes())) if path and path.exists() else None
 
 
 def annotations_path(arguments: argparse.Namespace) -> Path:
@@ -71,14 +89,18 @@ def annotations_path(arguments: argparse.Namespace) -> Path:
     if arguments.annotations:
         return arguments.annotations
     if arguments.data:
-        return arguments.data / "annotations" / f"{image_set(arguments)}.json"
+        return annotations_folder(arguments.data) / f"{image_set(arguments)}.json"
     raise InputError("expected --annotations FILE, or --data FOLDER of a data set; found neither")
 
 
 def _rows(images: Images, path: Path) -> np.ndarray:
     try:
         wanted = sorted(
-            {int(line) for line in path.read_text(encoding="utf-8").split("\n") if _is_id(line)}
+            {
+                images.inside_id(int(line))
+                for line in path.read_text(encoding="utf-8").split("\n")
+                if _is_id(line)
+            }
         )
     except FileNotFoundError:
         raise InputError(f"{path}: no such id list; expected one image id a line") from None

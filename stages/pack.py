@@ -2,7 +2,7 @@
 
     python -m stages.pack --split train --data data/sample --output data/sample/packed/train.h5
 
-Reads DATA/annotations/{train,val}.json, DATA/archives/{train,val}.zip (or .folder) and
+Reads DATA/inspected/annotations/{train,val}.json, DATA/archives/{train,val}.zip (or .folder) and
 DATA/masks/*.h5: of train, and of val (and DATA/ids) where the protocol takes images from it. What
 is inside a packed file: python -m stages.sheet.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from stages import cli, params
+from stages import cli, layout, params
 from stages.openpose.coco import annotations, image_files, splits
 from stages.openpose.errors import InputError
 from stages.openpose.samples import crowd_masks, packing
@@ -49,7 +49,6 @@ def stage(arguments: argparse.Namespace) -> dict:
         "protocol": settings.protocol,
         "split": arguments.split,
         "pack": vars(settings),
-        "annotations_sha256": {source.name: source.images.sha256 for source in sources},
     }
     progress = partial(tqdm, desc=f"pack {arguments.split}", unit="image", mininterval=1, delay=2)
     facts = packing.write(arguments.output, sources, provenance, progress)
@@ -59,14 +58,18 @@ def stage(arguments: argparse.Namespace) -> dict:
 
 def _sources(data: Path, split: str, settings: params.Pack) -> list[packing.Source]:
     names = splits.sources_read(settings.protocol)
-    images = {
-        name: annotations.read_images(data / "annotations" / f"{name}.json") for name in names
-    }
+    folder = layout.annotations_folder(data)
+    images = {name: annotations.read_images(folder / f"{name}.json") for name in names}
     file_order = settings.duplicate_radius == "reference"
     people = {
         name: annotations.read_people(images[name].path, images[name], file_order=file_order)
         for name in names
     }
+    if not any(map(len, people.values())):
+        raise InputError(
+            f"{folder}: no person with a labelled keypoint in {' or '.join(names)}: nothing to "
+            f"learn from"
+        )
     belongs = splits.choose(
         settings.protocol,
         split,

@@ -161,7 +161,8 @@ def packed_with(monkeypatch, ids_by_name):
 
     class Packed:
         def __init__(self, path):
-            self.image_ids = np.array(ids_by_name[path.name])
+            self.image_ids = np.array(ids_by_name[path.name], np.int64)
+            self.sources = np.zeros(len(self.image_ids), np.uint8)
 
         def __enter__(self):
             return self

@@ -63,7 +63,9 @@ def test_protocols_say_which_images_are_packed(data, tmp_path, protocol, train, 
         with packed.open_packed(output) as file:
             assert file.image_ids.tolist() == expected
             assert file.provenance["protocol"] == protocol
-            assert splits.leaks(file.image_ids, range(11, 16)) == [i for i in expected if i > 10]
+            assert splits.leaks(file.image_ids, file.sources, range(11, 16)) == [
+                i for i in expected if i > 10
+            ]
 
 
 @pytest.mark.parametrize(

@@ -6,18 +6,27 @@ Annotation files are read piece by piece (json_stream), so that memory holds com
 
 import hashlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stages.openpose.coco.findings import Findings
 from stages.openpose.coco.json_stream import read_lists
+from stages.openpose.coco.normalise import (
+    LARGEST_ID,
+    Annotations,
+    Categories,
+    as_id,
+    image_record,
+    read_categories,
+)
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO, Skeleton
 
-PERSON = 1  # category id of people in COCO results and in COCO's own annotations
+TURN = "exif_turn"  # field of a normalised image: EXIF orientation by which it is to be turned
 HIDDEN, VISIBLE, ABSENT = 0, 1, 2
 _FROM_COCO_VISIBILITY = np.array([ABSENT, HIDDEN, VISIBLE], np.float32)
 NETWORK_HEIGHT_PX = 368
@@ -33,9 +42,11 @@ class Images:
         sizes: int32 [N, 2], (height, width) in pixels.
         file_names: N names as the file has them.
         file_order: int64 [N], row of each image in the order in which the file lists them.
-        person_categories: ids of the categories that are people; empty where the file has no
-            categories.
         sha256: of the annotation file.
+        categories: of the file: which of them are people, and the order of their keypoints.
+        renumbered: ids that were too large, by the file's; `ids` holds the new ones.
+        turns: uint8 [N], EXIF orientation by which each image is to be turned before anything
+            looks at it; 1 = as it is stored.
     """
 
     path: Path
@@ -43,8 +54,10 @@ class Images:
     sizes: np.ndarray
     file_names: list[str]
     file_order: np.ndarray
-    person_categories: frozenset[int]
     sha256: str
+    categories: Categories
+    renumbered: dict[int, int]
+    turns: np.ndarray
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,6 +65,11 @@ class Images:
     def rows(self) -> dict[int, int]:
         """Row of each image id."""
         return {image_id: row for row, image_id in enumerate(self.ids.tolist())}
+
+    def inside_id(self, value: Any) -> Any:
+        """The id in `ids` of an image that others call `value`; `value` where it is none."""
+        number = as_id(value)
+        return value if number is None else self.renumbered.get(number, number)
 
 
 @dataclass(frozen=True)
@@ -81,118 +99,106 @@ class People:
         return len(self.ids)
 
 
-def read_images(path: Path | str) -> Images:
-    """Read the images of an annotation file.
+def read_images(path: Path | str, findings: Findings | None = None) -> Images:
+    """Read the images of an annotation file, and its categories.
+
+    Args:
+        findings: collects what is derived and refused; without it the first refusal is raised.
 
     Raises:
         InputError: no such file, no COCO JSON, an image without id, size or name, an id given
-            twice.
+            twice, no category of people.
     """
     path = Path(path)
+    findings = findings or Findings(path, strict=True)
     digest = hashlib.sha256()
-    ids, sizes, names = array("q"), array("i"), []
-    categories = []
+    ids, sizes, names, turns = [], array("i"), [], array("B")
+    categories: list[Any] = []
     for kind, elements in read_lists(path, ("images", "categories"), digest):
         if kind == "categories":
             categories += elements
             continue
-        for image in elements:
-            try:
+        for raw in elements:
+            if image := image_record(raw, findings):
                 ids.append(image["id"])
                 sizes.extend((image["height"], image["width"]))
-                names.append(str(image["file_name"]))
-            except (KeyError, TypeError, OverflowError):
-                raise InputError(
-                    f"{path}: not COCO annotations: an image needs integers `id`, `height`, "
-                    f"`width` and a text "
-                    f"`file_name`, found {str(image)[:120]}"
-                ) from None
+                names.append(image["file_name"])
+                turns.append(image[TURN] if image.get(TURN) in range(1, 9) else 1)
     if not ids:
+        findings.check()
         raise InputError(
             f"{path}: not COCO annotations: expected a list `images` that is not empty, found none"
         )
+    given, renumbered = _inside_ids(ids, findings)
+    known = read_categories(categories, findings)
     return _sorted_images(
-        path, ids, sizes, names, _person_categories(path, categories), digest.hexdigest()
+        path, given, sizes, names, turns, known, renumbered, digest.hexdigest(), findings
     )
 
 
+def _inside_ids(ids: list[int], findings: Findings) -> tuple[list[int], dict[int, int]]:
+    """The ids with those beyond LARGEST_ID replaced by free ones, and which replaces which."""
+    large = [number for number in ids if abs(number) > LARGEST_ID]
+    if not large:
+        return ids, {}
+    findings.derived["ids of images that were too large, numbered anew"] += len(large)
+    first = 1 + max((number for number in ids if abs(number) <= LARGEST_ID), default=0)
+    renumbered = {number: first + i for i, number in enumerate(sorted(set(large)))}
+    return [renumbered.get(number, number) for number in ids], renumbered
+
+
 def _sorted_images(
-    path: Path, ids: array, sizes: array, names: list[str], people: frozenset[int], sha: str
+    path: Path,
+    ids: list[int],
+    sizes: array,
+    names: list[str],
+    turns: array,
+    categories: Categories,
+    renumbered: dict[int, int],
+    sha: str,
+    findings: Findings,
 ) -> Images:
     given = np.array(ids, np.int64)
     order = np.argsort(given, kind="stable")
     ids_sorted = given[order]
-    if len(twice := ids_sorted[1:][ids_sorted[1:] == ids_sorted[:-1]]):
-        raise InputError(
-            f"{path}: image id {twice[0]} is listed twice; every image needs its own id"
-        )
+    for twice in np.unique(ids_sorted[1:][ids_sorted[1:] == ids_sorted[:-1]]).tolist():
+        findings.refuse(f"image id {twice} is listed twice (`id`); every image needs its own id")
     file_order = np.empty(len(order), np.int64)
     file_order[order] = np.arange(len(order))
-    sizes_sorted = np.array(sizes, np.int32).reshape(-1, 2)[order]
-    if len(bad := np.flatnonzero((sizes_sorted < 1).any(axis=1))):
-        raise InputError(
-            f"{path}: image {ids_sorted[bad[0]]}: height and width must be at least 1 pixel"
-        )
     return Images(
-        path, ids_sorted, sizes_sorted, [names[i] for i in order], file_order, people, sha
+        path,
+        ids_sorted,
+        np.array(sizes, np.int32).reshape(-1, 2)[order],
+        [names[i] for i in order],
+        file_order,
+        sha,
+        categories,
+        renumbered,
+        np.array(turns, np.uint8)[order],
     )
 
 
-def _person_categories(path: Path, categories: list[Any]) -> frozenset[int]:
-    people = frozenset(
-        c["id"]
-        for c in categories
-        if isinstance(c, dict) and c.get("name") == "person" and "id" in c
-    )
-    if categories and not people:
-        found = ", ".join(
-            str(c.get("name", c)) if isinstance(c, dict) else str(c) for c in categories[:5]
-        )
-        raise InputError(f"{path}: no category called `person` among its categories ({found} ...)")
-    return people
-
-
-def each_person(path: Path | str, images: Images) -> Iterator[tuple[int, dict[str, Any]]]:
+def each_person(
+    path: Path | str, images: Images, findings: Findings | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (row of the image, annotation) for every annotation of a person, crowd regions
-    included, in file order.
+    included, in file order, as `normalise` makes them.
 
     Raises:
-        InputError: an annotation of an image not listed in the file, without a box or with other
-            than 17 keypoints.
+        InputError: what `normalise` refuses, where `findings` does not collect it.
     """
-    rows = images.rows()
-    people = images.person_categories
-    length = 3 * len(COCO.keypoints)
+    annotations = Annotations(
+        images.rows(),
+        list(map(tuple, images.sizes.tolist())),
+        images.categories,
+        images.renumbered,
+        findings or Findings(Path(path), strict=True),
+    )
     for _, elements in read_lists(path, ("annotations",)):
-        for one in elements:
-            try:
-                if people and one["category_id"] not in people:
-                    continue
-                row = rows[one["image_id"]]
-                whole = len(one["keypoints"]) == length and len(one["bbox"]) == 4
-            except (KeyError, TypeError):
-                raise InputError(_fault(path, one, rows)) from None
-            if not whole:
-                raise InputError(_fault(path, one, rows))
-            yield row, one
-
-
-def _fault(path: Path | str, one: Any, rows: dict[int, int]) -> str:
-    if not isinstance(one, dict):
-        found = str(one)[:80]
-        return f"{path}: not COCO annotations: expected objects in `annotations`, found {found}"
-    name = f"{path}: annotation {one.get('id', '(without id)')}"
-    for key in ("image_id", "category_id", "keypoints", "bbox"):
-        if key not in one:
-            hint = (
-                "; expected a person_keypoints file, not an instances file"
-                if key == "keypoints"
-                else ""
-            )
-            return f"{name} has no `{key}`: not COCO keypoint annotations{hint}"
-    if one["image_id"] not in rows:
-        return f"{name} belongs to image {one['image_id']}, which the list `images` does not hold"
-    return f"{name}: expected 51 numbers in `keypoints` (17 times x, y, visibility) and 4 in `bbox`"
+        for raw in elements:
+            if one := annotations.record(raw):
+                yield one
+    annotations.finish()
 
 
 def is_labelled(one: dict[str, Any]) -> bool:
@@ -209,43 +215,35 @@ def read_people(path: Path | str, images: Images, *, file_order: bool = False) -
     `file_order` keeps the file's (the reference does).
 
     Raises:
-        InputError: as each_person; no labelled person in the whole file.
+        InputError: as each_person.
     """
+    return gather(each_person(path, images), images, file_order=file_order)
+
+
+def gather(
+    annotations: Iterable[tuple[int, dict[str, Any]]], images: Images, *, file_order: bool = False
+) -> People:
+    """The labelled people among normalised annotations (row of the image, annotation)."""
     ids, rows, points, boxes, areas = array("q"), array("i"), array("f"), array("d"), array("d")
     last_extent = np.zeros(len(images))
-    for row, one in each_person(path, images):
+    for row, one in annotations:
         box = one["bbox"]
         last_extent[row] = max(box[2], box[3])
-        if not is_labelled(one):
-            continue
-        try:
+        if is_labelled(one):
             points.extend(one["keypoints"])
             boxes.extend(box)
-            areas.append(one.get("area", box[2] * box[3]))
-            ids.append(one.get("id", len(ids)))
-        except TypeError:
-            raise InputError(
-                f"{path}: annotation {one.get('id')}: expected only numbers in its labels"
-            ) from None
-        rows.append(row)
-    if not ids:
-        raise InputError(
-            f"{path}: no person with a labelled keypoint; training and evaluation need at least one"
-        )
+            areas.append(one["area"])
+            ids.append(one["id"])
+            rows.append(row)
     image, numbers = np.array(rows, np.int32), np.array(ids, np.int64)
     order = np.argsort(image, kind="stable") if file_order else np.lexsort((numbers, image))
-    keypoints = np.frombuffer(points, np.float32).reshape(len(ids), -1, 3)[order]
-    wrong = np.flatnonzero(
-        ~np.isin(keypoints[:, :, 2], (0, 1, 2)).all(axis=1) | ~np.isfinite(keypoints).all((1, 2))
-    )
-    if len(wrong):
-        raise InputError(
-            f"{path}: annotation {numbers[order][wrong[0]]}: visibility must be 0, 1 or 2, x and "
-            f"y finite"
-        )
-    boxes = np.frombuffer(boxes, np.float64).reshape(-1, 4)[order]
     return People(
-        numbers[order], image[order], keypoints, boxes, np.array(areas)[order], last_extent
+        numbers[order],
+        image[order],
+        np.asarray(points, np.float32).reshape(len(ids), len(COCO.keypoints), 3)[order],
+        np.asarray(boxes, np.float64).reshape(-1, 4)[order],
+        np.array(areas)[order],
+        last_extent,
     )
 
 

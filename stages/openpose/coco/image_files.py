@@ -4,19 +4,26 @@ An archive's directory is read once; after that every image is one read at its o
 share a file position, so any number of threads may read at once.
 """
 
+import contextlib
+import io
 import os
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import cv2
 import numpy as np
 import simplejpeg
 
+from stages.openpose.coco.image_names import Names, why_outside
 from stages.openpose.errors import InputError
 
+LARGEST_IMAGE_PX = 2**27  # 400 MB decoded
+_ORIENTATION = 0x0112  # EXIF's tag
 _LOCAL_HEADER = b"PK\x03\x04"
 _LOCAL_HEADER_BYTES = 30
 _EXTRA_GUESS_BYTES = 512
@@ -33,9 +40,7 @@ class _Entry:
 
 
 class Archive:
-    """Images of a zip archive, looked up by base name whatever folder of the archive they are
-    in.
-    """
+    """Images of a zip archive, found by the names that annotations give them (image_names)."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -50,10 +55,11 @@ class Archive:
             raise InputError(
                 f"{path}: not a whole zip archive ({problem}); fetch it again"
             ) from None
+        self._names = Names(self._entries, str(path))
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def _add(self, info: zipfile.ZipInfo) -> None:
-        name = PurePosixPath(info.filename).name
+        name = info.filename
         if name in self._entries:
             self._ambiguous.add(name)
         self._entries[name] = _Entry(
@@ -78,8 +84,12 @@ class Archive:
             self._file = -1
 
     def names(self) -> list[str]:
-        """Base names of all images, sorted."""
+        """Paths of all files inside the archive, sorted."""
         return sorted(self._entries)
+
+    def locate(self, file_name: str) -> str:
+        """The path inside the archive of the file that `file_name` means; InputError as `read`."""
+        return self._names.find(file_name)
 
     def size(self, file_name: str) -> int:
         """Bytes of an image as the directory declares them, without reading it."""
@@ -112,15 +122,13 @@ class Archive:
         return data
 
     def _find(self, file_name: str) -> _Entry:
-        name = PurePosixPath(file_name).name
+        name = self._names.find(file_name)
         where = f"{self.path}: image {file_name}"
-        entry = self._entries.get(name)
-        if entry is None:
-            raise InputError(f"{where}: not in the archive, which holds {len(self._entries)} files")
         if name in self._ambiguous:
             raise InputError(
                 f"{where}: the archive holds several files of this name; every image needs its own"
             )
+        entry = self._entries[name]
         if entry.encrypted:
             raise InputError(f"{where}: encrypted; expected an archive without a password")
         return entry
@@ -154,8 +162,8 @@ def _unpacked(stored: bytes, entry: _Entry, where: str) -> bytes:
 
 
 class Folder:
-    """Images in a plain folder, by file name, or by base name where the annotations add a folder of
-    their own.
+    """Images in a plain folder and the folders below it, found by the names that annotations give
+    them (image_names). Folders that are closed are passed over; links that lead out are refused.
     """
 
     def __init__(self, path: Path):
@@ -170,24 +178,46 @@ class Folder:
     def close(self) -> None:
         """Nothing is held open."""
 
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self.names(), str(self.path))
+
+    @cached_property
+    def _root(self) -> str:
+        return os.path.join(os.path.realpath(self.path), "")
+
     def names(self) -> list[str]:
-        """Base names of all files, sorted."""
-        return sorted(entry.name for entry in os.scandir(self.path) if entry.is_file())
+        """Paths of all files inside the folder, sorted."""
+        return sorted(
+            os.path.relpath(os.path.join(folder, name), self.path).replace(os.sep, "/")
+            for folder, _, files in os.walk(self.path)
+            for name in files
+        )
 
     def size(self, file_name: str) -> int:
         """Bytes of an image, without reading it."""
         return os.stat(self._find(file_name)).st_size
 
+    def locate(self, file_name: str) -> str:
+        """The path inside the folder of the file that `file_name` means; InputError as `read`."""
+        direct = why_outside(file_name) is None and os.path.isfile(self.path / file_name)
+        return os.path.normpath(file_name) if direct else self._names.find(file_name)
+
     def read(self, file_name: str) -> bytes:
-        """The bytes of an image; InputError names one that is missing."""
+        """The bytes of an image; InputError names one that is missing or lies outside the
+        folder.
+        """
         with open(self._find(file_name), "rb") as file:
             return file.read()
 
     def _find(self, file_name: str) -> Path:
-        for name in (file_name, PurePosixPath(file_name).name):
-            if (path := self.path / name).is_file():
-                return path
-        raise InputError(f"{self.path}: image {file_name}: no such file in this folder")
+        path = self.path / self.locate(file_name)
+        if not os.path.realpath(path).startswith(self._root):
+            raise InputError(
+                f"{self.path}: image {file_name}: a link that leads out of the folder; nothing "
+                f"outside is read: copy the image there, or name the folder it lies in"
+            )
+        return path
 
 
 ImageArchive = Archive | Folder
@@ -223,13 +253,22 @@ def find_images(archives: Path | str, source: str) -> Path:
     )
 
 
-def decode_bgr(data: bytes, name: str) -> np.ndarray:
-    """Decode an encoded image to uint8 [H, W, 3], BGR; grey and CMYK become BGR. EXIF orientation
-    is ignored, because annotations refer to the pixels as they are stored.
+def decode_bgr(data: bytes, name: str, orientation: int = 1) -> np.ndarray:
+    """Decode an encoded image to uint8 [H, W, 3], BGR; grey and CMYK become BGR.
+
+    Args:
+        orientation: EXIF's number (1 to 8) of the turn that makes the pixels upright. What the
+            image says of itself is ignored: annotations refer to the pixels as they are stored,
+            unless a data set says otherwise (Images.turns).
 
     Raises:
-        InputError: no image, or a damaged one; `name` says which.
+        InputError: no image, a damaged one, or one larger than LARGEST_IMAGE_PX; `name` says which.
     """
+    _check_extent(data, name)
+    return turned(_decode_stored(data, name), orientation)
+
+
+def _decode_stored(data: bytes, name: str) -> np.ndarray:
     if data[:2] == b"\xff\xd8":
         try:
             if simplejpeg.decode_jpeg_header(data)[2] not in ("CMYK", "YCCK"):
@@ -240,13 +279,79 @@ def decode_bgr(data: bytes, name: str) -> np.ndarray:
             ):  # bytes between markers: harmless, and found in COCO
                 raise InputError(f"{name}: damaged JPEG ({problem})") from None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:
+        image = None
     if image is None:
         raise InputError(
             f"{name}: not an image that can be decoded (JPEG or PNG expected, {len(data)} bytes "
             f"found)"
         )
     return image
+
+
+def turned(image: np.ndarray, orientation: int) -> np.ndarray:
+    """An image [H, W, 3] as EXIF's orientation number (1 to 8) says that it is to be shown."""
+    if orientation >= 5:
+        image = image.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    return np.ascontiguousarray(image)
+
+
+def _check_extent(data: bytes, name: str) -> None:
+    """Refuse what would fill the memory, by its header alone."""
+    hw = None
+    if data[:2] == b"\xff\xd8":
+        with contextlib.suppress(ValueError, KeyError):
+            hw = simplejpeg.decode_jpeg_header(data, strict=False)[:2]
+    elif data:
+        header = read_header(data)
+        hw = header.hw if header else None
+    if hw and hw[0] * hw[1] > LARGEST_IMAGE_PX:
+        raise InputError(
+            f"{name}: {hw[1]} x {hw[0]} pixels (width x height) are more than the "
+            f"{LARGEST_IMAGE_PX / 1e6:.0f} million that are read; shrink the image and its "
+            f"annotations"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an image says of itself: (height, width) of the stored pixels, EXIF orientation 1 to 8,
+    Pillow's names of format and mode, number of images in the file.
+    """
+
+    hw: tuple[int, int]
+    orientation: int
+    format: str
+    mode: str
+    frames: int
+
+
+def read_header(data: bytes) -> Header | None:
+    """The header of an encoded image, no pixel decoded; None where it is no image."""
+    from PIL import Image  # here: only few stages look at headers
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.MAX_IMAGE_PIXELS = None  # the extent is checked here
+            with Image.open(io.BytesIO(data)) as image:
+                lazy = image.format != "PNG" or "exif" in image.info  # else Pillow decodes it all
+                orientation = image.getexif().get(_ORIENTATION, 1) if lazy else 1
+                return Header(
+                    image.size[::-1],
+                    orientation if orientation in range(1, 9) else 1,
+                    image.format or "",
+                    image.mode,
+                    getattr(image, "n_frames", 1),
+                )
+    except Exception:  # Pillow's readers raise whatever damaged bytes lead to
+        return None
 
 
 def size_hw(data: bytes, name: str) -> tuple[int, int]:

@@ -7,8 +7,12 @@ Here brackets and quotes are located with array operations, the text is cut betw
 and orjson parses one piece at a time.
 """
 
+import codecs
+import contextlib
 import hashlib
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from tqdm import tqdm
 from stages.openpose.errors import InputError
 
 BLOCK_BYTES = 1 << 20
+_LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d{19}")
 _DEPTH = np.zeros(256, np.int32)
 _DEPTH[[ord("{"), ord("[")]] = 1
 _DEPTH[[ord("}"), ord("]")]] = -1
@@ -51,10 +56,12 @@ def read_lists(
             "delay": 2,
         }
         with path.open("rb") as file, tqdm(total=path.stat().st_size, **bar) as progress:
+            to_utf8 = _transcoder(file.peek(2)[:2])
             while block := file.read(max(BLOCK_BYTES, len(rest))):
                 progress.update(len(block))
                 if digest is not None:
                     digest.update(block)
+                block = to_utf8(block)
                 pieces, rest = scanner.feed(rest + block)
                 for name, text in pieces:
                     if name in names and (elements := scanner.parse(text)):
@@ -65,6 +72,14 @@ def read_lists(
         raise InputError(
             f"{path}: not whole JSON: the file ends in the middle of an object; fetch it again"
         )
+
+
+def _transcoder(start: bytes) -> Callable[[bytes], bytes]:
+    """To UTF-8 from what the first bytes of a file tell: UTF-16 where it begins with its mark."""
+    if start not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return bytes
+    decoder = codecs.getincrementaldecoder("utf-16")("replace")
+    return lambda block: decoder.decode(block).encode("utf-8", "replace")
 
 
 class _Scanner:
@@ -139,9 +154,14 @@ class _Scanner:
 
     def parse(self, text: bytes) -> list[Any]:
         """The Python objects of comma-separated JSON values."""
+        listed = b"[" + text.strip(b", \t\r\n") + b"]"
         try:
-            return orjson.loads(b"[" + text.strip(b", \t\r\n") + b"]")
-        except orjson.JSONDecodeError as problem:
+            if _LONG_NUMBER.search(listed):  # orjson turns what exceeds 64 bits into floats
+                return json.loads(listed)
+            return orjson.loads(listed)
+        except ValueError as problem:
+            with contextlib.suppress(ValueError):
+                return json.loads(listed)  # takes NaN and Infinity, which are refused by name later
             raise InputError(
                 f"{self.path}: not valid JSON ({problem}) near {text[:60]!r}"
             ) from None

@@ -92,6 +92,28 @@ def _toggles_of_rle(rle: dict[str, Any], hw: tuple[int, int]) -> np.ndarray:
     return np.cumsum(runs)[:-1]
 
 
+def check_rle(rle: dict[str, Any], hw: tuple[int, int]) -> str | None:
+    """What is wrong with an RLE, compressed or not, of an image of (height, width) pixels; None
+    where it is fine.
+    """
+    try:
+        _toggles_of_rle(rle, hw)
+    except (TypeError, ValueError, KeyError, OverflowError, IndexError) as problem:
+        return (
+            f"{type(problem).__name__}: {problem}"
+            if isinstance(problem, KeyError)
+            else str(problem)
+        )
+    return None
+
+
+def rle_area(rle: dict[str, Any]) -> float:
+    """Pixels inside an RLE, compressed or not."""
+    counts = rle["counts"]
+    runs = run_lengths(counts.encode()) if isinstance(counts, str) else np.array(counts, np.int64)
+    return float(runs[1::2].sum())
+
+
 def paint(rle: bytes, hw: tuple[int, int], outside: int, inside: int) -> np.ndarray:
     """uint8 [H, W] with the values `inside` and `outside` the region of a compressed RLE."""
     columns = np.empty(hw[::-1], np.uint8)

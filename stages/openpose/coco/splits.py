@@ -2,7 +2,8 @@
 (docs/sources.md 6, 9.3).
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -71,6 +72,34 @@ def choose(
     )
 
 
-def leaks(packed_ids: Iterable[int], evaluated_ids: Iterable[int]) -> list[int]:
-    """Ids, ascending, of the evaluated images that a packed file holds."""
-    return sorted(set(map(int, packed_ids)) & set(map(int, evaluated_ids)))
+@dataclass(frozen=True)
+class SamePhotographs:
+    """Pairs of ids of the same photograph: (of train, of val), and (of val, of val)."""
+
+    train_val: Sequence[Sequence[int]]
+    val_val: Sequence[Sequence[int]]
+
+
+def leaks(
+    packed_ids: np.ndarray,
+    packed_sources: np.ndarray,
+    evaluated_ids: Iterable[int],
+    same: SamePhotographs | None = None,
+) -> list[int]:
+    """Ids, ascending, of the evaluated images of val that a packed file holds.
+
+    Args:
+        packed_ids: int64 [N].
+        packed_sources: uint8 [N], index into SOURCES.
+        same: the same photographs whatever their ids; without it equal ids are taken for the same.
+    """
+    evaluated = set(map(int, evaluated_ids))
+    of_train, of_val = (
+        set(packed_ids[packed_sources == number].tolist()) for number in range(len(SOURCES))
+    )
+    if same is None:
+        return sorted(evaluated & (of_train | of_val))
+    found = evaluated & of_val
+    found |= {val for train, val in same.train_val if train in of_train and val in evaluated}
+    found |= {b for a, b in same.val_val if a in of_val and b in evaluated}
+    return sorted(found)

@@ -24,7 +24,7 @@ import numpy as np
 from pycocotools.coco import COCO
 
 from stages.openpose import skeleton
-from stages.openpose.coco.annotations import PERSON
+from stages.openpose.coco.normalise import PERSON
 from stages.openpose.evaluation.scoring import Matches, precision_at_recall
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss", "absent")

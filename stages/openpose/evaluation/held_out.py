@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from pycocotools.coco import COCO as CocoGroundTruth
 
-from stages.openpose.coco.annotations import PERSON
+from stages.openpose.coco.normalise import PERSON
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.evaluation.scoring import evaluate
 from stages.openpose.inference.results import to_results

@@ -7,7 +7,6 @@ https://cocodataset.org/#keypoints-eval (OKS 0.50:0.05:0.95, 20 people).
 
 import contextlib
 import io
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,31 +17,43 @@ from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
 from stages.openpose import skeleton
-from stages.openpose.coco.annotations import PERSON
+from stages.openpose.coco.annotations import Images, each_person, read_images
+from stages.openpose.coco.normalise import PERSON
 from stages.openpose.compiled import jit
 from stages.openpose.errors import InputError
 
 METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 
-def read_ground_truth(path: Path | str) -> COCO:
-    """COCO annotations as pycocotools holds them; InputError where the file is none."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            ground_truth = COCO(str(path))
-        ground_truth.dataset["images"], ground_truth.dataset["annotations"]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; expected COCO keypoint annotations") from None
-    except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        AssertionError,
-        KeyError,
-        TypeError,
-    ) as problem:
-        raise InputError(
-            f"{path}: no COCO keypoint annotations ({type(problem).__name__}: {problem})"
-        ) from None
+def read_ground_truth(path: Path | str, images: Images | None = None) -> COCO:
+    """Annotations as pycocotools holds them, normalised as for all stages: people are category 1.
+
+    Args:
+        images: of the file, where they were read already.
+
+    Raises:
+        InputError: the file is no COCO keypoint annotations; names annotation and field.
+    """
+    images = images or read_images(path)
+    return to_ground_truth(images, (one for _, one in each_person(path, images)))
+
+
+def to_ground_truth(images: Images, annotations: Iterable[dict]) -> COCO:
+    """Normalised annotations as pycocotools holds them."""
+    ground_truth = COCO()
+    ground_truth.dataset = {
+        "info": {},
+        "images": [
+            {"id": image_id, "height": height, "width": width}
+            for image_id, (height, width) in zip(
+                images.ids.tolist(), images.sizes.tolist(), strict=True
+            )
+        ],
+        "annotations": list(annotations),
+        "categories": [{"id": PERSON, "name": "person"}],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        ground_truth.createIndex()
     return ground_truth
 
 

@@ -81,7 +81,7 @@ def show(
     for row in rows:
         name, image_id = images.file_names[row], int(images.ids[row])
         try:
-            image = decode_bgr(archive.read(name), name)
+            image = decode_bgr(archive.read(name), name, int(images.turns[row]))
         except InputError:
             continue
         labelled = people.keypoints[people.image == row]

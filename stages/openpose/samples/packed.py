@@ -18,8 +18,8 @@ read at a known offset, without the HDF5 library and from any number of threads.
     samples/centre  float64 [S, 2]       x, y
     samples/scale   float64 [S]          box height / 368
 
-Attributes: format, version, provenance (JSON: protocol, split, parameters, SHA-256 of the
-annotation files).
+Attributes: format, version, provenance (JSON: protocol, split, parameters). Nothing else of the
+annotation files is in it: a field that no sample uses changes no byte.
 """
 
 import json

@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import simplejpeg
 
 from stages.openpose.coco import annotations, image_files
 from stages.openpose.coco.annotations import Images, People
@@ -18,6 +19,8 @@ from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
 from stages.openpose.samples.crowd_masks import Masks
 from stages.openpose.samples.packed import FORMAT, VERSION
+
+TURNED_QUALITY = 95
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,24 @@ def _check_room(path: Path, needed: int) -> None:
         )
 
 
+def _stored_bytes(source: Source, row: int) -> int:
+    """Length of the image in the packed file."""
+    if source.images.turns[row] != 1:
+        return len(_checked_image(source, row))
+    return source.archive.size(source.images.file_names[row])
+
+
 def _checked_image(source: Source, row: int) -> bytes:
+    """The bytes of an image of the annotated size: its own; where the annotations are of the image
+    turned upright, those of a JPEG of that.
+    """
     images = source.images
     name = f"image {images.ids[row]} ({images.file_names[row]})"
     try:
         data = source.archive.read(images.file_names[row])
+        if (turn := int(images.turns[row])) != 1:
+            pixels = image_files.decode_bgr(data, f"{source.archive.path}", turn)
+            data = simplejpeg.encode_jpeg(pixels, TURNED_QUALITY, "BGR", "444")
         actual = image_files.size_hw(data, f"{source.archive.path}")
     except InputError as problem:
         raise InputError(f"{name}: {problem}") from None
@@ -122,9 +138,7 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """All datasets but the images themselves."""
     rles = [source.masks.find(source.images.ids[row]) for source, row in packed_images]
-    image_bytes = [
-        source.archive.size(source.images.file_names[row]) for source, row in packed_images
-    ]
+    image_bytes = [_stored_bytes(source, row) for source, row in packed_images]
     tables = [_people_columns(source) for source in sources]
     people = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     first = np.cumsum([0, *(len(table["people/count"]) for table in tables)])

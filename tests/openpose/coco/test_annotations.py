@@ -102,24 +102,17 @@ def test_images_come_by_id_and_remember_the_order_of_the_file(tmp_path):
         ([{"id": 1}], [], "`height`"),
         ([{"id": "a", "height": 1, "width": 1, "file_name": "a"}], [], "`id`"),
         ([image(1), image(1)], [], "image id 1 is listed twice"),
-        ([image(1, (0, 5))], [], "image 1: height and width"),
+        ([image(1, (0, 5))], [], "image 1: `height`.*at least 1"),
         ([image(1)], [person(1, 2)], "annotation 1 belongs to image 2"),
-        (
-            [image(1)],
-            [{"id": 9, "image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}],
-            "annotation 9 has no `keypoints`",
-        ),
-        ([image(1)], [person(4, 1, keypoints=[0, 0, 2])], "annotation 4: expected 51 numbers"),
+        ([image(1)], [person(4, 1, keypoints=[0, 0, 2])], "annotation 4: `keypoints`.*51 numbers"),
         (
             [image(1)],
             [person(4, 1, keypoints=keypoints((0, 0, 9, 9), visibility=3))],
-            "annotation 4: visibility",
+            r"annotation 4: `keypoints\[2\]`: expected a visibility 0, 1 or 2, found 3",
         ),
         ([image(1)], [person(4, 1, keypoints=["a"] * 51)], "annotation 4"),
         ([image(1)], [person(4, 1, bbox=[1, 2])], "annotation 4"),
         ([image(1)], ["text"], "expected objects in `annotations`"),
-        ([image(1)], [person(4, 1, labelled=0)], "no person with a labelled keypoint"),
-        ([image(1)], [], "no person with a labelled keypoint"),
     ],
 )
 def test_what_is_no_coco_keypoint_file_is_named(tmp_path, images, people, message):

@@ -63,6 +63,12 @@ def test_holding_out_everything_is_an_error(sources):
         ids(sources, "clean", "train", holdout_images=5)
 
 
-def test_leaks_are_the_shared_ids():
-    assert splits.leaks(np.array([5, 1, 9]), [9, 2, 5, 5]) == [5, 9]
-    assert splits.leaks([], [1]) == []
+def test_leaks_are_the_shared_ids_where_photographs_are_not_known():
+    assert splits.leaks(np.array([5, 1, 9]), np.array([0, 0, 1]), [9, 2, 5, 5]) == [5, 9]
+    assert splits.leaks(np.empty(0, int), np.empty(0, int), [1]) == []
+
+
+def test_leaks_are_the_same_photographs_whatever_their_ids():
+    same = splits.SamePhotographs(train_val=[[7, 2], [8, 3]], val_val=[[9, 4], [4, 9]])
+    ids, sources = np.array([5, 7, 9]), np.array([0, 0, 1])
+    assert splits.leaks(ids, sources, [2, 3, 4, 5, 9], same) == [2, 4, 9]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.real_images import pack_mini
 from stages.openpose.coco.annotations import Images, People
+from stages.openpose.coco.normalise import Categories
 from stages.openpose.errors import InputError
 from stages.openpose.samples import packing, sampling
 from stages.openpose.samples.crowd_masks import Masks
@@ -107,7 +108,15 @@ def write_source(path: Path, sizes: np.ndarray, names: list[str], people: People
     source = packing.Source(
         name="train",
         images=Images(
-            path, np.arange(count) + 100, sizes, names, np.arange(count), frozenset(), ""
+            path=path,
+            ids=np.arange(count) + 100,
+            sizes=sizes,
+            file_names=names,
+            file_order=np.arange(count),
+            sha256="",
+            categories=Categories(frozenset(), {}),
+            renumbered={},
+            turns=np.ones(count, np.uint8),
         ),
         people=people,
         samples=np.arange(len(people)),

@@ -202,7 +202,7 @@ def test_a_missing_packed_file_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("replacement", "message"),
     [
-        (None, "not in the archive"),
+        (None, "not among its 2 files"),
         (jpeg((HW[1], HW[0])), "says 120 x 90 pixels .* has 90 x 120"),
         (jpeg(HW)[:-40], "cut off"),
         (b"hello", "not an image"),
@@ -285,3 +285,30 @@ def test_real_images_pack_below_100_kb_a_sample(shared, tmp_path):
     facts = packing.write(tmp_path / "train.h5", [source(tmp_path)], {})
     assert facts["samples"] == 65
     assert (tmp_path / "train.h5").stat().st_size / facts["samples"] <= 100_000
+
+
+def test_images_that_annotations_show_turned_upright_are_packed_so(tmp_path):
+    pixels = np.zeros((*HW, 3), np.uint8)
+    pixels[:30, :40] = 255  # stored at the top left; orientation 6 turns it to the top right
+    upright = image(1, HW[::-1]) | {"exif_turn": 6}
+    write_json(tmp_path / "annotations/train.json", [upright], [person(1, 1, (10, 10, 60, 80))])
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    write_zip(tmp_path / "archives/train.zip", {image(1)["file_name"]: data})
+    packing.write(tmp_path / "train.h5", [source(tmp_path)], {})
+    with packed.open_packed(tmp_path / "train.h5") as opened:
+        turned = opened.image(0)
+    assert turned.shape == (*HW[::-1], 3)
+    assert turned[5, -5].min() > 240
+    assert turned[5, 5].max() < 15
+
+
+def test_a_field_that_no_sample_uses_changes_no_byte(data):
+    written = []
+    for area in (9.0, 8.0):  # of a bystander, too small to be learned from
+        path = data / "annotations/train.json"
+        content = json.loads(path.read_text())
+        content["annotations"][2] |= {"area": area, "note": str(area)}
+        path.write_text(json.dumps(content))
+        packing.write(data / "train.h5", [source(data)], {})
+        written.append((data / "train.h5").read_bytes())
+    assert written[0] == written[1]
