@@ -357,6 +357,34 @@ def test_unpacked_images_of_the_user_stay_where_they_are(case, place):
     assert not (output / "archives/train.zip").exists()
 
 
+def test_an_exchanged_image_of_the_user_changes_what_later_stages_read(case):
+    images = case.folder / "have/train2014"
+    images.mkdir(parents=True)
+    (images / "1.jpg").write_bytes(b"image")
+    (images / "2.jpg").write_bytes(b"other")
+    told = []
+    for change in (b"image", b"IMAGE", b"image"):
+        (images / "1.jpg").write_bytes(change)
+        output = case.run(f"download.have={case.folder / 'have'}")
+        told.append((output / "archives/train.content").read_text())
+    assert told[0] == told[2] != told[1]
+
+
+def test_a_closed_folder_beside_the_archives_is_no_harm(case, monkeypatch):
+    folder = have(case, "/zips/train2014.zip")
+    (folder / "lost+found").mkdir()
+    exists = Path.exists
+
+    def closed(path, **options):
+        if "lost+found" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path, **options)
+
+    monkeypatch.setattr(Path, "exists", closed)
+    output = case.run(f"download.have={folder}")
+    assert (output / "archives/train.zip").read_bytes() == FILES["/zips/train2014.zip"]
+
+
 def test_damaged_zip_of_the_user_is_named(case):
     folder = have(case)
     content = bytearray(FILES["/zips/train2014.zip"])

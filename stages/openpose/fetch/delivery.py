@@ -8,6 +8,7 @@ linked too when they are large (they become read-only once the data set is under
 copied when small, and left where they lie, with a pointer, on another file system.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -322,7 +323,7 @@ def _place_annotations(entry: Entry, path: Path, folder: Path, _: Path) -> str:
 
 def _place_archive(entry: Entry, path: Path, folder: Path, store: Path) -> str:
     if path.is_dir():
-        (folder / f"{entry.name}.folder").write_text(f"{path.resolve()}\n")
+        _point(folder / f"{entry.name}.folder", path)
         return f"the images in {path}, where they lie"
     return _place_file(
         path, folder / f"{entry.name}.zip", store, pointer=folder / f"{entry.name}.folder"
@@ -346,10 +347,30 @@ def _place_file(path: Path, target: Path, store: Path, pointer: Path | None = No
             os.replace(path, target)
             return f"{path}, moved"
     if pointer:
-        pointer.write_text(f"{path.resolve()}\n")
+        _point(pointer, path)
         return f"{path}, where it lies"
     shutil.copyfile(path, target)
     return f"copy of {path}"
+
+
+def _point(pointer: Path, path: Path) -> None:
+    """Name a folder or zip that stays where it lies, and beside that the md5 of its content: so
+    that whoever reads it is run again when an image is exchanged.
+    """
+    pointer.write_text(f"{path.resolve()}\n")
+    digest, count = hashlib.md5(usedforsecurity=False), 0
+    for file in _files(path):
+        with contextlib.suppress(PermissionError, FileNotFoundError):  # closed, or a broken link
+            name = file.relative_to(path) if file != path else file.name
+            digest.update(f"{name}\0{md5_of(file)}\n".encode(errors="surrogateescape"))
+            count += 1
+    pointer.with_suffix(".content").write_text(f"{digest.hexdigest()} {count} files\n")
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names)
 
 
 _PLACERS = {

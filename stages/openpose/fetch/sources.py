@@ -6,6 +6,7 @@ images, or a `folder` of images used where it lies), `annotations` (COCO keypoin
 connection.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -159,7 +160,9 @@ def in_folder(entry: Entry, have: Path) -> Path | None:
         names += [PurePosixPath(entry.file_name).stem]
     if entry.member:
         names = [entry.member, PurePosixPath(entry.member).name, *names]
-    folders = [have, *sorted(path for path in have.iterdir() if path.is_dir())]
+    # os.path says no where a folder is closed to us (lost+found of a disk), pathlib raises
+    folders = [have, *sorted(path for path in have.iterdir() if os.path.isdir(path))]
     return next(
-        (folder / name for name in names for folder in folders if (folder / name).exists()), None
+        (folder / name for name in names for folder in folders if os.path.exists(folder / name)),
+        None,
     )
