@@ -13,19 +13,22 @@ from collections.abc import Collection
 from pathlib import Path
 
 import h5py
+import orjson
 import yaml
 
-from stages import cli, params
+from stages import cli, layout, params
 from stages.openpose.coco.annotations import Images, People, read_images, read_people
 from stages.openpose.coco.image_files import find_images, open_images
 from stages.openpose.files import whole_folder
 from stages.openpose.report import gallery, inputs, page
-from stages.openpose.report.blocks import Charts, GalleryImage, Page, to_html, to_markdown
+from stages.openpose.report.blocks import Block, Charts, GalleryImage, Page, to_html, to_markdown
+from stages.openpose.report.health import health_blocks
 from stages.openpose.report.inputs import Evaluation
 from stages.openpose.report.published import THIS_RUN
 from stages.openpose.samples.packed import open_packed
 
 MODELS_SHOWN = 2
+SHOWN_OF_A_KIND = 3
 
 
 def report(arguments: argparse.Namespace) -> dict:
@@ -42,6 +45,7 @@ def report(arguments: argparse.Namespace) -> dict:
         facts(arguments, settings, ground_truth),
         arguments.params.read_text(encoding="utf-8"),
         (settings.evaluate.bootstrap_samples, settings.evaluate.seed),
+        health(arguments.data, settings.report.gallery_images),
     )
     write(built, arguments.output)
     print(f"report: {arguments.output / 'index.html'}")
@@ -49,7 +53,7 @@ def report(arguments: argparse.Namespace) -> dict:
 
 
 def _truth(data: Path) -> tuple[Images, People] | None:
-    path = data / "annotations" / "val.json"
+    path = layout.annotations_folder(data) / "val.json"
     if not path.exists():
         return None
     images = read_images(path)
@@ -93,6 +97,27 @@ def gallery_images(
             for title, rows in groups.items()
         }
     return {title: shown_images for title, shown_images in galleries.items() if shown_images}
+
+
+def health(data: Path, most_images: int) -> list[Block]:
+    """What the stage inspect_data found, with the first images of each suspicious kind."""
+    path = data / "inspected" / "health" / "health.json"
+    if not path.exists():
+        return []
+    found = orjson.loads(path.read_bytes())
+    shown: list[GalleryImage] = []
+    for name, one in found["sets"].items():
+        ids = [
+            i for kind in one["suspicious"].values() for i in kind["image_ids"][:SHOWN_OF_A_KIND]
+        ]
+        if not ids or not (data / "archives").exists():
+            continue
+        images = read_images(layout.annotations_folder(data) / f"{name}.json")
+        people, row_of = read_people(images.path, images), images.rows()
+        with open_images(find_images(data / "archives", name)) as archive:
+            rows = [row_of[i] for i in dict.fromkeys(ids) if i in row_of]
+            shown += gallery.show(images, people, rows[: most_images - len(shown)], {}, archive)
+    return health_blocks(found, shown)
 
 
 def _detections(folder: Path, ids: Collection[int]) -> Path:

@@ -18,7 +18,7 @@ from tests.processes import active_environment, kill_at_once
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = "snakemake --cores 2"
-KILLED = ("sample", "download", "masks", "pack", "train", "detect", "evaluate")
+KILLED = ("sample", "download", "inspect_data", "masks", "pack", "train", "detect", "evaluate")
 SAME = (*KILLED, "coco_api")  # the report shows times
 PARTS = ("Snakefile", "dvc.yaml", "workflow", "envs", "stages", ".gitignore", ".dvcignore")
 

@@ -113,8 +113,8 @@ class Download(Section):
     )
     root: Text = key(
         "data/sample/source",
-        "Folder or URL prefix against which relative addresses of the list are resolved; "
-        "empty for the folder of the list.",
+        "Folder against which relative addresses of the list are resolved, usually that of your "
+        "own files: both engines see when what lies there changes.",
     )
     mirror: Text = key(
         "",
@@ -135,6 +135,21 @@ class Download(Section):
         (),
         "Weights to fetch as well, into data/<name>/weights: names of the list's weights, or of "
         "networks that can be had (python -m stages.models list).",
+    )
+
+
+@dataclass(frozen=True)
+class InspectData(Section):
+    """Look at annotations and images before anything costs time (stage inspect_data)."""
+
+    suspicious: Literal["report", "fail"] = key(
+        "report",
+        "What is possible but probably wrong is told (report), or ends the run (fail).",
+    )
+    exif: Literal["as_stored", "upright"] = key(
+        "as_stored",
+        "Which pixels the annotations are of where images carry an EXIF orientation: those "
+        "stored, or those of the image turned upright; training and detection then turn it too.",
     )
 
 
@@ -552,6 +567,7 @@ class Params(Section):
     dataset: Dataset = Dataset()
     sample: Sample = Sample()
     download: Download = Download()
+    inspect_data: InspectData = InspectData()
     coco_api: CocoApi = CocoApi()
     masks: Masks = Masks()
     pack: Pack = Pack()

@@ -22,13 +22,19 @@ PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params/__init__.py",
             "stages/unchanged.py", "stages/versions.py", "stages/openpose/__init__.py",
             "stages/openpose/errors.py", "stages/openpose/files.py",
             "stages/openpose/compiled.py"}  # fmt: skip
-# of these no result depends on the version: they read and write text, show progress and curves;
-# JAX and OpenVINO are of the user's choice and not in the lock
+# of these no result depends on the version: they read and write text, look at headers, show
+# progress and curves; JAX and OpenVINO are of the user's choice and not in the lock
 PLUMBING_LIBRARIES = {"dvc", "jax", "jsonschema", "matplotlib", "openvino", "orjson", "packaging",
-                      "pydantic", "pyyaml", "ruamel.yaml", "ruamel.yaml.clib", "tensorboard",
+                      "pillow", "pydantic", "pyyaml", "ruamel.yaml", "ruamel.yaml.clib",
+                      "tensorboard",
                       "tqdm"}  # fmt: skip
-PACKAGES = {"cv2": "opencv-python-headless", "yaml": "pyyaml", "_ruamel_yaml": "ruamel.yaml.clib"}
-MOST_CODE_ENTRIES, MOST_LINES = 8, 220
+PACKAGES = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "yaml": "pyyaml",
+    "_ruamel_yaml": "ruamel.yaml.clib",
+}
+MOST_CODE_ENTRIES, MOST_LINES = 8, 236
 SHOWN_ONLY = {"train": {"held_out"}}  # AP on the terminal while training: no output depends on it
 
 

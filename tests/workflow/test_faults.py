@@ -18,6 +18,7 @@ REPRO = "dvc repro"
 STAGES = [
     "sample",
     "download",
+    "inspect_data",
     "coco_api",
     "masks",
     "pack",

@@ -74,6 +74,7 @@ def test_the_whole_pipeline_runs_as_slurm_jobs(fresh, tmp_path, cluster):
     assert {
         "sample",
         "download",
+        "inspect_data",
         "coco_api",
         "masks",
         "pack",

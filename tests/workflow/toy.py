@@ -25,6 +25,9 @@ FILES = {
             "weights/none.txt",
         ]
     },
+    "inspect_data": {
+        "output": ["annotations/train.json", "annotations/val.json", "health/same.json"]
+    },
 }
 
 
@@ -61,6 +64,7 @@ def _digest(stage: str, arguments: argparse.Namespace) -> str:
         path = getattr(arguments, option)
         if path and (stage, option) not in (
             ("train", "model"),
+            ("inspect_data", "data"),
             ("pack", "data"),
             ("report", "data"),
         ):

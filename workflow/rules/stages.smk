@@ -6,6 +6,7 @@ USES = {
     # from images to training samples
     "sample": dict(mem_mb=2000, runtime=30, threads=workflow.cores),
     "download": dict(mem_mb=1000, runtime=1440),
+    "inspect_data": dict(mem_mb=2000, runtime=120, threads=workflow.cores),
     "coco_api": dict(mem_mb=1000, runtime=10),
     "masks": dict(mem_mb=1500, runtime=30),
     "pack": dict(mem_mb=2000, runtime=240),

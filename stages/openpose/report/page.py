@@ -62,6 +62,7 @@ def build(
     facts: Sequence[tuple[str, str]],
     params_text: str,
     bootstrap: tuple[int, int] = (0, 0),
+    health: Sequence[Block] = (),
 ) -> Page:
     """Put the report together.
 
@@ -69,6 +70,7 @@ def build(
         gallery: images by heading.
         facts: (what, value) about data and program.
         bootstrap: samples and seed of the intervals of paired differences.
+        health: of report.health.
     """
     blocks: list[Block] = [verdict(evaluations), *headline(evaluations, runs)]
     blocks += [Section("Measured beside published", "Published"), *comparison(dataset, evaluations)]
@@ -77,6 +79,7 @@ def build(
     blocks += curves(evaluations, log)
     for title, images in gallery.items():
         blocks += [Section(title, title.split(",")[0].split(":")[0]), Gallery(images)]
+    blocks += health
     blocks += [Section("Run", "Run"), *run_facts(runs, facts)]
     if params_text:
         blocks.append(Folded("params.yaml", params_text))
