@@ -1,5 +1,6 @@
 """Settings: what is generated from their one home, and what is refused before it costs time."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -142,7 +143,7 @@ def test_keys_that_cannot_go_together_are_named(key, value, message):
     ],
 )
 def test_settings_that_a_teacher_cannot_use_are_refused(changes, message):
-    values = changed("train.teacher", "models/teacher")
+    values = copy.deepcopy(changed("train.teacher", "models/teacher"))
     values["augment"]["variants"] = 4
     for key, value in changes.items():
         section, name = key.split(".")
