@@ -34,7 +34,7 @@ PACKAGES = {
     "yaml": "pyyaml",
     "_ruamel_yaml": "ruamel.yaml.clib",
 }
-MOST_CODE_ENTRIES, MOST_LINES = 8, 236
+MOST_CODE_ENTRIES, MOST_LINES = 8, 220
 SHOWN_ONLY = {"train": {"held_out"}}  # AP on the terminal while training: no output depends on it
 
 
