@@ -6,7 +6,7 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 ENV := .venv/.made-from-lock
 ACTIVE := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: run test test-slow lint format env lock lock-extras clean
+.PHONY: run demo test test-slow lint format env lock lock-extras clean
 
 run: $(ENV)
 	@$(ACTIVE) snakemake --cores $(CORES)
@@ -15,6 +15,11 @@ run: $(ENV)
 	@echo
 	@echo "Report: results/report/index.html"
 	@echo "To type snakemake, dvc and python -m stages.<stage> yourself: source .venv/bin/activate"
+
+# people in your own photographs: make demo IMAGES="holiday.jpg folder"; without, on the bundled drawings
+demo: $(ENV)
+	@$(ACTIVE) python -m stages.predict $(or $(IMAGES),docs/sample_sheet.jpg) --output results/demo
+	@echo "Drawings: results/demo"
 
 test: $(ENV)
 	@$(ACTIVE) python -m pytest -m "not slow" $(PYTEST_ARGS)

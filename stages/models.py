@@ -72,15 +72,15 @@ def folder_named(text: str) -> Path:
 
 def listing() -> str:
     """The table as text, one network a line."""
-    rows = [("name", "AP", "MB", "licence", "files", "what")]
+    rows = [("name", "AP", "on", "MB", "licence", "files", "what")]
     for model in table().values():
         ap = f"{model.AP.value:.3f}" if model.AP else "-"
+        images = model.AP.images if model.AP else "-"
         size = f"{model.bytes / 1e6:.1f}" if model.bytes else "-"
-        rows.append((model.name, ap, size, model.licence, _whereabouts(model), model.about))
+        rows.append((model.name, ap, images, size, model.licence, _whereabouts(model), model.about))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join([*lines, "", "AP: published, of COCO2014-Val-1k; cache folder: "
-                      f"{cache_folder(os.environ)}"])  # fmt: skip
+    return "\n".join([*lines, "", f"cache folder: {cache_folder(os.environ)}"])
 
 
 def _whereabouts(model: NamedModel) -> str:
