@@ -224,7 +224,7 @@ def write_tables(
     groups = [
         row for output in OUTPUTS for row in _group_rows(output, scores[output], matches[output])
     ]
-    _table(folder / "groups.csv", ["inference", "group", "pictures", "people", "AP"], groups)
+    _table(folder / "groups.csv", ["inference", "group", "images", "people", "AP"], groups)
 
     worst = [
         (scene.image_id, file_names[scene.image_id], len(scene.labelled), len(scene.detected), loss)
