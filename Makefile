@@ -22,7 +22,7 @@ demo: $(ENV)
 	@echo "Drawings: results/demo"
 
 test: $(ENV)
-	@$(ACTIVE) python -m pytest -m "not slow" $(PYTEST_ARGS)
+	@$(ACTIVE) python -m pytest -m "not slow" -n 2 $(PYTEST_ARGS)
 
 test-slow: $(ENV)
 	@$(ACTIVE) python -m pytest -m slow $(PYTEST_ARGS)

@@ -130,7 +130,9 @@ def run(project: Path, preset: str, sources: Path, divisor: int) -> int:
     call = partial(subprocess.run, check=True, env=environment, stdout=subprocess.DEVNULL)
     changes = (
         f"download.sources={sources}",
+        f"download.root={sources.parent}",
         "download.weights=[]",
+        "evaluate.splits=[val]",
         f"pack.holdout_images={round(2645 / divisor)}",
         f"pack.reference_images={round(2645 / divisor)}",
     )

@@ -82,7 +82,7 @@ def test_real_files_have_the_hashes_of_the_table(shared, tmp_path, monkeypatch):
 def test_list_shows_ap_size_licence_and_where_the_files_are(world, monkeypatch, capsys):
     run(monkeypatch, models, "list")
     far, ours, theirs = capsys.readouterr().out.splitlines()[1:4]
-    assert far.split()[:4] == ["far", "0.428", "8.3", "MIT"]
+    assert far.split()[:5] == ["far", "0.428", "COCO2014-Val-1k", "8.3", "MIT"]
     assert "to be fetched" in far
     assert "in the repository" in ours
     assert "to be supplied" in theirs
