@@ -268,7 +268,7 @@ def _is_dvc(listed: dict, since: float) -> bool:
     """Whether a process of DVC's list, last written at `since`, is still the one that was meant."""
     try:
         process = psutil.Process(listed["pid"])
-        if process.create_time() > since + 1:  # seconds: clocks of files are coarse
+        if process.create_time() > since + 60:  # seconds: clocks are set, those of files are coarse
             return False
         command = " ".join(process.cmdline())
     except (psutil.NoSuchProcess, psutil.AccessDenied):
