@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.openpose.coco.annotations import ABSENT
-from stages.openpose.decoding.pose_prior import fit, write_prior
+from stages.openpose.coco.pose_prior import fit, write_prior
 from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO
 

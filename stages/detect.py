@@ -28,6 +28,7 @@ from stages import cli, layout, params
 from stages.openpose.coco import image_files
 from stages.openpose.coco.annotations import Images
 from stages.openpose.coco.image_files import ImageArchive
+from stages.openpose.coco.pose_prior import PosePrior, read_prior
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
@@ -35,7 +36,8 @@ from stages.openpose.inference.detection import Clock, ImageEntry, detect_people
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.network.backend import thread_count, use_backend
-from stages.openpose.network.forward import load_forward, read_model
+from stages.openpose.network.forward import load_forward, read_model, skeleton_of
+from stages.openpose.skeleton import COCO, Skeleton
 
 
 def detect(arguments: argparse.Namespace) -> dict:
@@ -47,6 +49,10 @@ def detect(arguments: argparse.Namespace) -> dict:
     entries = _images(split, *shard)
     use_backend(settings.train.backend)
     forward = load_forward(arguments.model, settings.detect.precision)
+    model = read_model(arguments.model)
+    skeleton = skeleton_of(model)
+    decoding = asdict(settings.decoder) | {"skeleton": skeleton}
+    decoding["bodies"] = _usual_bodies(arguments.data, skeleton)
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
     clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
     results_by_output: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
@@ -55,9 +61,10 @@ def detect(arguments: argparse.Namespace) -> dict:
             plan_batches(entries, settings.detect, settings.detect.batch_size, reference=reference),
             read=partial(_read, archive, split.images),
             forward=forward,
-            decode=partial(decode, **asdict(settings.decoder)),
+            decode=partial(decode, **decoding),
             settings=settings.detect,
             reference=reference,
+            skeleton=skeleton,
             threads=thread_count(),
             clock=clock,
         )
@@ -71,11 +78,18 @@ def detect(arguments: argparse.Namespace) -> dict:
         arguments.output,
         results_by_output,
         [image.image_id for image in entries],
-        read_model(arguments.model),
+        model,
     )
     return {"images": len(entries)} | _time_split(
         clock, time.perf_counter() - started, time.process_time() - started_cpu
     )
+
+
+def _usual_bodies(data: Path | None, skeleton: Skeleton) -> PosePrior | None:
+    """What bodies other than COCO's usually look like, as the stage inspect_data saw them."""
+    table = data / "inspected" / "body" / layout.PRIOR if data else None
+    known = skeleton != COCO and table is not None and table.exists()
+    return read_prior(skeleton.parts, table) if known else None
 
 
 def _shard(arguments: argparse.Namespace, planned: tuple[int, ...]) -> tuple[int, int]:

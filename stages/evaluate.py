@@ -21,14 +21,15 @@ import numpy as np
 import orjson
 
 from stages import cli, layout, params
-from stages.openpose.coco.normalise import PERSON
+from stages.openpose.coco.categories import PERSON
 from stages.openpose.coco.splits import CLEAN, leaks
 from stages.openpose.errors import InputError
 from stages.openpose.evaluation import diagnostics, scoring
 from stages.openpose.files import whole_file, whole_folder
 from stages.openpose.inference.tta import OUTPUTS
+from stages.openpose.network.forward import skeleton_of
 from stages.openpose.samples.packed import open_packed
-from stages.openpose.skeleton import COCO
+from stages.openpose.skeleton import COCO, Skeleton
 
 HEADLINE = "multi"  # the inference whose matches are kept, for differences between models
 PACKED_FILES = "the packed files"
@@ -42,14 +43,16 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     folders = shard_folders(arguments.detections, settings.detect.splits, settings.detect.shards)
     inside_id = split.images.inside_id
     owners = owners_of(split.ids, folders, arguments.detections, inside_id)
+    skeleton = split.skeleton
+    check_bodies(folders, skeleton)
     ground_truth = scoring.read_ground_truth(split.images.path, split.images)
     scores, matches, scenes, bootstraps = {}, {}, {}, {}
     for output in OUTPUTS:
         results = read_results(folders, owners, output, inside_id)
         scores[output], matches[output] = scoring.evaluate(
-            ground_truth, results, split.ids, title=output
+            ground_truth, results, split.ids, title=output, skeleton=skeleton
         )
-        scenes[output] = diagnostics.scenes(ground_truth, results, split.ids)
+        scenes[output] = diagnostics.scenes(ground_truth, results, split.ids, skeleton)
         bootstraps[output] = scoring.bootstrap(
             matches[output],
             settings.evaluate.bootstrap_samples,
@@ -65,11 +68,14 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         **audited,
         "protocol": protocol_of(audited, settings.pack.protocol),
     }
+    if skeleton != COCO:
+        metrics["sigmas"] = skeleton.sigmas_from
+        metrics["PCK"] = {output: diagnostics.pck(scenes[output]) for output in OUTPUTS}
     with whole_file(arguments.output) as temporary:
         temporary.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
     names = dict(zip(split.ids, (split.images.file_names[row] for row in split.rows), strict=True))
     with whole_folder(arguments.plots) as folder:
-        write_tables(folder, scores, matches, scenes, names)
+        write_tables(folder, scores, matches, scenes, names, skeleton)
         np.savez_compressed(folder / "matches.npz", **vars(matches[HEADLINE]))
     return {"images": len(split.ids)}
 
@@ -143,6 +149,20 @@ def read_results(
     return results
 
 
+def check_bodies(folders: Sequence[Path], skeleton: Skeleton) -> None:
+    """Raise InputError where a model finds other keypoints than the data set has."""
+    for folder in folders:
+        model = folder / "model.json"
+        found = skeleton_of(orjson.loads(model.read_bytes())) if model.exists() else skeleton
+        if found.keypoints != skeleton.keypoints:
+            raise InputError(
+                f"{folder}: the model finds {len(found.keypoints)} keypoints "
+                f"({', '.join(found.keypoints[:4])} ...), the data set has "
+                f"{len(skeleton.keypoints)} ({', '.join(skeleton.keypoints[:4])} ...): it can't be "
+                f"evaluated there; take it out of detect.models, or train one (stage train)"
+            )
+
+
 def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[int]) -> dict:
     """How many images of the split the model was trained or chosen on; None where that is not
     known.
@@ -201,7 +221,12 @@ def _rounded(value):
 
 
 def write_tables(
-    folder: Path, scores: dict, matches: dict, scenes: dict, file_names: dict[int, str]
+    folder: Path,
+    scores: dict,
+    matches: dict,
+    scenes: dict,
+    file_names: dict[int, str],
+    skeleton: Skeleton = COCO,
 ) -> None:
     """The CSV files of the plots: pr, oks, keypoints, groups, worst."""
     curves = {output: diagnostics.precision_recall(matches[output]) for output in OUTPUTS}
@@ -219,7 +244,7 @@ def write_tables(
     _table(
         folder / "keypoints.csv",
         ["inference", "keypoint", "labelled", *diagnostics.KINDS],
-        _error_rows(scenes),
+        _error_rows(scenes, skeleton),
     )
     groups = [
         row for output in OUTPUTS for row in _group_rows(output, scores[output], matches[output])
@@ -233,14 +258,13 @@ def write_tables(
     _table(folder / "worst.csv", ["image_id", "file_name", "people", "found", "lost_oks"], worst)
 
 
-def _error_rows(scenes: dict) -> Iterable[tuple]:
+def _error_rows(scenes: dict, skeleton: Skeleton) -> Iterable[tuple]:
     """Per inference and keypoint: number of labelled keypoints of matched people, share of each
     kind.
     """
     for output in OUTPUTS:
-        for name, counts in zip(
-            COCO.keypoints, diagnostics.keypoint_errors(scenes[output]), strict=True
-        ):
+        errors = diagnostics.keypoint_errors(scenes[output], skeleton)
+        for name, counts in zip(skeleton.keypoints, errors, strict=True):
             yield output, name, int(counts.sum()), *(counts / max(counts.sum(), 1))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stages import cli
 from stages.openpose.errors import InputError
-from stages.openpose.network.forward import read_model
+from stages.openpose.network.forward import read_model, skeleton_of
 
 FORMATS = ("keras", "keras_half", "tf_saved_model", "onnx", "openvino", "litert")
 
@@ -32,9 +32,10 @@ def export(arguments: argparse.Namespace) -> dict:
     from stages.openpose.network.architecture import build
     from stages.openpose.network.weights import load_weights
 
-    network = build(model["network"])
+    skeleton = skeleton_of(model)
+    network = build(model["network"], skeleton=skeleton)
     load_weights(network, arguments.model / model["file"])
-    exporting.export(network, arguments.output, arguments.formats)
+    exporting.export(network, arguments.output, arguments.formats, skeleton)
     return {"formats": list(arguments.formats)}
 
 

@@ -9,19 +9,25 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from stages.openpose.coco.annotations import Images, read_images
+from stages.openpose.coco.annotations import Images, read_images, read_people
+from stages.openpose.coco.body import derive
 from stages.openpose.coco.splits import SamePhotographs
 from stages.openpose.errors import InputError
+from stages.openpose.skeleton import COCO, Skeleton, from_dict
 
 WHOLE_SET = "val"
+SKELETON, PRIOR = "skeleton.json", "pose_prior.csv"  # below inspected/body
 
 
 @dataclass(frozen=True)
 class Split:
-    """Annotations and the rows of their images that belong to the split, ascending by id."""
+    """Annotations, the rows of their images that belong to the split, ascending by id, and the body
+    that is labelled.
+    """
 
     images: Images
     rows: np.ndarray
+    skeleton: Skeleton
 
     @property
     def ids(self) -> list[int]:
@@ -57,7 +63,8 @@ def read_split(arguments: argparse.Namespace) -> Split:
     if ids is None and arguments.data and arguments.split != image_set(arguments):
         ids = arguments.data / "ids" / f"{arguments.split}.txt"
     images = read_images(annotations_path(arguments))
-    return Split(images, np.arange(len(images)) if ids is None else _rows(images, ids))
+    rows = np.arange(len(images)) if ids is None else _rows(images, ids)
+    return Split(images, rows, read_skeleton(arguments.data, images))
 
 
 def image_set(arguments: argparse.Namespace) -> str:
@@ -74,6 +81,19 @@ def annotations_folder(data: Path) -> Path:
     """
     inspected = data / "inspected" / "annotations"
     return inspected if inspected.is_dir() else data / "annotations"
+
+
+def read_skeleton(data: Path | None, images: Images) -> Skeleton:
+    """The body of a data set as the stage inspect_data left it; where that did not run, what its
+    images' annotations say of it.
+    """
+    path = data / "inspected" / "body" / SKELETON if data else None
+    if path and path.exists():
+        return from_dict(orjson.loads(path.read_bytes()))
+    keypoints, edges = images.categories.keypoints, images.categories.edges
+    if keypoints == COCO.keypoints:
+        return COCO
+    return derive(keypoints, edges, read_people(images.path, images)).skeleton
 
 
 def same_photographs(data: Path | None) -> SamePhotographs | None:

@@ -8,6 +8,7 @@ is inside a packed file: python -m stages.sheet.
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from stages import cli, layout, params
 from stages.openpose.coco import annotations, image_files, splits
 from stages.openpose.errors import InputError
 from stages.openpose.samples import crowd_masks, packing
+from stages.openpose.skeleton import Skeleton
 
 
 def main() -> None:
@@ -37,11 +39,11 @@ def main() -> None:
 
 def stage(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params).pack
-    sources = _sources(arguments.data, arguments.split, settings)
+    sources, skeleton = _sources(arguments.data, arguments.split, settings)
     if arguments.split == "train" and not any(len(source.samples) for source in sources):
         raise InputError(
             f"{arguments.data}: no person to learn from: nobody has pack.min_keypoints = "
-            f"{settings.min_keypoints} "
+            f"{skeleton.scaled_count(settings.min_keypoints)} "
             f"labelled keypoints and an area of pack.min_area_px2 = {settings.min_area_px2:g} "
             f"square pixels"
         )
@@ -51,12 +53,14 @@ def stage(arguments: argparse.Namespace) -> dict:
         "pack": vars(settings),
     }
     progress = partial(tqdm, desc=f"pack {arguments.split}", unit="image", mininterval=1, delay=2)
-    facts = packing.write(arguments.output, sources, provenance, progress)
+    facts = packing.write(arguments.output, sources, provenance, progress, skeleton)
     print(f"pack: {facts['samples']} samples of {facts['images']} images in {arguments.output}")
     return facts
 
 
-def _sources(data: Path, split: str, settings: params.Pack) -> list[packing.Source]:
+def _sources(
+    data: Path, split: str, settings: params.Pack
+) -> tuple[list[packing.Source], Skeleton]:
     names = splits.sources_read(settings.protocol)
     folder = layout.annotations_folder(data)
     images = {name: annotations.read_images(folder / f"{name}.json") for name in names}
@@ -79,9 +83,18 @@ def _sources(data: Path, split: str, settings: params.Pack) -> list[packing.Sour
         reference_images=settings.reference_images,
         listed_ids=_listed(data) if settings.protocol == "clean_and_val" else (),
     )
-    return [
+    skeleton = layout.read_skeleton(data, images[names[0]])
+    least = skeleton.scaled_count(settings.min_keypoints)
+    if least != settings.min_keypoints:
+        print(
+            f"pack: {least} of {len(skeleton.keypoints)} keypoints make a sample, as "
+            f"pack.min_keypoints {settings.min_keypoints} of COCO's 17 would"
+        )
+    settings = replace(settings, min_keypoints=least)
+    sources = [
         _source(data, name, images[name], people[name], belongs[name], settings) for name in names
     ]
+    return sources, skeleton
 
 
 def _listed(data: Path) -> set[int]:

@@ -30,9 +30,9 @@ from stages.openpose.files import whole_file
 from stages.openpose.inference.detection import ImageEntry, detect_people
 from stages.openpose.inference.tta import OUTPUTS, scaled_size
 from stages.openpose.network.backend import thread_count, use_backend
-from stages.openpose.network.forward import load_forward
+from stages.openpose.network.forward import load_forward, read_model, skeleton_of
 from stages.openpose.network.precision import AUTO, resolve_precision
-from stages.openpose.skeleton import COCO
+from stages.openpose.skeleton import Skeleton
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 JPEG_QUALITY = 92
@@ -51,11 +51,14 @@ def predict(arguments: argparse.Namespace) -> dict:
     refuse_overwriting(files, arguments.output, maps=arguments.maps)
     use_backend(settings.train.backend)
     precision, _ = resolve_precision(settings.detect.precision)
+    folder = models.folder_named(arguments.model)
+    skeleton = skeleton_of(read_model(folder))
     detections = detect_people(
         [[ImageEntry(index, str(file))] for index, file in enumerate(files)],
         read=lambda entry: read_upright(Path(entry.file_name)),
-        forward=load_forward(models.folder_named(arguments.model), precision),
-        decode=partial(decode_keeping_maps, settings=settings.decoder),
+        forward=load_forward(folder, precision),
+        decode=partial(decode_keeping_maps, settings=settings.decoder, skeleton=skeleton),
+        skeleton=skeleton,
         settings=settings.detect,
         outputs=(arguments.inference,),
         reference=reference,
@@ -66,15 +69,17 @@ def predict(arguments: argparse.Namespace) -> dict:
         people, file = by_output[arguments.inference], files[image.image_id]
         pixels = read_upright(file)
         certain = people.parts[certainty(people) >= arguments.min_score]
-        write_image(drawing_path(file, arguments.output), drawing.draw_people(pixels, certain))
+        write_image(
+            drawing_path(file, arguments.output), drawing.draw_people(pixels, certain, skeleton)
+        )
         if arguments.maps:
-            maps = drawn_maps(pixels, people, settings.detect.height_px)
+            maps = drawn_maps(pixels, people, settings.detect.height_px, skeleton)
             write_image(maps_path(file, arguments.output), maps)
         entries.append(described(file, pixels.shape[:2], people))
     with whole_file(arguments.output / "people.json") as temporary:
         temporary.write_bytes(
             orjson.dumps(
-                {"keypoints": COCO.keypoints, "images": entries}, option=orjson.OPT_INDENT_2
+                {"keypoints": skeleton.keypoints, "images": entries}, option=orjson.OPT_INDENT_2
             )
         )
     total = sum(len(entry["people"]) for entry in entries)
@@ -92,10 +97,16 @@ class PeopleAndMaps(People):
 
 
 def decode_keeping_maps(
-    heatmaps: np.ndarray, pafs: np.ndarray, *, stride: int, settings: params.Decoder
+    heatmaps: np.ndarray,
+    pafs: np.ndarray,
+    *,
+    stride: int,
+    settings: params.Decoder,
+    skeleton: Skeleton,
 ) -> PeopleAndMaps:
     """`decode` without guessed keypoints: what is drawn is what the network saw."""
-    people = decode(heatmaps, pafs, stride=stride, **asdict(settings) | {"complete": False})
+    chosen = asdict(settings) | {"complete": False, "skeleton": skeleton}
+    people = decode(heatmaps, pafs, stride=stride, **chosen)
     return PeopleAndMaps(**vars(people), heatmaps=heatmaps, pafs=pafs, stride_px=stride)
 
 
@@ -105,7 +116,9 @@ def certainty(people: People) -> np.ndarray:
     return scores.sum(axis=1) / np.maximum((scores > 0).sum(axis=1), 1)
 
 
-def drawn_maps(pixels: np.ndarray, people: PeopleAndMaps, height_px: int) -> np.ndarray:
+def drawn_maps(
+    pixels: np.ndarray, people: PeopleAndMaps, height_px: int, skeleton: Skeleton
+) -> np.ndarray:
     """The image beside its heatmaps and its fields."""
     size_px = scaled_size(pixels.shape[:2], height_px)
     covered_hw = [
@@ -114,7 +127,7 @@ def drawn_maps(pixels: np.ndarray, people: PeopleAndMaps, height_px: int) -> np.
             people.heatmaps.shape, pixels.shape[:2], size_px, strict=False
         )
     ]
-    return drawing.draw_maps(pixels, people.heatmaps, people.pafs, tuple(covered_hw))
+    return drawing.draw_maps(pixels, people.heatmaps, people.pafs, tuple(covered_hw), skeleton)
 
 
 def settings_for(model: str, path: Path | None) -> params.Params:

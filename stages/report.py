@@ -72,7 +72,7 @@ def gallery_images(
     if not (ground_truth and models and count and archives.exists()):
         return {}
     images, people = ground_truth
-    row_of = images.rows()
+    row_of, skeleton = images.rows(), layout.read_skeleton(arguments.data, images)
     folders = {model: _detections(arguments.results / "detect" / model, row_of) for model in models}
     inference = evaluations[0].inferences[-1]
     lost = [
@@ -89,11 +89,12 @@ def gallery_images(
     }
     ids = [int(images.ids[row]) for rows in groups.values() for row in rows]
     detected = {
-        model: gallery.detections(folder, inference, ids) for model, folder in folders.items()
+        model: gallery.detections(folder, inference, ids, skeleton)
+        for model, folder in folders.items()
     }
     with open_images(find_images(archives, "val")) as archive:
         galleries = {
-            title: gallery.show(images, people, rows, detected, archive)
+            title: gallery.show(images, people, rows, detected, archive, skeleton)
             for title, rows in groups.items()
         }
     return {title: shown_images for title, shown_images in galleries.items() if shown_images}
@@ -114,9 +115,12 @@ def health(data: Path, most_images: int) -> list[Block]:
             continue
         images = read_images(layout.annotations_folder(data) / f"{name}.json")
         people, row_of = read_people(images.path, images), images.rows()
+        skeleton = layout.read_skeleton(data, images)
         with open_images(find_images(data / "archives", name)) as archive:
             rows = [row_of[i] for i in dict.fromkeys(ids) if i in row_of]
-            shown += gallery.show(images, people, rows[: most_images - len(shown)], {}, archive)
+            shown += gallery.show(
+                images, people, rows[: most_images - len(shown)], {}, archive, skeleton
+            )
     return health_blocks(found, shown)
 
 
@@ -169,7 +173,12 @@ def _model_facts(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     described = arguments.models / THIS_RUN / "model.yaml"
     if described.exists():
         model = yaml.safe_load(described.read_text(encoding="utf-8"))
-        lines.append(("model", ", ".join(f"{key} {value}" for key, value in model.items())))
+        lines.append(
+            (
+                "model",
+                ", ".join(f"{key} {value}" for key, value in model.items() if key != "skeleton"),
+            )
+        )
         lines.append(("parameters", f"{_parameters(described.with_name(model['file'])):,}"))
     held_out = arguments.results / "held_out" / "metrics.json"
     if held_out.exists():

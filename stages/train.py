@@ -20,9 +20,18 @@ import yaml
 from tqdm import tqdm
 
 from stages import cli, params
+from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file, whole_folder
 from stages.openpose.network.backend import use_backend
-from stages.openpose.network.forward import OPENVINO_SUFFIX, brought_folder, read_model
+from stages.openpose.network.forward import (
+    OPENVINO_SUFFIX,
+    brought_folder,
+    described_skeleton,
+    read_model,
+    skeleton_of,
+)
+from stages.openpose.samples.packed import open_packed
+from stages.openpose.skeleton import COCO, Skeleton
 from stages.openpose.training.checkpoints import CheckpointFolder, code_files, run_key
 
 WEIGHTS = "weights.weights.h5"
@@ -80,7 +89,8 @@ def stage(arguments: argparse.Namespace) -> dict:
         write_log(progress.rows, arguments.log)
         if arguments.metrics:
             write_metrics(progress.rows[-1], arguments.metrics)
-        write_model(run.model.network, arguments.model)
+        with open_packed(arguments.train) as packed:
+            write_model(run.model.network, arguments.model, packed.skeleton)
     last = progress.rows[-1]
     print(
         f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss "
@@ -104,10 +114,12 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     from stages.openpose.training.run import TrainingRun
 
     train = settings.train
-    teacher = _teacher(arguments, settings)
+    with open_packed(arguments.train) as packed:
+        skeleton = packed.skeleton
+    teacher = _teacher(arguments, settings, skeleton)
     keras.utils.set_random_seed(train.seed)
     init = _initial_weights(train.init, arguments.weights)
-    network = _network(train, init)
+    network = _network(train, init, skeleton)
     shared = {
         "batch_size": train.batch_size,
         "labels": settings.labels,
@@ -127,7 +139,9 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
         train,
         checkpoints=CheckpointFolder(arguments.checkpoints / run_name),
         multipliers=rate_multipliers(network) if train.multipliers == "reference" else None,
-        targets_of=partial(device_targets, labels=settings.labels) if on_device else None,
+        targets_of=partial(device_targets, labels=settings.labels, skeleton=skeleton)
+        if on_device
+        else None,
         devices=devices,
         after_epoch=_after_epoch(arguments, settings, run_name, network, validation)
         if devices.host == 0
@@ -135,7 +149,7 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     )
 
 
-def _teacher(arguments: argparse.Namespace, settings: params.Params):
+def _teacher(arguments: argparse.Namespace, settings: params.Params, skeleton: Skeleton):
     """The teacher's maps of all variants of the training crops, made where they are not there yet;
     None without a teacher.
     """
@@ -145,6 +159,12 @@ def _teacher(arguments: argparse.Namespace, settings: params.Params):
     train, labels = settings.train, settings.labels
     if not train.teacher:
         return None
+    if skeleton_of(read_model(Path(train.teacher))) != skeleton:
+        raise InputError(
+            f"`train.teacher`: {train.teacher}: the teacher finds another body than the "
+            f"{len(skeleton.keypoints)} keypoints that are labelled; choose one that was trained "
+            f"on these, or none"
+        )
     seen = distillation.with_margin(settings.augment, train.teacher_margin_px)
     decides = {"augment": asdict(replace(seen, variants=0)), "seed": train.seed}
     decides["stride_px"] = labels.stride_px
@@ -153,7 +173,7 @@ def _teacher(arguments: argparse.Namespace, settings: params.Params):
     drawn = {"labels": labels, "augment": seen, "seed": train.seed}
     margin_cells = train.teacher_margin_px // labels.stride_px
     _teach_missing(folder, arguments.train, train.teacher, margin_cells, drawn)
-    return distillation.TeacherMaps(folder, seen.variants, train.teacher_share)
+    return distillation.TeacherMaps(folder, seen.variants, train.teacher_share, skeleton)
 
 
 def _teach_missing(
@@ -193,18 +213,31 @@ def _initial_weights(init: str, weights: Path | None) -> list[Path]:
     return [file, file.with_suffix(".bin")] if file.suffix == OPENVINO_SUFFIX else [file]
 
 
-def _network(train: params.Train, init: list[Path]):
+def _network(train: params.Train, init: list[Path], skeleton: Skeleton):
     from stages.openpose.network.architecture import build, freeze
     from stages.openpose.network.weights import initialise
 
-    network = build(train.network, precision=train.precision)
+    network = build(train.network, skeleton=skeleton, precision=train.precision)
     if init:
-        fresh = initialise(network, init[0])
+        theirs = _skeleton_beside(init[0])
+        fresh = initialise(network, init[0], skeleton, theirs)
+        if theirs != skeleton:
+            shared = len(set(skeleton.parts).intersection(theirs.parts))
+            print(
+                f"train: {train.init} finds another body: its layers are kept, of its maps those "
+                f"of {shared} parts of the same name"
+            )
         print(
             f"train: {train.init} fills the network" + (f" but {', '.join(fresh)}" if fresh else "")
         )
     freeze(network, train.freeze)
     return network
+
+
+def _skeleton_beside(file: Path) -> Skeleton:
+    """The body that a weights file's network finds: as its model.yaml says, else COCO's."""
+    described = file.with_name("model.yaml")
+    return skeleton_of(read_model(file.parent)) if described.is_file() else COCO
 
 
 def _after_epoch(arguments, settings: params.Params, key: str, network, validation):
@@ -309,11 +342,12 @@ def write_metrics(row: dict, path: Path) -> None:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def write_model(network, folder: Path) -> None:
+def write_model(network, folder: Path, skeleton: Skeleton = COCO) -> None:
     """Weights and what forward.py must know of them."""
     with whole_folder(folder) as temporary:
         network.save_weights(temporary / WEIGHTS)
         description = {"kind": "keras", "network": network.name, "file": WEIGHTS, "stride_px": 8}
+        description |= described_skeleton(skeleton)
         (temporary / "model.yaml").write_text(
             yaml.safe_dump(description, sort_keys=False), encoding="utf-8"
         )

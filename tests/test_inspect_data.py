@@ -239,7 +239,7 @@ ROWS = {
     "image size null": (image(width=None), r"image 2: `width`.*None"),
     "another body": (
         lambda content: content["categories"][0].update(keypoints=["head", "tail"]),
-        r"category 'person': `keypoints`.*head"),
+        r"annotation 11: `keypoints`.*6 numbers"),
     "nobody is a person": (
         lambda content: content["categories"].__setitem__(0, {"id": 1, "name": "cat"}),
         r"no category called `person`"),

@@ -24,6 +24,7 @@ from stages.params.sections import (
     Labels,
     Pack,
     Params,
+    Skeleton,
     Train,
 )
 
@@ -40,6 +41,7 @@ __all__ = [
     "Labels",
     "Pack",
     "Params",
+    "Skeleton",
     "Train",
     "build",
     "check",

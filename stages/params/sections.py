@@ -154,6 +154,37 @@ class InspectData(Section):
 
 
 @dataclass(frozen=True)
+class Skeleton(Section):
+    """The body whose keypoints are labelled, where the annotations do not say it all (stage
+    inspect_data; docs/own-bodies.md). Empty: COCO's 17 keypoints where the annotations have them,
+    else what the annotations and the places of their keypoints tell.
+    """
+
+    category: Text = key(
+        "", "Category of the annotations to learn, where several have different keypoints."
+    )
+    keypoints: tuple[Text, ...] = key(
+        (), "Names of the keypoints in the order of the annotations; needed where they have none."
+    )
+    edges: tuple[tuple[Text, Text], ...] = key(
+        (), "Limbs, as pairs of names; default: `skeleton` of the category, else measured."
+    )
+    mirror: tuple[tuple[Text, Text], ...] = key(
+        (),
+        "Pairs of names that change places in a mirrored image; default: by left and right in the "
+        "names.",
+    )
+    sigmas: tuple[Positive, ...] = key(
+        (), "OKS sigma of each keypoint, in the order of the keypoints; default: estimated."
+    )
+    derived: tuple[tuple[Text, Text, Text], ...] = key(
+        (),
+        "Parts that no annotation holds, in the middle of two keypoints: [[neck, left_shoulder, "
+        "right_shoulder]]. COCO's body has the neck without being told.",
+    )
+
+
+@dataclass(frozen=True)
 class CocoApi(Section):
     """Check of pycocotools (stage coco_api)."""
 
@@ -568,6 +599,7 @@ class Params(Section):
     sample: Sample = Sample()
     download: Download = Download()
     inspect_data: InspectData = InspectData()
+    skeleton: Skeleton = Skeleton()
     coco_api: CocoApi = CocoApi()
     masks: Masks = Masks()
     pack: Pack = Pack()

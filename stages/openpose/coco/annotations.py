@@ -13,16 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from stages.openpose.coco.categories import ANY_BODY, Categories, Wanted, as_id, read_categories
 from stages.openpose.coco.findings import Findings
 from stages.openpose.coco.json_stream import read_lists
-from stages.openpose.coco.normalise import (
-    LARGEST_ID,
-    Annotations,
-    Categories,
-    as_id,
-    image_record,
-    read_categories,
-)
+from stages.openpose.coco.normalise import LARGEST_ID, Annotations, image_record
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO, Skeleton
 
@@ -80,8 +74,8 @@ class People:
     Attributes:
         ids: int64 [P], annotation ids.
         image: int32 [P], row in Images; ascending.
-        keypoints: float32 [P, 17, 3], COCO order: x, y in pixels, COCO visibility (0 absent, 1
-            hidden, 2 visible).
+        keypoints: float32 [P, K, 3], annotation order: x, y in pixels, COCO visibility (0 absent,
+            1 hidden, 2 visible).
         boxes: float64 [P, 4], x, y, width, height in pixels.
         areas: float64 [P], segment area in square pixels.
         last_extent: float64 [N], max(width, height) of the box of each image's last annotation of
@@ -99,11 +93,14 @@ class People:
         return len(self.ids)
 
 
-def read_images(path: Path | str, findings: Findings | None = None) -> Images:
+def read_images(
+    path: Path | str, findings: Findings | None = None, wanted: Wanted = ANY_BODY
+) -> Images:
     """Read the images of an annotation file, and its categories.
 
     Args:
         findings: collects what is derived and refused; without it the first refusal is raised.
+        wanted: the body whose annotations are looked for.
 
     Raises:
         InputError: no such file, no COCO JSON, an image without id, size or name, an id given
@@ -130,7 +127,7 @@ def read_images(path: Path | str, findings: Findings | None = None) -> Images:
             f"{path}: not COCO annotations: expected a list `images` that is not empty, found none"
         )
     given, renumbered = _inside_ids(ids, findings)
-    known = read_categories(categories, findings)
+    known = read_categories(categories, findings, wanted)
     return _sorted_images(
         path, given, sizes, names, turns, known, renumbered, digest.hexdigest(), findings
     )
@@ -240,7 +237,9 @@ def gather(
     return People(
         numbers[order],
         image[order],
-        np.asarray(points, np.float32).reshape(len(ids), len(COCO.keypoints), 3)[order],
+        np.asarray(points, np.float32).reshape(len(ids), len(images.categories.keypoints), 3)[
+            order
+        ],
         np.asarray(boxes, np.float64).reshape(-1, 4)[order],
         np.array(areas)[order],
         last_extent,
@@ -248,17 +247,18 @@ def gather(
 
 
 def network_parts(keypoints: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
-    """COCO keypoints as network parts.
+    """Keypoints as network parts.
 
     Args:
-        keypoints: float [P, 17, 3], annotation order, COCO visibility 0 absent / 1 hidden / 2
+        keypoints: float [P, K, 3], annotation order, COCO visibility 0 absent / 1 hidden / 2
             visible.
         skeleton: the body model.
 
     Returns:
-        float32 [P, 18, 3], network order; x, y in pixels, visibility 0 hidden / 1 visible / 2
-        absent (docs/sources.md 4). The neck is the mean of the shoulders and absent unless both are
-        labelled; its visibility is the lower of the two. Absent parts are at (0, 0).
+        float32 [P, parts, 3], network order; x, y in pixels, visibility 0 hidden / 1 visible / 2
+        absent (docs/sources.md 4). A derived part, as COCO's neck, is the mean of its two and
+        absent unless both are labelled; its visibility is the lower of theirs. Absent parts are at
+        (0, 0).
     """
     keypoints = np.asarray(keypoints, np.float32)
     parts = np.zeros((len(keypoints), len(skeleton.parts), 3), np.float32)
@@ -281,11 +281,14 @@ def centres(boxes: np.ndarray) -> np.ndarray:
     return boxes[:, :2] + boxes[:, 2:] / 2
 
 
-def scales_provided(boxes: np.ndarray) -> np.ndarray:
-    """Height of each person relative to the 368 px of the network's input: float64 [P]
-    (docs/sources.md 4).
+def scales_provided(boxes: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
+    """Size of each person relative to the 368 px of the network's input: float64 [P].
+
+    Of COCO's people that is the height (docs/sources.md 4). Bodies of other kinds lie as often as
+    they stand: of theirs it is the longer side, so that a crop holds all of them.
     """
-    return boxes[:, 3] / NETWORK_HEIGHT_PX
+    size = boxes[:, 3] if skeleton == COCO else boxes[:, 2:].max(axis=1)
+    return size / NETWORK_HEIGHT_PX
 
 
 def main_persons(

@@ -6,7 +6,6 @@ refused, with the id of the record, the field, the value and what to do.
 """
 
 import math
-import re
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from stages.openpose.coco.categories import PERSON, Categories, as_id
 from stages.openpose.coco.findings import Findings
 from stages.openpose.coco.image_names import why_outside
 from stages.openpose.coco.regions import FARTHEST_PX, check_rle, rle_area
-from stages.openpose.skeleton import COCO, Skeleton
 
-PERSON = 1  # category id of people in COCO results and in COCO's own annotations
 LARGEST_ID = 2**53  # JSON and pycocotools hold larger numbers as floats
 LARGEST_SIDE_PX = 2**31 - 1
 # Of 12,908 people of COCO the segment takes 0.53 of the box (median), and keypoints lie 0.1 of its
@@ -28,108 +26,8 @@ LARGEST_SIDE_PX = 2**31 - 1
 AREA_OF_BOX = 0.53
 BOX_MARGIN = 0.1
 SMALLEST_BOX_PX = 8.0
-_INTEGRAL = re.compile(r"\s*[+-]?\d+(\.0*)?\s*")
 _MISSING = object()
 _NUMBERS = {int, float}
-
-
-def as_id(value: Any) -> int | None:
-    """The whole number that a JSON value stands for (17, 17.0, "17"); None where it is none."""
-    if type(value) is int:
-        return value
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str) and len(value) < 40 and _INTEGRAL.fullmatch(value):
-        return int(value.split(".")[0])
-    return None
-
-
-@dataclass(frozen=True)
-class Categories:
-    """The categories of a file.
-
-    Attributes:
-        known: ids of all categories; empty where the file lists none.
-        people: those of people, each with the place of our keypoints among the file's, None where
-            the order is ours.
-    """
-
-    known: frozenset[int]
-    people: Mapping[int, tuple[int, ...] | None]
-
-
-def read_categories(
-    listed: Sequence[Any], findings: Findings, skeleton: Skeleton = COCO
-) -> Categories:
-    """Which categories are people: by name `person`, or by the names of their keypoints."""
-    known, people = set(), {}
-    if not listed:
-        findings.derived["a list `categories`: one category, people, keypoints in COCO's order"] = 1
-    for category in listed:
-        if not isinstance(category, dict):
-            findings.refuse(f"expected objects in `categories`, found {str(category)[:80]}")
-            continue
-        owner = f"category {category.get('name', category.get('id'))!r}"
-        number = as_id(category.get("id"))
-        if number is None:
-            findings.refuse_value(
-                owner, "id", category.get("id"), "a whole number", "give every category its own"
-            )
-            continue
-        if number in known:
-            findings.refuse(f"{owner}: `id`: category id {number} is given twice; number them anew")
-        known.add(number)
-        names = category.get("keypoints") or ()
-        if names and (order := _order(names, owner, findings, skeleton)):
-            people[number] = None if order == tuple(range(len(order))) else order
-        elif not names and str(category.get("name")).strip().casefold() == "person":
-            people[number] = None
-    if listed and not people and not findings.problem_count:
-        shown = ", ".join(
-            f"{c.get('id')} {c.get('name', c)}" if isinstance(c, dict) else str(c)
-            for c in listed[:5]
-        )
-        findings.refuse(
-            f"`categories`: no category called `person` and none with COCO's keypoints among them "
-            f"({shown} ...); call that of people `person`"
-        )
-    return Categories(frozenset(known), people)
-
-
-def _plain(name: Any) -> str:
-    """A keypoint's name as COCO writes it: `Left Eye`, `leftEye`, `left-eye` -> left_eye."""
-    text = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(name).strip())
-    return re.sub(r"[\s\-_.]+", "_", text).casefold()
-
-
-def _order(
-    names: Any, owner: str, findings: Findings, skeleton: Skeleton
-) -> tuple[int, ...] | None:
-    """Place of each of our keypoints among `names`; None where they are not the same keypoints.
-
-    Bodies with other keypoints are refused here; this is the place to choose another skeleton.
-    """
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        findings.refuse_value(
-            owner, "keypoints", names, "a list of names", "write COCO's 17 names in their order"
-        )
-        return None
-    plain = [_plain(name) for name in names]
-    unknown = [name for name in names if _plain(name) not in skeleton.keypoints]
-    missing = [name for name in skeleton.keypoints if name not in plain]
-    if unknown or missing or len(plain) != len(skeleton.keypoints):
-        findings.refuse(
-            f"{owner}: `keypoints`: expected the names of COCO's {len(skeleton.keypoints)} "
-            f"keypoints in any order, found {len(names)}"
-            + (f", unknown: {', '.join(map(str, unknown[:5]))}" if unknown else "")
-            + (f", missing: {', '.join(missing[:5])}" if missing else "")
-            + "; other bodies are not read yet: rename them, or take the category out"
-        )
-        return None
-    order = tuple(plain.index(name) for name in skeleton.keypoints)
-    if order != tuple(range(len(order))):
-        findings.derived["order of keypoints, by their names in `categories`"] += 1
-    return order
 
 
 def image_record(raw: Any, findings: Findings) -> dict[str, Any] | None:
@@ -206,7 +104,6 @@ class Annotations:
     categories: Categories
     renumbered: Mapping[int, int]
     findings: Findings
-    skeleton: Skeleton = COCO
     _ids: array = field(default_factory=lambda: array("q"))
     _large: list[int] = field(default_factory=list)
     _without_list: set[int] = field(default_factory=set)
@@ -349,7 +246,7 @@ class Annotations:
         self, raw: dict, owner: str, changes: dict, order: tuple[int, ...] | None
     ) -> list[float]:
         """x and y of the labelled keypoints, one after the other."""
-        count = len(self.skeleton.keypoints)
+        count = len(self.categories.keypoints)
         values = raw.get("keypoints")
         if values is None or values == []:
             self.findings.derived["people without `keypoints`: regions to ignore"] += 1

@@ -10,9 +10,9 @@ from the reference, which leaves such keypoints out; `complete: false` does too.
 
 import numpy as np
 
+from stages.openpose.coco.pose_prior import PosePrior
 from stages.openpose.compiled import jit
 from stages.openpose.decoding.people import GUESS_SCORE
-from stages.openpose.decoding.pose_prior import PosePrior
 
 # Standard deviation, in sizes of the person, with which found parts are believed: some are wrong.
 NOISE = 0.1

@@ -17,22 +17,30 @@ How the values were chosen, and what each is worth: docs/experiments/decoder.md.
 """
 
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from stages.openpose.coco.pose_prior import PosePrior, read_prior
 from stages.openpose.compiled import jit
 from stages.openpose.decoding import completion, pieces
 from stages.openpose.decoding.grouping import assemble
 from stages.openpose.decoding.limbs import match, sample_positions
 from stages.openpose.decoding.peaks import find_peaks
 from stages.openpose.decoding.people import People
-from stages.openpose.decoding.pose_prior import TABLES, read_prior
 from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO, Skeleton
 
 # Maps of fewer pixels a cell are not enlarged in mode `exact`: their peaks span several cells.
 COARSE_STRIDE_PX = 4
+# Whose bodies guesses are made by. `drawings` was fitted to the people of the bundled sample's
+# training images (python -m benchmarks.pose_prior), `photographs` to people of 4,026 photographs of
+# COCO (docs/experiments/photos.md); no validation image of either was used.
+TABLES = {
+    "drawings": Path(__file__).with_name("pose_prior.csv"),
+    "photographs": Path(__file__).with_name("pose_prior_photographs.csv"),
+}
 # The unit of `smoothing_cells`, whatever the stride of the maps. Without smoothing the noise of a
 # network makes several maxima of one keypoint.
 SMOOTHING_CELL_PX = 8
@@ -59,6 +67,7 @@ def decode(
     join_pieces: bool = True,
     complete: bool = False,
     prior: str = "drawings",
+    bodies: PosePrior | None = None,
 ) -> People:
     """Find the people in one image's maps.
 
@@ -76,7 +85,8 @@ def decode(
         limb_samples: points along a limb at which its PAF is sampled.
         limb_threshold: a sample counts when the PAF along the limb exceeds this (reference: 0.05).
         limb_share: more than this share of the samples must count (reference: 80 %).
-        min_parts: parts that a person must have (reference: 4).
+        min_parts: parts that a person must have (reference: 4), of bodies with fewer keypoints
+            than COCO's in proportion.
         min_score: what the sum of a person's part and limb scores, divided by its parts, must
             reach (reference: 0.4).
         score_rule: that sum as it is (`sum`, the reference's rule, in favour of whole bodies),
@@ -85,8 +95,9 @@ def decode(
         join_pieces: join parts of one person that no limb connects, see `pieces.py`.
         complete: guess the parts that were not found, see `completion.py`; scores of guesses:
             people.py.
-        prior: whose bodies guesses are made by, of pose_prior.TABLES: `drawings` or
-            `photographs`.
+        prior: whose bodies guesses are made by, of TABLES: `drawings` or
+            `photographs`; they know COCO's parts.
+        bodies: whose bodies they are made by instead.
 
     Returns:
         People; x, y in pixels of the network's input, pixel centres at integers.
@@ -115,14 +126,15 @@ def decode(
     members, sums = assemble(
         peaks, part_count, table.limbs, table.decode_order, table.late, ends, scores, firsts
     )
-    if join_pieces:
+    if part_count == 1:  # no limb makes a person there: each peak is one
+        members, sums = np.arange(len(peaks))[:, None], np.zeros(len(peaks), np.float32)
+    if join_pieces and part_count <= pieces.MOST_PARTS:
         pieces.join_pieces(peaks, members, sums, table.limbs, skeleton)
-    limits = int(min_parts), float(min_score)
+    limits = skeleton.scaled_count(int(min_parts)), float(min_score)
     person_parts, scores = _people(
         peaks, members, sums, int(stride), *limits, SCORE_RULES[score_rule]
     )
-    bodies = read_prior(skeleton.parts, TABLES[prior]) if complete else None
-    if bodies:
+    if complete and (bodies := bodies or read_prior(skeleton.parts, TABLES[prior])):
         completion.complete(person_parts, heatmaps, int(stride), bodies)
     return People(person_parts[:, table.part_of_keypoint], person_parts, scores)
 

@@ -12,10 +12,10 @@ class People:
     """The people found in one image.
 
     Attributes:
-        keypoints: float32 [P, 17, 3], annotation (COCO) order: x, y in pixels, pixel centres at
+        keypoints: float32 [P, K, 3], annotation order: x, y in pixels, pixel centres at
             integers; third column the keypoint's score, 0 = not found (x and y are 0 then), at most
             GUESS_SCORE = guessed.
-        parts: float32 [P, 18, 3], the same in network order, neck included.
+        parts: float32 [P, parts, 3], the same in network order, derived parts included.
         scores: float32 [P], the person's score; higher is more certain.
     """
 

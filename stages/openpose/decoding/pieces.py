@@ -34,6 +34,7 @@ SCALE_RATIO = 2.0
 # With more pieces than this nothing is joined: they come of noise, or of a crowd in which joining
 # would be guessing.
 MOST_PIECES = 1000
+MOST_PARTS = 62  # bits that tell which parts a piece has
 # Cells by which two parts may be farther apart than the body between them is long.
 SLACK_CELLS = 1.0
 

@@ -23,17 +23,17 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools.coco import COCO
 
-from stages.openpose import skeleton
-from stages.openpose.coco.normalise import PERSON
+from stages.openpose.coco.categories import PERSON
 from stages.openpose.evaluation.scoring import Matches, precision_at_recall
+from stages.openpose.skeleton import COCO as COCO_BODY
+from stages.openpose.skeleton import Skeleton
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss", "absent")
 GOOD_KS, NEAR_KS, MATCH_OKS = 0.85, 0.5, 0.1
 DETECTIONS_PER_IMAGE = 20  # as COCO's AP
 CROWDING = ((1, 1), (2, 3), (4, 8), (9, None))  # people to be found in an image
 CURVE_OKS = (0.5, 0.75)
-SIGMAS = np.array(skeleton.COCO.oks_sigmas)
-MIRRORED = np.array(skeleton.COCO.mirrored_keypoints)
+PCK_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Scene:
 
     Attributes:
         image_id: COCO id.
-        labelled: float64 [G, 17, 3], x, y, v of COCO's annotations.
+        labelled: float64 [G, K, 3], x, y, v of COCO's annotations.
         areas: float64 [G], square pixels.
-        detected: float64 [D, 17, 3], x, y, v of COCO's results, best first.
+        detected: float64 [D, K, 3], x, y, v of COCO's results, best first.
         oks: float64 [D, G].
         match: int64 [G], the detection matched to each person, -1 for none.
     """
@@ -67,16 +67,24 @@ class Scene:
         )
 
 
-def scenes(ground_truth: COCO, results: Iterable[dict], image_ids: Collection[int]) -> list[Scene]:
+def scenes(
+    ground_truth: COCO,
+    results: Iterable[dict],
+    image_ids: Collection[int],
+    skeleton: Skeleton = COCO_BODY,
+) -> list[Scene]:
     """Scenes of `image_ids`, sorted by id."""
     by_image: dict[int, list[dict]] = {image_id: [] for image_id in sorted(image_ids)}
     for result in results:
         if result["image_id"] in by_image:
             by_image[result["image_id"]].append(result)
-    return [_scene(ground_truth, image_id, detections) for image_id, detections in by_image.items()]
+    return [
+        _scene(ground_truth, image_id, detections, skeleton)
+        for image_id, detections in by_image.items()
+    ]
 
 
-def _scene(ground_truth: COCO, image_id: int, results: list[dict]) -> Scene:
+def _scene(ground_truth: COCO, image_id: int, results: list[dict], skeleton: Skeleton) -> Scene:
     people = [
         person
         for person in ground_truth.imgToAnns.get(image_id, [])
@@ -85,22 +93,23 @@ def _scene(ground_truth: COCO, image_id: int, results: list[dict]) -> Scene:
         and any(person["keypoints"][2::3])
     ]
     best = sorted(results, key=lambda result: -result["score"])[:DETECTIONS_PER_IMAGE]
-    labelled = _points(person["keypoints"] for person in people)
+    count = len(skeleton.keypoints)
+    labelled = _points((person["keypoints"] for person in people), count)
     areas = np.array([person["area"] for person in people], np.float64)
-    detected = _points(result["keypoints"] for result in best)
-    similarity = oks(detected, labelled, areas)
+    detected = _points((result["keypoints"] for result in best), count)
+    similarity = oks(detected, labelled, areas, skeleton)
     return Scene(image_id, labelled, areas, detected, similarity, _greedy(similarity))
 
 
-def _points(keypoint_lists: Iterable[Sequence[float]]) -> np.ndarray:
+def _points(keypoint_lists: Iterable[Sequence[float]], count: int) -> np.ndarray:
     points = list(keypoint_lists)
-    return np.array(points, np.float64).reshape(len(points), len(skeleton.COCO.keypoints), 3)
+    return np.array(points, np.float64).reshape(len(points), count, 3)
 
 
 def keypoint_similarity(
-    points: np.ndarray, labelled: np.ndarray, areas: np.ndarray, sigmas: np.ndarray = SIGMAS
+    points: np.ndarray, labelled: np.ndarray, areas: np.ndarray, sigmas: np.ndarray
 ) -> np.ndarray:
-    """ks of `points` [..., 17, 2 or 3] with `labelled` points of people of `areas` [..., 1]; shapes
+    """ks of `points` [..., K, 2 or 3] with `labelled` points of people of `areas` [..., 1]; shapes
     broadcast.
     """
     # np.spacing(1) as in pycocotools: a person of area 0 divides nothing by zero
@@ -108,11 +117,19 @@ def keypoint_similarity(
     return np.exp(-squared / (2 * (2 * sigmas) ** 2 * (areas + np.spacing(1))))
 
 
-def oks(detected: np.ndarray, labelled: np.ndarray, areas: np.ndarray) -> np.ndarray:
-    """OKS float64 [D, G] of detections [D, 17, 3] with people [G, 17, 3] that have at least one
+def oks(
+    detected: np.ndarray,
+    labelled: np.ndarray,
+    areas: np.ndarray,
+    skeleton: Skeleton = COCO_BODY,
+) -> np.ndarray:
+    """OKS float64 [D, G] of detections [D, K, 3] with people [G, K, 3] that have at least one
     labelled keypoint.
     """
-    similarity = keypoint_similarity(detected[:, None], labelled[None], areas[None, :, None])
+    sigmas = np.array(skeleton.oks_sigmas)
+    similarity = keypoint_similarity(
+        detected[:, None], labelled[None], areas[None, :, None], sigmas
+    )
     visible = labelled[None, :, :, 2] > 0
     return (similarity * visible).sum(axis=2) / np.maximum(visible.sum(axis=2), 1)
 
@@ -126,27 +143,29 @@ def _greedy(similarity: np.ndarray) -> np.ndarray:
     return match
 
 
-def keypoint_errors(scene_list: Iterable[Scene]) -> np.ndarray:
-    """How often each kind occurs, int64 [17, len(KINDS)], over labelled keypoints of matched
+def keypoint_errors(scene_list: Iterable[Scene], skeleton: Skeleton = COCO_BODY) -> np.ndarray:
+    """How often each kind occurs, int64 [K, len(KINDS)], over labelled keypoints of matched
     people.
     """
-    counts = np.zeros((len(skeleton.COCO.keypoints), len(KINDS)), np.int64)
+    counts = np.zeros((len(skeleton.keypoints), len(KINDS)), np.int64)
     for scene in scene_list:
         for person in np.flatnonzero(scene.match >= 0):
-            kinds = _kinds(scene, int(person))
+            kinds = _kinds(scene, int(person), skeleton)
             labelled = scene.labelled[person, :, 2] > 0
             counts[np.flatnonzero(labelled), kinds[labelled]] += 1
     return counts
 
 
-def _kinds(scene: Scene, person: int) -> np.ndarray:
-    """Index into KINDS of each of the person's 17 keypoints."""
+def _kinds(scene: Scene, person: int, skeleton: Skeleton) -> np.ndarray:
+    """Index into KINDS of each of the person's keypoints."""
     keypoints = scene.detected[scene.match[person]]
-    same = np.arange(len(keypoints))
-    own, other = _near(keypoints, scene, same), _near(keypoints, scene, MIRRORED)
+    same, mirrored = np.arange(len(keypoints)), np.array(skeleton.mirrored_keypoints)
+    sigmas = np.array(skeleton.oks_sigmas)
+    own = _near(keypoints, scene, same, sigmas)
+    other = _near(keypoints, scene, mirrored, sigmas)
     others = np.arange(len(scene.labelled)) != person
     right = own[person]
-    inverted = np.where(same == MIRRORED, 0.0, other[person])
+    inverted = np.where(same == mirrored, 0.0, other[person])
     swapped = np.maximum(own[others], other[others]).max(axis=0, initial=0.0)
     kinds = np.full(len(keypoints), KINDS.index("miss"))
     kinds[swapped >= NEAR_KS] = KINDS.index("swap")
@@ -157,14 +176,33 @@ def _kinds(scene: Scene, person: int) -> np.ndarray:
     return kinds
 
 
-def _near(keypoints: np.ndarray, scene: Scene, order: np.ndarray) -> np.ndarray:
-    """ks of one detection's keypoints with keypoints `order` of every person, float64 [G, 17]; 0
+def _near(keypoints: np.ndarray, scene: Scene, order: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
+    """ks of one detection's keypoints with keypoints `order` of every person, float64 [G, K]; 0
     where not labelled.
     """
     labelled = scene.labelled[:, order]
-    return keypoint_similarity(keypoints, labelled, scene.areas[:, None], SIGMAS[order]) * (
+    return keypoint_similarity(keypoints, labelled, scene.areas[:, None], sigmas[order]) * (
         labelled[:, :, 2] > 0
     )
+
+
+def pck(scene_list: Iterable[Scene]) -> float | None:
+    """Share of the labelled keypoints of all people that lie within PCK_SHARE square roots of the
+    person's area of those of its detection; None where nobody is labelled.
+
+    Needs no OKS sigma. Keypoints of people who were not found, and left out or guessed ones that
+    lie elsewhere, are wrong.
+    """
+    right = labelled_count = 0
+    for scene in scene_list:
+        labelled = scene.labelled[..., 2] > 0
+        labelled_count += int(labelled.sum())
+        for person in np.flatnonzero(scene.match >= 0):
+            found = scene.detected[scene.match[person]]
+            gap = np.linalg.norm(found[:, :2] - scene.labelled[person, :, :2], axis=1)
+            near = (gap <= PCK_SHARE * np.sqrt(scene.areas[person])) & (found[:, 2] > 0)
+            right += int((near & labelled[person]).sum())
+    return right / labelled_count if labelled_count else None
 
 
 def oks_histogram(scene_list: Iterable[Scene], bins: int = 20) -> np.ndarray:

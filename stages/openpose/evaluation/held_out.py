@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from pycocotools.coco import COCO as CocoGroundTruth
 
-from stages.openpose.coco.normalise import PERSON
+from stages.openpose.coco.categories import PERSON
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.evaluation.scoring import evaluate
 from stages.openpose.inference.results import to_results
@@ -27,7 +27,7 @@ from stages.openpose.inference.tta import (
 )
 from stages.openpose.network.forward import Forward
 from stages.openpose.samples.packed import Packed
-from stages.openpose.skeleton import COCO
+from stages.openpose.skeleton import COCO, Skeleton
 
 # Area of a person over that of the box of its keypoints: between the medians of the sample and of
 # COCO (docs/measurements.md).
@@ -69,7 +69,7 @@ def average_precision(forward: Forward, packed: Packed, images: int) -> Callable
             for image_number in image_numbers
             for result in _results(forward, packed, image_number)
         ]
-        return evaluate(ground_truth, results, ids)[0]["AP"]
+        return evaluate(ground_truth, results, ids, skeleton=packed.skeleton)[0]["AP"]
 
     return measure
 
@@ -80,7 +80,7 @@ def _results(
     image, view = packed.image(image_number), View(1.0, mirrored=False)
     heatmaps, pafs = forward(network_inputs(image, [view], settings)[view][None])
     maps = without_padding(heatmaps[0], pafs[0], scaled_size(image.shape[:2], settings.height_px))
-    people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px)
+    people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px, skeleton=packed.skeleton)
     return to_results(
         to_image(people, image.shape[:2], settings.height_px), int(packed.image_ids[image_number])
     )
@@ -101,11 +101,13 @@ def packed_ground_truth(packed: Packed, image_numbers: list[int]) -> CocoGroundT
         images.append({"id": image_id, "height": height, "width": width})
         people += [
             _person(keypoints) | {"image_id": image_id}
-            for keypoints in coco_keypoints(packed.parts(image_number))
+            for keypoints in coco_keypoints(packed.parts(image_number), packed.skeleton)
         ]
         mask = packed.mask_miss(image_number)
         people += (
-            [] if mask is None else [crowd | {"image_id": image_id} for crowd in _crowds(mask)]
+            []
+            if mask is None
+            else [crowd | {"image_id": image_id} for crowd in _crowds(mask, packed.skeleton)]
         )
     numbered = [person | {"id": i, "category_id": PERSON} for i, person in enumerate(people, 1)]
     ground_truth.dataset = {
@@ -118,11 +120,11 @@ def packed_ground_truth(packed: Packed, image_numbers: list[int]) -> CocoGroundT
     return ground_truth
 
 
-def coco_keypoints(parts: np.ndarray) -> np.ndarray:
-    """The inverse of `annotations.network_parts`: parts float32 [P, 18, 3] -> keypoints float64 [P,
-    17, 3].
+def coco_keypoints(parts: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
+    """The inverse of `annotations.network_parts`: parts float32 [P, parts, 3] -> keypoints float64
+    [P, K, 3].
     """
-    keypoints = parts[:, list(COCO.part_of_keypoint)].astype(np.float64)
+    keypoints = parts[:, list(skeleton.part_of_keypoint)].astype(np.float64)
     keypoints[..., 2] = (keypoints[..., 2] + 1) % 3  # 0 hidden, 1 visible, 2 absent -> 1, 2, 0
     return keypoints
 
@@ -139,11 +141,12 @@ def _person(keypoints: np.ndarray) -> dict:
     return _annotation(keypoints.ravel().tolist(), box, area, len(labelled))
 
 
-def _crowds(mask: np.ndarray) -> list[dict]:
+def _crowds(mask: np.ndarray, skeleton: Skeleton) -> list[dict]:
     """Connected regions of zeros of a mask uint8 [H, W] as crowds, by their boxes."""
     _, _, regions, _ = cv2.connectedComponentsWithStats((mask == 0).astype(np.uint8))
     boxes = regions[1:, :4].astype(float).tolist()
-    return [_annotation([0] * 51, box, box[2] * box[3], 0) | {"iscrowd": 1} for box in boxes]
+    nothing = [0] * (3 * len(skeleton.keypoints))
+    return [_annotation(nothing, box, box[2] * box[3], 0) | {"iscrowd": 1} for box in boxes]
 
 
 def _annotation(keypoints: list[float], box: list[float], area: float, labelled: int) -> dict:

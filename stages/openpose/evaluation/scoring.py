@@ -16,11 +16,12 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tqdm import tqdm
 
-from stages.openpose import skeleton
 from stages.openpose.coco.annotations import Images, each_person, read_images
-from stages.openpose.coco.normalise import PERSON
+from stages.openpose.coco.categories import PERSON
 from stages.openpose.compiled import jit
 from stages.openpose.errors import InputError
+from stages.openpose.skeleton import COCO as COCO_BODY
+from stages.openpose.skeleton import Skeleton
 
 METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
@@ -60,11 +61,18 @@ def to_ground_truth(images: Images, annotations: Iterable[dict]) -> COCO:
 class _Evaluation(COCOeval):
     """COCOeval of people's keypoints that shows progress."""
 
-    def __init__(self, ground_truth: COCO, results: COCO, image_ids: Sequence[int], title: str):
+    def __init__(
+        self,
+        ground_truth: COCO,
+        results: COCO,
+        image_ids: Sequence[int],
+        title: str,
+        skeleton: Skeleton,
+    ):
         super().__init__(ground_truth, results, "keypoints")
         self.params.imgIds = sorted(image_ids)
         self.params.catIds = [PERSON]
-        self.params.kpt_oks_sigmas = np.array(skeleton.COCO.oks_sigmas)
+        self.params.kpt_oks_sigmas = np.array(skeleton.oks_sigmas)
         self._bar = tqdm(total=len(image_ids), desc=title, unit="image", mininterval=1.0, delay=2.0)
 
     def computeOks(self, imgId, catId):  # pycocotools chose these names
@@ -106,7 +114,11 @@ class Matches:
 
 
 def evaluate(
-    ground_truth: COCO, results: Iterable[dict], image_ids: Collection[int], title: str = "AP"
+    ground_truth: COCO,
+    results: Iterable[dict],
+    image_ids: Collection[int],
+    title: str = "AP",
+    skeleton: Skeleton = COCO_BODY,
 ) -> tuple[dict[str, float | None], Matches]:
     """Metrics (of METRICS; 0..1, None where no such person exists) and matches of COCO results on
     `image_ids`.
@@ -130,7 +142,7 @@ def evaluate(
     results_index = _results_index(
         ground_truth, [result for result in results if result["image_id"] in evaluated_ids]
     )
-    evaluation = _Evaluation(ground_truth, results_index, sorted(evaluated_ids), title)
+    evaluation = _Evaluation(ground_truth, results_index, sorted(evaluated_ids), title, skeleton)
     metrics = evaluation.run()
     return metrics, _matches(evaluation)
 

@@ -19,16 +19,17 @@ from stages.openpose.coco.annotations import (
     is_labelled,
     read_images,
 )
+from stages.openpose.coco.body import Derived, Given, derive
+from stages.openpose.coco.categories import PERSON, Wanted
 from stages.openpose.coco.findings import Findings
 from stages.openpose.coco.image_files import ImageArchive
 from stages.openpose.coco.json_stream import read_lists
-from stages.openpose.coco.normalise import PERSON, image_record
+from stages.openpose.coco.normalise import image_record
 from stages.openpose.health.images import Look, compare, fingerprints_of, look_at_all
 from stages.openpose.health.people import suspect_people
-from stages.openpose.skeleton import COCO
+from stages.openpose.skeleton import COCO_KEYPOINTS
 
 Located = tuple[int, dict[str, Any]]  # row of the image, annotation
-CATEGORY = {"id": PERSON, "name": "person", "keypoints": COCO.keypoints}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Inspected:
 
     Attributes:
         fingerprints: uint8 [N, K], see fingerprints.py; None where an image cannot be read.
+        body: of the people.
     """
 
     images: Images
@@ -44,6 +46,7 @@ class Inspected:
     counts: dict[str, int]
     findings: Findings
     fingerprints: np.ndarray | None
+    body: Derived
 
 
 def inspect(
@@ -52,6 +55,9 @@ def inspect(
     output: Path,
     *,
     exif: str,
+    wanted: Wanted,
+    given: Given,
+    body: Derived | None = None,
     progress: Callable = iter,
     known: dict[str, Look] | None = None,
 ) -> Inspected:
@@ -62,11 +68,13 @@ def inspect(
 
     Args:
         exif: which pixels the annotations are of, images.AS_STORED or UPRIGHT.
+        wanted, given: what settings say of the body.
+        body: where it was derived from another set already, which this one must agree with.
         progress: wraps the iteration over images.
         known: images of the same archive that were looked at before; grows.
     """
     findings = Findings(path)
-    images = read_images(path, findings)
+    images = read_images(path, findings, wanted)
     known = {} if known is None else known
     new = [name for name in images.file_names if name not in known]
     known.update(look_at_all(archive, new, progress))
@@ -79,14 +87,26 @@ def inspect(
         _write_all(file, _images(path, images, turns))
         file.write(b'],"annotations":[')
         people = gather(_written(file, listed), images)
-        file.write(b'],"categories":[' + orjson.dumps(CATEGORY) + b"]}\n")
+        file.write(b'],"categories":[' + orjson.dumps(_category(images)) + b"]}\n")
     if not findings.derived and (turns == 1).all():
         shutil.copyfile(path, output)
-    suspect_people(images, people, findings)
+    if body is None:
+        body = derive(images.categories.keypoints, images.categories.edges, people, given)
+        for suspicion in body.suspicions:
+            findings.suspect("the body", suspicion)
+    suspect_people(images, people, body.skeleton, findings)
     whole = all(known[name].problem is None for name in images.file_names)
-    return Inspected(
-        images, people, counts, findings, fingerprints_of(images, known) if whole else None
-    )
+    fingerprints = fingerprints_of(images, known) if whole else None
+    return Inspected(images, people, counts, findings, fingerprints, body)
+
+
+def _category(images: Images) -> dict[str, Any]:
+    """The one category of a normalised file."""
+    keypoints, edges = images.categories.keypoints, images.categories.edges
+    category = {"id": PERSON, "name": "person", "keypoints": keypoints}
+    if keypoints == COCO_KEYPOINTS:
+        return category
+    return category | {"skeleton": [[a + 1, b + 1] for a, b in edges]}
 
 
 def _counted(annotations: Iterable[Located], counts: dict[str, int]) -> Iterator[Located]:

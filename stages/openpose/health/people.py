@@ -16,19 +16,19 @@ FEWEST_FACING = 8
 LEAST_SHARE = 0.4
 
 
-def suspect_people(images: Images, people: People, findings: Findings) -> None:
+def suspect_people(images: Images, people: People, skeleton: Skeleton, findings: Findings) -> None:
     """Note suspicious places, boxes, areas, twins and exchanged sides of labelled people."""
     if not len(people):
         return
     sizes = images.sizes[people.image].astype(np.float64)
     _suspect_places(images, people, sizes, findings)
     _suspect_boxes(images, people, sizes, findings)
-    for first, second, same in twins(people):
+    for first, second, same in twins(people, skeleton):
         _note(
             "people labelled twice (duplicates)" if same else "people labelled twice (nearly)",
             images, people, second, f"as annotation {people.ids[first]}", findings,
         )  # fmt: skip
-    for text in exchanged_sides(people):
+    for text in exchanged_sides(people, skeleton):
         findings.suspect("left and right exchanged on most people", text)
 
 
@@ -122,9 +122,10 @@ def exchanged_sides(people: People, skeleton: Skeleton = COCO) -> list[str]:
     xyv = people.keypoints
     found = []
     for left in (name for name in names if name.startswith("left_")):
-        pair = [names.index(left), names.index(left.replace("left_", "right_"))]
-        if left not in ("left_eye", "left_shoulder", "left_hip"):
+        right = left.replace("left_", "right_")
+        if right not in names or left not in ("left_eye", "left_shoulder", "left_hip"):
             continue  # arms and legs cross too often
+        pair = [names.index(left), names.index(right)]
         facing = (xyv[:, names.index("nose"), 2] == 2) & (xyv[:, pair, 2] > 0).all(axis=1)
         facing &= _upright(people, skeleton)
         right_way = xyv[facing][:, pair[0], 0] > xyv[facing][:, pair[1], 0]
@@ -142,4 +143,4 @@ def _upright(people: People, skeleton: Skeleton) -> np.ndarray:
     lower = [i for i, name in enumerate(names) if name.endswith(("shoulder", "hip"))]
     nose = people.keypoints[:, names.index("nose"), 1]
     y = np.where(people.keypoints[:, lower, 2] > 0, people.keypoints[:, lower, 1], np.inf)
-    return nose < y.min(axis=1)
+    return nose < y.min(axis=1, initial=np.inf)

@@ -8,8 +8,11 @@ MOST_PAIRS_SHOWN = 5
 
 
 def to_json(sets: dict[str, Inspected], shared: dict[str, Any]) -> dict[str, Any]:
-    """Plain values: counts and findings by set, and photographs that are in train and in val."""
+    """Plain values: the body, counts and findings by set, and photographs that are in train and in
+    val.
+    """
     return {
+        "body": next(iter(sets.values())).body.notes,
         "sets": {name: one.counts | one.findings.to_json() for name, one in sets.items()},
         "photographs_in_train_and_val": shared,
     }
@@ -17,7 +20,7 @@ def to_json(sets: dict[str, Inspected], shared: dict[str, Any]) -> dict[str, Any
 
 def to_text(health: dict[str, Any]) -> str:
     """The same for people, one finding a line."""
-    lines = []
+    lines = list(health["body"])
     for name, one in health["sets"].items():
         lines.append(
             f"{name}: {one['images']} images, {one['people']} people with keypoints, "

@@ -33,6 +33,7 @@ from stages.openpose.inference.tta import (
     views_for,
 )
 from stages.openpose.network.forward import Forward
+from stages.openpose.skeleton import COCO, Skeleton
 
 BATCHES_AHEAD = 2
 LARGEST_INPUT_PX = 2**26  # maps and activations of more would fill the memory of any machine
@@ -105,6 +106,7 @@ def detect_people(
     settings: Settings,
     outputs: Sequence[str] = OUTPUTS,
     reference: bool = False,
+    skeleton: Skeleton = COCO,
     threads: int = 2,
     clock: Clock | None = None,
 ) -> Iterator[tuple[ImageEntry, dict[str, People]]]:
@@ -113,11 +115,12 @@ def detect_people(
     Args:
         batches: of `plan_batches`.
         read: uint8 [H, W, 3] BGR of an image; called from several threads.
-        decode: (heatmaps [h, w, 19], pafs [h, w, 38], stride=...) -> People in pixels of the
-            network's input.
+        decode: (heatmaps [h, w, parts + 1], pafs [h, w, 2 limbs], stride=...) -> People in
+            pixels of the network's input.
         outputs: of tta.OUTPUTS.
         reference: average and decode as the reference does (`reference_maps.py`); `decode` is not
             used then.
+        skeleton: of the network; `reference` knows COCO's only.
         threads: that read and decode.
 
     Raises:
@@ -127,9 +130,12 @@ def detect_people(
     views = (reference_views if reference else views_for)(outputs, settings.scales)
     prepare = partial(_prepare, read=read, views=views, settings=settings, clock=clock)
     network = partial(_run, forward, views, clock=clock)
-    finish = partial(_finish, outputs=outputs, decode=decode, settings=settings, clock=clock)
+    shared = {"outputs": outputs, "settings": settings, "clock": clock}
+    finish = partial(_finish, decode=decode, skeleton=skeleton, **shared)
     if reference:
-        finish = partial(_finish_as_reference, outputs=outputs, settings=settings, clock=clock)
+        if skeleton != COCO:
+            raise InputError("`decoder.mode` parity is for COCO's body; choose exact")
+        finish = partial(_finish_as_reference, **shared)
     with ThreadPoolExecutor(max(threads, 1)) as pool:
         try:
             yield from _overlapped(pool, batches, prepare, network, finish)
@@ -151,10 +157,11 @@ def _finish(
     outputs: Sequence[str],
     decode: Callable,
     settings: Settings,
+    skeleton: Skeleton,
     clock: Clock,
 ) -> dict[str, People]:
     with clock.phase("average"):
-        maps_by_output = maps_for(outputs, maps, prepared.size_hw, settings)
+        maps_by_output = maps_for(outputs, maps, prepared.size_hw, settings, skeleton)
     with clock.phase("decode"):
         return {
             output: to_image(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.openpose.coco.normalise import PERSON
+from stages.openpose.coco.categories import PERSON
 from stages.openpose.decoding.people import GUESS_SCORE, People
 
 DIGITS = 2  # of coordinates: a hundredth of a pixel

@@ -135,11 +135,12 @@ def mirror_maps(
 
     Args:
         heatmaps: [..., h, w, parts + 1]; the background stays where it is.
-        pafs: [..., h, w, 2 limbs]; x components change their sign.
+        pafs: [..., h, w, 2 limbs]; x components change their sign, y components those of limbs
+            whose counterpart runs the other way.
     """
     background = len(skeleton.parts)
     limb_channels = np.array([(2 * limb, 2 * limb + 1) for limb in skeleton.mirrored_limbs]).ravel()
-    signs = np.tile(np.array([-1, 1], pafs.dtype), len(skeleton.limbs))
+    signs = np.outer(skeleton.mirrored_limb_signs, (-1, 1)).astype(pafs.dtype).ravel()
     return heatmaps[..., ::-1, [*skeleton.mirrored_parts, background]], pafs[
         ..., ::-1, limb_channels
     ] * signs
@@ -267,6 +268,7 @@ def maps_for(
     views: dict[View, tuple[np.ndarray, np.ndarray]],
     original_hw: tuple[int, int],
     settings: Settings,
+    skeleton: Skeleton = COCO,
 ) -> dict[str, Maps]:
     """The maps that each of `outputs` decodes, from one image's maps by view (heatmaps, pafs;
     padding included).
@@ -278,7 +280,7 @@ def maps_for(
         )
     if outputs == ("single",):
         return maps_by_output
-    mean = MapMean(original_hw, settings)
+    mean = MapMean(original_hw, settings, skeleton)
     for output, mirrored in (("multi", False), ("multi_flip", True)):
         for view, maps in views.items():
             if view.mirrored == mirrored:

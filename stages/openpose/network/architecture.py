@@ -3,8 +3,9 @@
 
 All take BGR images [B, H, W, 3] with values 0..255 (uint8 or float; H and W multiples of 8) and
 give a list [pafs of stage 1, heatmaps of stage 1, pafs of stage 2, ...], each float32 [B, H / 8, W
-/ 8, 38 or 19]. Sources: docs/sources.md 2; CVPR 2017 (arXiv:1611.08050) for the stages; weight
-standardisation after arXiv:1903.10520 and 2101.08692. Nothing here belongs to one Keras backend.
+/ 8, 38 or 19] for COCO's body. Sources: docs/sources.md 2; CVPR 2017 (arXiv:1611.08050) for the
+stages; weight standardisation after arXiv:1903.10520 and 2101.08692. Nothing here belongs to one
+Keras backend.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -252,8 +253,8 @@ def _residual(x: keras.KerasTensor, filters: int, name: str) -> keras.KerasTenso
 
 
 def inference_outputs(model: keras.Model) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """(pafs [B, h, w, 38], heatmaps [B, h, w, 19]) of the last stage, out of all outputs of a
-    network.
+    """(pafs [B, h, w, 2 limbs], heatmaps [B, h, w, parts + 1]) of the last stage, out of all
+    outputs of a network.
     """
     return model.outputs[-2], model.outputs[-1]
 

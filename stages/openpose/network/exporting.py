@@ -3,7 +3,7 @@ any size.
 
 Each format gets a folder. Those that detect can run (keras_half, openvino, onnx) hold a model.yaml
 as forward.py reads it; keras_half is the weights alone, rounded to float16. Inputs are float32 BGR
-[B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, 19], then pafs [B, h, w, 38].
+[B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, parts + 1], then pafs [B, h, w, 2 limbs].
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ import yaml
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
 from stages.openpose.network.architecture import STRIDE_PX, inference_outputs
+from stages.openpose.network.forward import described_skeleton
 from stages.openpose.network.weights import save_half
+from stages.openpose.skeleton import COCO, Skeleton
 
 FILES = {
     "keras": "model.keras",
@@ -30,8 +32,14 @@ FILES = {
 OUTPUT_NAMES = {"heatmaps": "Identity:0", "pafs": "Identity_1:0"}
 
 
-def export(network: keras.Model, folder: Path, formats: Sequence[str] = tuple(FILES)) -> None:
-    """Write `network` as `folder`/<format>/, for each of `formats` (of FILES).
+def export(
+    network: keras.Model,
+    folder: Path,
+    formats: Sequence[str] = tuple(FILES),
+    skeleton: Skeleton = COCO,
+) -> None:
+    """Write `network`, which finds bodies of `skeleton`, as `folder`/<format>/, for each of
+    `formats` (of FILES).
 
     Raises:
         InputError: no such format, or a package that converts to it is not installed.
@@ -47,17 +55,17 @@ def export(network: keras.Model, folder: Path, formats: Sequence[str] = tuple(FI
         with whole_folder(folder / name) as temporary:
             _write(model, temporary / FILES[name], name)
             if name == "keras_half":
-                _describe(
-                    temporary, {"kind": "keras", "file": FILES[name], "network": network.name}
-                )
+                described = {"kind": "keras", "file": FILES[name], "network": network.name}
+                _describe(temporary, described, skeleton)
             if name in ("onnx", "openvino"):
                 described = {"kind": name, "file": FILES[name], "layout": "NHWC", **OUTPUT_NAMES}
-                _describe(temporary, described)
+                _describe(temporary, described, skeleton)
 
 
-def _describe(folder: Path, model: dict) -> None:
+def _describe(folder: Path, model: dict, skeleton: Skeleton) -> None:
     """Write what forward.py must know."""
-    text = yaml.safe_dump({**model, "stride_px": STRIDE_PX}, sort_keys=False)
+    described = {**model, "stride_px": STRIDE_PX, **described_skeleton(skeleton)}
+    text = yaml.safe_dump(described, sort_keys=False)
     (folder / "model.yaml").write_text(text, encoding="utf-8")
 
 

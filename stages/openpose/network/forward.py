@@ -26,10 +26,10 @@ import numpy as np
 import yaml
 
 from stages.openpose.errors import InputError
-from stages.openpose.skeleton import COCO, Skeleton
+from stages.openpose.skeleton import COCO, Skeleton, from_dict, to_dict
 
 # uint8 BGR [B, H, W, 3], H and W multiples of 8
-# -> heatmaps float32 [B, h, w, 19], pafs float32 [B, h, w, 38]
+# -> heatmaps float32 [B, h, w, parts + 1], pafs float32 [B, h, w, 2 limbs]; 19 and 38 of COCO
 Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 KERAS_WEIGHTS = "weights.weights.h5"
@@ -47,8 +47,19 @@ def load_forward(model_folder: Path | str, precision: str = "float32") -> Forwar
     folder = Path(model_folder)
     model = read_model(folder)
     if model["kind"] == "keras":
-        return keras_forward(folder / model["file"], model["network"], precision)
-    return openvino_forward(folder / model["file"], model)
+        weights = folder / model["file"]
+        return keras_forward(weights, model["network"], precision, skeleton_of(model))
+    return openvino_forward(folder / model["file"], model, skeleton_of(model))
+
+
+def skeleton_of(model: dict[str, Any]) -> Skeleton:
+    """The body that a model of `read_model` finds: COCO's where it names none."""
+    return from_dict(model.get("skeleton"))
+
+
+def described_skeleton(skeleton: Skeleton) -> dict[str, Any]:
+    """What model.yaml must say of the body: nothing of COCO's."""
+    return {} if skeleton == COCO else {"skeleton": to_dict(skeleton)}
 
 
 def brought_folder(name: str, weights: Path | None, key: str) -> Path:
@@ -110,7 +121,9 @@ def model_files(model_folder: Path | str) -> list[Path]:
     ]
 
 
-def keras_forward(weights: Path, network: str, precision: str = "float32") -> Forward:
+def keras_forward(
+    weights: Path, network: str, precision: str = "float32", skeleton: Skeleton = COCO
+) -> Forward:
     """A network of ours with weights from a file, on the Keras backend of the environment
     (KERAS_BACKEND).
     """
@@ -120,7 +133,7 @@ def keras_forward(weights: Path, network: str, precision: str = "float32") -> Fo
     )
     from stages.openpose.network.weights import load_weights
 
-    whole = build(network, precision=precision)
+    whole = build(network, skeleton=skeleton, precision=precision)
     load_weights(whole, weights)
     return network_forward(whole)
 

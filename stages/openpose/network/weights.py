@@ -14,6 +14,7 @@ from stages.openpose.network.architecture import INPUT_SCALING, VGG_LAYERS, buil
 from stages.openpose.network.caffemodel import read_caffemodel
 from stages.openpose.network.forward import OPENVINO_SUFFIX
 from stages.openpose.network.openvino_ir import read_openvino_ir
+from stages.openpose.skeleton import COCO, Skeleton
 
 # Layer of keras.applications' VGG19 -> ours: block3_conv2 is conv3_2.
 VGG19_NAMES = {f"block{name[4]}_conv{name[6]}": name for name in VGG_LAYERS}
@@ -155,17 +156,25 @@ def _set_layers(model: keras.Model, layers: dict[str, list[np.ndarray]], path: P
         layer.set_weights(layers[layer.name])
 
 
-def initialise(model: keras.Model, path: Path | str) -> list[str]:
+def initialise(
+    model: keras.Model, path: Path | str, ours: Skeleton = COCO, theirs: Skeleton = COCO
+) -> list[str]:
     """Start `model` from the layers of `path` that fit by name and shape; return the names of those
     left random.
 
-    VGG19's ImageNet weights fill the front of `full`; a network trained for another skeleton fills
-    all but the layers that produce or read its maps.
+    VGG19's ImageNet weights fill the front of `full`. A network trained for another body fills all
+    but the layers that make or read maps; of those the channels of parts and limbs that both bodies
+    have by name.
+
+    Args:
+        ours: the body of `model`. theirs: that of the file.
 
     Raises:
         InputError: no layer fits.
     """
     layers = read_layers(path)
+    if ours != theirs:
+        layers |= _of_another_body(model, layers, ours, theirs)
     problems = {layer.name: _mismatch(layer, layers) for layer in _layers(model)}
     if all(problems.values()):
         raise InputError(
@@ -175,6 +184,60 @@ def initialise(model: keras.Model, path: Path | str) -> list[str]:
         if not problems[layer.name]:
             layer.set_weights(layers[layer.name])
     return [name for name, problem in problems.items() if problem]
+
+
+def _of_another_body(
+    model: keras.Model, layers: dict[str, list[np.ndarray]], ours: Skeleton, theirs: Skeleton
+) -> dict[str, list[np.ndarray]]:
+    """The layers that make or read maps, with the channels that both bodies have; the rest of them
+    is as the model starts.
+    """
+    pafs, heatmaps = shared_channels(ours, theirs)
+    behind = heatmaps + np.array([ours.paf_channels, theirs.paf_channels, 0])
+    joined = np.concatenate([pafs, behind])
+    channels_of = dict(zip(model.output_names, [pafs, heatmaps] * len(model.outputs), strict=False))
+    sizes = [body.paf_channels + body.heatmap_channels for body in (ours, theirs)]
+    result = {}
+    for layer in _layers(model):
+        reads_maps = isinstance(layer.input._keras_history.operation, keras.layers.Concatenate)
+        if layer.name not in layers or not (reads_maps or layer.name in channels_of):
+            continue
+        kernel, *rest = layer.get_weights()
+        old_kernel, *old_rest = layers[layer.name]
+        if reads_maps:
+            our, their, signs = joined.T
+            kernel[:, :, our] = old_kernel[:, :, their] * signs[:, None]
+            kernel[:, :, sizes[0] :] = old_kernel[:, :, sizes[1] :]
+            rest = old_rest
+        else:
+            our, their, signs = channels_of[layer.name].T
+            kernel[..., our] = old_kernel[..., their] * signs
+            rest[0][our] = old_rest[0][their] * signs
+        result[layer.name] = [kernel, *rest]
+    return result
+
+
+def shared_channels(ours: Skeleton, theirs: Skeleton) -> tuple[np.ndarray, np.ndarray]:
+    """Channels of PAFs and of heatmaps that two bodies have in common: int64 [n, 3] each of (ours,
+    theirs, sign); a limb that runs the other way has sign -1.
+    """
+    limbs = [
+        {(b.parts[i], b.parts[j]): n for n, (i, j) in enumerate(b.limbs)} for b in (ours, theirs)
+    ]
+    pafs = [
+        (2 * here + axis, 2 * limbs[1][name] + axis, sign)
+        for ends, here in limbs[0].items()
+        for name, sign in ((ends, 1), (ends[::-1], -1))
+        if name in limbs[1]
+        for axis in (0, 1)
+    ]
+    heatmaps = [
+        (here, theirs.parts.index(name), 1)
+        for here, name in enumerate(ours.parts)
+        if name in theirs.parts
+    ]
+    heatmaps.append((len(ours.parts), len(theirs.parts), 1))  # background
+    return np.array(pafs, np.int64).reshape(-1, 3), np.array(heatmaps, np.int64)
 
 
 def _layers(model: keras.Model) -> list[keras.Layer]:

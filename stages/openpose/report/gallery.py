@@ -12,6 +12,7 @@ from stages.openpose.coco.image_files import ImageArchive, decode_bgr
 from stages.openpose.drawing import draw_people, parts_of
 from stages.openpose.errors import InputError
 from stages.openpose.report.blocks import GalleryImage
+from stages.openpose.skeleton import COCO, Skeleton
 
 FRAME_HW_PX = (460, 520)
 LARGEST_SCALE = 3.0
@@ -28,8 +29,10 @@ def choose(images: Images, people: People, count: int, candidates: Iterable[int]
     return [rows[position] for position in positions]
 
 
-def detections(folder: Path, inference: str, image_ids: Iterable[int]) -> dict[int, np.ndarray]:
-    """Keypoints float64 [P, 17, 3] (x, y in pixels, 0 = not found) by image, of those images that
+def detections(
+    folder: Path, inference: str, image_ids: Iterable[int], skeleton: Skeleton = COCO
+) -> dict[int, np.ndarray]:
+    """Keypoints float64 [P, K, 3] (x, y in pixels, 0 = not found) by image, of those images that
     the shards in `folder` hold.
 
     Guessed keypoints (third column 1) count as not found: what is drawn is what the network saw.
@@ -47,7 +50,7 @@ def detections(folder: Path, inference: str, image_ids: Iterable[int]) -> dict[i
             if result["image_id"] in shard_ids:
                 keypoint_lists[result["image_id"]].append(result["keypoints"])
     arrays = {
-        image_id: np.array(keypoints, np.float64).reshape(-1, 17, 3)
+        image_id: np.array(keypoints, np.float64).reshape(-1, len(skeleton.keypoints), 3)
         for image_id, keypoints in keypoint_lists.items()
     }
     return {
@@ -69,11 +72,12 @@ def show(
     rows: Sequence[int],
     detected: dict[str, dict[int, np.ndarray]],
     archive: ImageArchive,
+    skeleton: Skeleton = COCO,
 ) -> list[GalleryImage]:
     """The images `rows`: labelled people, then those that each model found.
 
     Args:
-        detected: keypoints float64 [P, 17, 3] by model and image id.
+        detected: keypoints float64 [P, K, 3] by model and image id.
 
     Images that cannot be read are left out.
     """
@@ -85,22 +89,22 @@ def show(
         except InputError:
             continue
         labelled = people.keypoints[people.image == row]
-        views = [(f"labelled: {len(labelled)}", draw(image, labelled))]
+        views = [(f"labelled: {len(labelled)}", draw(image, labelled, skeleton))]
         for model, by_image in detected.items():
             if image_id in by_image:
                 views.append(
                     (
                         f"found by {model}: {len(by_image[image_id])}",
-                        draw(image, by_image[image_id]),
+                        draw(image, by_image[image_id], skeleton),
                     )
                 )
         gallery_images.append(GalleryImage(views, name))
     return gallery_images
 
 
-def draw(image: np.ndarray, keypoints: np.ndarray) -> bytes:
+def draw(image: np.ndarray, keypoints: np.ndarray, skeleton: Skeleton = COCO) -> bytes:
     """JPEG of a uint8 BGR [H, W, 3] image, scaled to FRAME_HW_PX, with the skeletons of `keypoints`
-    [P, 17, 3].
+    [P, K, 3].
     """
     scale = min(
         LARGEST_SCALE,
@@ -111,5 +115,5 @@ def draw(image: np.ndarray, keypoints: np.ndarray) -> bytes:
     placed = keypoints.astype(np.float64)
     # edges scale, centres lie half a pixel inside them
     placed[..., :2] = (placed[..., :2] + 0.5) * scale - 0.5
-    canvas = draw_people(canvas, parts_of(placed))
+    canvas = draw_people(canvas, parts_of(placed, skeleton), skeleton)
     return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

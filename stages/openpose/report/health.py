@@ -36,7 +36,9 @@ def health_blocks(
         f"{one['crowds']:,} crowd regions"
         for name, one in health["sets"].items()
     )
+    body = "; ".join(health.get("body", ()))
     blocks: list[Block] = [Section("Data", "Data"), Text(f"{counts}.")]
+    blocks += [Text(f"{body[:1].upper()}{body[1:]}.")] if body else []
     if rows:
         head = ("set", "", "what", "how often", "examples")
         blocks.append(Table(head, rows, "What reading the data set brought to light.", (3,)))

@@ -23,6 +23,7 @@ from stages.openpose.report.blocks import (
     Text,
 )
 from stages.openpose.report.inputs import (
+    INFERENCES,
     Evaluation,
     Run,
     duration,
@@ -30,6 +31,7 @@ from stages.openpose.report.inputs import (
     percent,
     with_interval,
 )
+from stages.openpose.skeleton import ESTIMATED
 
 HEADLINE = "multi"
 SPLITS = ("val1k", "val")
@@ -73,8 +75,12 @@ def build(
         health: of report.health.
     """
     blocks: list[Block] = [verdict(evaluations), *headline(evaluations, runs)]
-    blocks += [Section("Measured beside published", "Published"), *comparison(dataset, evaluations)]
-    blocks += [Section("All figures", "Figures"), all_figures(evaluations)]
+    if any("PCK" in evaluation.metrics for evaluation in evaluations):
+        blocks += [Section("All figures", "Figures"), *own_body(evaluations)]
+    else:
+        blocks += [Section("Measured beside published", "Published")]
+        blocks += [*comparison(dataset, evaluations), Section("All figures", "Figures")]
+    blocks += [all_figures(evaluations)]
     blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
     blocks += curves(evaluations, log)
     for title, images in gallery.items():
@@ -187,6 +193,28 @@ def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
         "side by side to show the form of the table, and must not be compared."
     )
     return [Text(warning, "unknown"), table]
+
+
+def own_body(evaluations: Sequence[Evaluation]) -> list[Block]:
+    """What must be said of figures of a body that is not COCO's."""
+    sigmas = {evaluation.metrics.get("sigmas") for evaluation in evaluations}
+    text = (
+        "Another body than COCO's: no published figure is comparable. PCK: share of all labelled "
+        "keypoints that lie within 0.2 square roots of the person's area of those found."
+    )
+    if ESTIMATED in sigmas:
+        text += (
+            " AP stands on OKS sigmas that were estimated from the distances between keypoints: "
+            "good for comparing runs on these data, not with other data sets."
+        )
+    rows = [
+        [_name(evaluation.model), evaluation.split]
+        + [percent(evaluation.metrics["PCK"].get(name)) for name in INFERENCES]
+        for evaluation in evaluations
+        if "PCK" in evaluation.metrics
+    ]
+    head = ("", "split", *INFERENCES)
+    return [Text(text, "unknown"), Table(head, rows, "PCK in per cent.", (2, 3, 4))]
 
 
 def _name(model: str) -> str:

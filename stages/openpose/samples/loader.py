@@ -29,7 +29,6 @@ from stages.openpose.errors import InputError
 from stages.openpose.samples.labels import make_targets
 from stages.openpose.samples.packed import Packed, open_packed
 from stages.openpose.samples.sampling import Samples
-from stages.openpose.skeleton import COCO
 
 
 def epoch_order(
@@ -67,9 +66,10 @@ class _Batches(keras.utils.PyDataset):
     """Batches of a packed file in a given order; `[i]` gives batch i and has the threads begin with
     those after it.
 
-    An item is (images, (targets, mask)): uint8 [B, S, S, 3] BGR; float32 [B, s, s, 57]; float32 [B,
-    s, s, 1], the share of each cell that may be learned from, 0..1; S = `crop_px`, s = S / stride.
-    With `labels.made_on: device` it is (images, (parts, mask)) with float32 [B, P, 18, 3], crop
+    An item is (images, (targets, mask)): uint8 [B, S, S, 3] BGR; float32 [B, s, s, C], C PAFs and
+    heatmaps (57 of COCO's body); float32 [B, s, s, 1], the share of each cell that may be learned
+    from, 0..1; S = `crop_px`, s = S / stride.
+    With `labels.made_on: device` it is (images, (parts, mask)) with float32 [B, P, parts, 3], crop
     pixels, padded with visibility 2 to the most people of any image of the file (see
     device_labels.py). The last batch of an epoch may be smaller.
 
@@ -191,18 +191,19 @@ class _Batches(keras.utils.PyDataset):
             self.teacher.mix_into(sample_targets, epoch, sample, mirrored)
 
     def _labels(self, people: list[np.ndarray], cells: int) -> np.ndarray:
+        skeleton = self.packed.skeleton
         if self.labels.made_on == "device":
-            parts = np.full(
-                (len(people), self._most_people, len(COCO.parts), 3), ABSENT, np.float32
-            )
+            shape = (len(people), self._most_people, len(skeleton.parts), 3)
+            parts = np.full(shape, ABSENT, np.float32)
             for place, person_parts in enumerate(people):
                 parts[place, : len(person_parts)] = person_parts
             return parts
-        targets = np.zeros(
-            (len(people), cells, cells, COCO.paf_channels + COCO.heatmap_channels), np.float32
-        )
+        channels = skeleton.paf_channels + skeleton.heatmap_channels
+        targets = np.zeros((len(people), cells, cells, channels), np.float32)
         for place, person_parts in enumerate(people):
-            make_targets(person_parts, (cells, cells), self.labels, out=targets[place])
+            make_targets(
+                person_parts, (cells, cells), self.labels, skeleton=skeleton, out=targets[place]
+            )
         return targets
 
     def _write(

@@ -10,15 +10,16 @@ read at a known offset, without the HDF5 library and from any number of threads.
     jpeg/offset     int64 [N + 1]
     mask/bytes      uint8 [M]            compressed RLE of what must not be learned from
     mask/offset     int64 [N + 1]
-    people/parts    float32 [P, 18, 3]   x, y in pixels, 0 hidden / 1 visible / 2 absent
+    people/parts    float32 [P, K, 3]    x, y in pixels, 0 hidden / 1 visible / 2 absent
     people/offset   int64 [N + 1]
     people/id       int64 [P]            annotation ids
     samples/image   int32 [S]            ascending
     samples/person  int32 [S]            counted within the image
     samples/centre  float64 [S, 2]       x, y
-    samples/scale   float64 [S]          box height / 368
+    samples/scale   float64 [S]          size of the person / 368, see scales_provided
 
-Attributes: format, version, provenance (JSON: protocol, split, parameters). Nothing else of the
+K parts: 18 of COCO's body. Attributes: format, version, provenance (JSON: protocol, split,
+parameters), of other bodies skeleton (JSON, see skeleton.to_dict). Nothing else of the
 annotation files is in it: a field that no sample uses changes no byte.
 """
 
@@ -34,6 +35,7 @@ from stages.openpose.coco import image_files
 from stages.openpose.coco.splits import SOURCES
 from stages.openpose.errors import InputError
 from stages.openpose.samples import crowd_masks
+from stages.openpose.skeleton import from_dict
 
 FORMAT = "openpose-packed"
 VERSION = 1
@@ -49,13 +51,16 @@ class Packed:
             val.
         people_counts: int64 [N], labelled people of each image.
         sample_image: int32 [S], ascending. sample_person: int32 [S], counted within the image.
-        centres: float64 [S, 2] (x, y) in pixels. scales: float64 [S], box height / 368.
+        centres: float64 [S, 2] (x, y) in pixels. scales: float64 [S], size / 368.
+        skeleton: of the people.
     """
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
         with _open_checked(self.path) as file:
             self.provenance: dict[str, Any] = json.loads(file.attrs["provenance"])
+            described = file.attrs.get("skeleton")
+            self.skeleton = from_dict(json.loads(described) if described else None)
             self.image_ids = file["images/id"][:]
             self.sizes = file["images/size"][:]
             self.sources = file["images/source"][:]
@@ -110,12 +115,12 @@ class Packed:
         return crowd_masks.mask_miss(rle, tuple(self.sizes[image].tolist())) if rle else None
 
     def parts(self, image: int) -> np.ndarray:
-        """All labelled people of an image, float32 [P, 18, 3]: x, y in pixels, 0 hidden / 1 visible
-        / 2 absent.
+        """All labelled people of an image, float32 [P, parts, 3]: x, y in pixels, 0 hidden / 1
+        visible / 2 absent.
         """
-        return np.frombuffer(self._record("people/parts", image, 18 * 3 * 4), np.float32).reshape(
-            -1, 18, 3
-        )
+        parts = len(self.skeleton.parts)
+        record = self._record("people/parts", image, parts * 3 * 4)
+        return np.frombuffer(record, np.float32).reshape(-1, parts, 3)
 
     def _record(self, name: str, image: int, item_bytes: int) -> bytes:
         first, last = self._offset[name][image : image + 2].tolist()

@@ -19,6 +19,7 @@ from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
 from stages.openpose.samples.crowd_masks import Masks
 from stages.openpose.samples.packed import FORMAT, VERSION
+from stages.openpose.skeleton import COCO, Skeleton, to_dict
 
 TURNED_QUALITY = 95
 
@@ -41,7 +42,11 @@ class Source:
 
 
 def write(
-    path: Path | str, sources: list[Source], provenance: dict[str, Any], progress: Callable = iter
+    path: Path | str,
+    sources: list[Source],
+    provenance: dict[str, Any],
+    progress: Callable = iter,
+    skeleton: Skeleton = COCO,
 ) -> dict[str, int]:
     """Write a packed file of all images of `sources` that hold a sample; memory does not grow with
     their number.
@@ -61,7 +66,7 @@ def write(
         for source in sources
         for row in np.unique(source.people.image[source.samples])
     ]
-    columns = _columns(sources, packed_images)
+    columns = _columns(sources, packed_images, skeleton)
     size = int(columns["jpeg/offset"][-1])
     _check_room(Path(path), size + sum(column.nbytes for column in columns.values()))
     with (
@@ -71,6 +76,8 @@ def write(
         file.attrs.update(
             format=FORMAT, version=VERSION, provenance=json.dumps(provenance, sort_keys=True)
         )
+        if skeleton != COCO:
+            file.attrs["skeleton"] = json.dumps(to_dict(skeleton), sort_keys=True)
         for name, column in columns.items():
             file.create_dataset(name, data=column, track_times=False)
         jpeg_bytes = file.create_dataset(
@@ -134,12 +141,12 @@ def _checked_image(source: Source, row: int) -> bytes:
 
 
 def _columns(
-    sources: list[Source], packed_images: list[tuple[Source, int]]
+    sources: list[Source], packed_images: list[tuple[Source, int]], skeleton: Skeleton
 ) -> dict[str, np.ndarray]:
     """All datasets but the images themselves."""
     rles = [source.masks.find(source.images.ids[row]) for source, row in packed_images]
     image_bytes = [_stored_bytes(source, row) for source, row in packed_images]
-    tables = [_people_columns(source) for source in sources]
+    tables = [_people_columns(source, skeleton) for source in sources]
     people = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
     first = np.cumsum([0, *(len(table["people/count"]) for table in tables)])
     image = np.concatenate(
@@ -162,7 +169,7 @@ def _columns(
     }
 
 
-def _people_columns(source: Source) -> dict[str, np.ndarray]:
+def _people_columns(source: Source, skeleton: Skeleton) -> dict[str, np.ndarray]:
     """The people and samples of one source; images counted from its first image that has a
     sample.
     """
@@ -174,11 +181,11 @@ def _people_columns(source: Source) -> dict[str, np.ndarray]:
     return {
         "people/count": end - first,
         "people/id": people.ids[is_packed],
-        "people/parts": annotations.network_parts(people.keypoints[is_packed]),
+        "people/parts": annotations.network_parts(people.keypoints[is_packed], skeleton),
         "samples/image": place,
         "samples/person": (mains - first[place]).astype(np.int32),
         "samples/centre": annotations.centres(people.boxes[mains]),
-        "samples/scale": annotations.scales_provided(people.boxes[mains]),
+        "samples/scale": annotations.scales_provided(people.boxes[mains], skeleton),
     }
 
 

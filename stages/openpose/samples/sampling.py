@@ -183,7 +183,7 @@ class Samples:
         mask_out[...] = warp_mask(decoded.mask, decoded.hw, matrix, self.augment, self.stride_px)
         main = int(self.packed.sample_person[sample])
         order = [main, *range(main), *range(main + 1, len(decoded.parts))]
-        return map_parts(decoded.parts[order], matrix)
+        return map_parts(decoded.parts[order], matrix, self.packed.skeleton)
 
 
 def _decode_jpeg(

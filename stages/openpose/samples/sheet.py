@@ -11,7 +11,7 @@ from stages.openpose.errors import InputError
 from stages.openpose.samples.labels import make_targets
 from stages.openpose.samples.packed import Packed
 from stages.openpose.samples.sampling import Samples
-from stages.openpose.skeleton import COCO
+from stages.openpose.skeleton import Skeleton
 
 GAP_PX = 6
 UNSUPERVISED_BGR = (60, 60, 255)
@@ -50,10 +50,11 @@ def _tile(packed: Packed, samples: Samples, sample: int, labels: Any, augment: A
     cells = side // labels.stride_px
     image, mask = np.empty((side, side, 3), np.uint8), np.empty((cells, cells), np.float32)
     parts = samples.write(0, sample, image, mask)
-    targets = make_targets(parts, (cells, cells), labels)
-    pafs, heatmaps = np.split(targets, [COCO.paf_channels], axis=2)
-    tile = draw_maps(image, heatmaps, pafs, (side, side))
-    tile[:, :side] = _with_people_and_mask(image, parts, mask)
+    skeleton = packed.skeleton
+    targets = make_targets(parts, (cells, cells), labels, skeleton=skeleton)
+    pafs, heatmaps = np.split(targets, [skeleton.paf_channels], axis=2)
+    tile = draw_maps(image, heatmaps, pafs, (side, side), skeleton)
+    tile[:, :side] = _with_people_and_mask(image, parts, mask, skeleton)
     name = str(packed.image_ids[packed.sample_image[sample]])
     (width, height), below = cv2.getTextSize(name, cv2.FONT_HERSHEY_PLAIN, 1.0, 1)
     cv2.rectangle(tile, (0, side - height - below - 4), (width + 6, side), (0, 0, 0), cv2.FILLED)
@@ -65,10 +66,12 @@ def _tile(packed: Packed, samples: Samples, sample: int, labels: Any, augment: A
     )
 
 
-def _with_people_and_mask(image: np.ndarray, parts: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _with_people_and_mask(
+    image: np.ndarray, parts: np.ndarray, mask: np.ndarray, skeleton: Skeleton
+) -> np.ndarray:
     people = parts.copy()
     people[..., 2] = parts[..., 2] != ABSENT
-    image_with_people = draw_people(image, people)
+    image_with_people = draw_people(image, people, skeleton)
     unsupervised = (
         1 - cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
     )

@@ -20,14 +20,10 @@ import numpy as np
 from stages.openpose.compiled import jit
 from stages.openpose.files import whole_file
 from stages.openpose.network.forward import Forward
-from stages.openpose.skeleton import COCO
+from stages.openpose.skeleton import COCO, Skeleton
 
 FIELD_STEPS = 127  # -1..1 -> 0..254
 HEAT_STEPS = 255  # 0..1 -> 0..255
-_MIRRORED = [
-    *(2 * limb + axis for limb in COCO.mirrored_limbs for axis in (0, 1)),
-    *(COCO.paf_channels + part for part in (*COCO.mirrored_parts, len(COCO.parts))),
-]
 
 
 class TeacherMaps:
@@ -37,17 +33,20 @@ class TeacherMaps:
         folder: of `write_maps`.
         variants: `augment.variants`.
         share: of the teacher where a label says something, 0..1.
+        skeleton: of the maps.
     """
 
-    def __init__(self, folder: Path, variants: int, share: float) -> None:
-        self.variants, self.share = variants, share
+    def __init__(
+        self, folder: Path, variants: int, share: float, skeleton: Skeleton = COCO
+    ) -> None:
+        self.variants, self.share, self.skeleton = variants, share, skeleton
         self._maps = [np.load(variant_path(folder, i), mmap_mode="r") for i in range(variants)]
 
     def mix_into(self, targets: np.ndarray, epoch: int, sample: int, mirrored: bool) -> None:
         """Change labels float32 [h, w, channels] of a sample in place, see `mix`."""
         codes = np.asarray(self._maps[epoch % self.variants][sample])
-        codes = mirrored_codes(codes) if mirrored else codes
-        mix(targets, codes, COCO.paf_channels, self.share)
+        codes = mirrored_codes(codes, self.skeleton) if mirrored else codes
+        mix(targets, codes, self.skeleton.paf_channels, self.share)
 
 
 def variant_path(folder: Path, variant: int) -> Path:
@@ -107,11 +106,14 @@ def encode(pafs: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     return np.rint(np.concatenate([fields, heat], axis=-1)).astype(np.uint8)
 
 
-def mirrored_codes(codes: np.ndarray) -> np.ndarray:
+def mirrored_codes(codes: np.ndarray, skeleton: Skeleton = COCO) -> np.ndarray:
     """The codes of a mirrored crop from those of the crop, uint8 [h, w, channels]."""
-    mirrored = codes[:, ::-1, _MIRRORED]
-    across = mirrored[..., 0 : COCO.paf_channels : 2]
-    across[...] = 2 * FIELD_STEPS - across
+    order = [2 * limb + axis for limb in skeleton.mirrored_limbs for axis in (0, 1)]
+    order += [skeleton.paf_channels + part for part in skeleton.mirrored_parts]
+    mirrored = codes[:, ::-1, [*order, skeleton.paf_channels + len(skeleton.parts)]]
+    # a mirror turns x round; where the other limb runs the other way, y instead
+    turned = [2 * i + (sign < 0) for i, sign in enumerate(skeleton.mirrored_limb_signs)]
+    mirrored[..., turned] = 2 * FIELD_STEPS - mirrored[..., turned]
     return mirrored
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from benchmarks.painted import crowd, maps
+from stages.openpose.coco.pose_prior import fit, frame, read_prior, write_prior
 from stages.openpose.decoding.completion import complete
-from stages.openpose.decoding.decoder import decode
+from stages.openpose.decoding.decoder import TABLES, decode
 from stages.openpose.decoding.people import GUESS_SCORE
-from stages.openpose.decoding.pose_prior import TABLES, fit, frame, read_prior, write_prior
 from stages.openpose.errors import InputError
 from stages.openpose.inference.results import to_results
 from stages.openpose.skeleton import COCO
 
-PRIOR = read_prior(COCO.parts)
+PRIOR = read_prior(COCO.parts, TABLES["drawings"])
 USUAL = PRIOR.mean.reshape(-1, 2)
 ELBOW, WRIST = (COCO.parts.index(name) for name in ("left_elbow", "left_wrist"))
 NO_HEAT = np.zeros((40, 40, 19), np.float32)
@@ -99,7 +99,7 @@ def test_decoding_completes_only_where_asked():
 
 def test_another_skeleton_has_no_prior_and_is_not_completed():
     other = replace(COCO, parts=("snout", *COCO.parts[1:]))
-    assert read_prior(other.parts) is None
+    assert read_prior(other.parts, TABLES["drawings"]) is None
 
 
 def test_guesses_are_marked_in_the_results():

@@ -14,6 +14,7 @@ from stages.openpose.evaluation.held_out import (
     coco_keypoints,
     packed_ground_truth,
 )
+from stages.openpose.skeleton import COCO
 from tests.oracle import Oracle, figure, numbered_image
 
 SIZES = {1: (240, 320), 2: (200, 150), 3: (240, 320)}
@@ -28,6 +29,7 @@ def packed(people=PEOPLE, masks=None):
     """What held_out reads of a packed file."""
     numbers = list(SIZES)
     return SimpleNamespace(
+        skeleton=COCO,
         image_ids=np.array(numbers),
         sizes=np.array([SIZES[number] for number in numbers]),
         image=lambda row: numbered_image(numbers[row], SIZES[numbers[row]]),

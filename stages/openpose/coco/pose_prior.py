@@ -1,10 +1,8 @@
 """What bodies usually look like: the mean and covariance of the places of all parts, as a table.
 
-`pose_prior.csv` was fitted to the people of the bundled sample's training images (`python -m
-benchmarks.pose_prior`), `pose_prior_photographs.csv` to people of 4,026 photographs of COCO
-(docs/experiments/photos.md); no validation image of either was used. Places are in the person's own
-frame: moved and scaled so that its found parts have the mean and spread of the same parts of the
-mean body. Bodies are not turned upright: lying people are rare, and heads are mostly above feet.
+Places are in the person's own frame: moved and scaled so that its found parts have the mean and
+spread of the same parts of the mean body. Bodies are not turned upright: lying people are rare, and
+heads are mostly above feet.
 """
 
 import csv
@@ -17,11 +15,10 @@ import numpy as np
 from stages.openpose.files import whole_file
 from stages.openpose.skeleton import Skeleton
 
-TABLE = Path(__file__).with_name("pose_prior.csv")
-TABLES = {"drawings": TABLE, "photographs": TABLE.with_name("pose_prior_photographs.csv")}
 DIGITS = 4
 ROUNDS = 6  # of expectation and maximisation; in the last the mean hardly moves
 RIDGE = 1e-4  # variance of the places as they are labelled
+FEWEST_PEOPLE, FEWEST_PARTS = 20, 3
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,17 @@ def fit(parts: np.ndarray, is_known: np.ndarray) -> PosePrior:
     return PosePrior(mean.ravel(), covariance)
 
 
+def fit_where_it_tells(parts: np.ndarray, is_known: np.ndarray) -> PosePrior | None:
+    """As `fit`, of the people who show enough; None where there are too few of them, or where
+    bodies lie in all directions, so that the mean tells less than the deviation from it.
+    """
+    enough = is_known.sum(axis=1) >= FEWEST_PARTS
+    if enough.sum() < FEWEST_PEOPLE or not is_known[enough].any(axis=0).all():
+        return None
+    prior = fit(parts[enough], is_known[enough])
+    return prior if np.trace(prior.covariance) < (prior.mean**2).sum() else None
+
+
 def _em_round(
     parts: np.ndarray, is_known: np.ndarray, mean: np.ndarray, covariance: np.ndarray
 ) -> tuple:
@@ -86,18 +94,20 @@ def _em_round(
     return filled.mean(axis=0).reshape(mean.shape), covariance
 
 
-def write_prior(prior: PosePrior, skeleton: Skeleton, path: Path) -> None:
-    """One row a coordinate: its name, its mean, its covariances."""
-    names = [f"{part} {axis}" for part in skeleton.parts for axis in "xy"]
+def write_prior(prior: PosePrior | None, skeleton: Skeleton, path: Path) -> None:
+    """One row a coordinate: its name, mean and covariances; a heading alone without a prior."""
+    names = [f"{part} {axis}" for part in skeleton.parts for axis in "xy"] if prior else []
     with whole_file(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["coordinate", "mean", *names])
+        if prior is None:
+            return
         for name, mean, covariances in zip(names, prior.mean, prior.covariance, strict=True):
             writer.writerow([name, *(f"{value:.{DIGITS}f}" for value in (mean, *covariances))])
 
 
 @lru_cache(maxsize=4)
-def read_prior(parts: tuple[str, ...], path: Path = TABLE) -> PosePrior | None:
+def read_prior(parts: tuple[str, ...], path: Path) -> PosePrior | None:
     """The prior for these parts, in their order; None where the table does not know one of them."""
     with open(path, newline="", encoding="utf-8") as file:
         lines = {
