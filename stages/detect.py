@@ -48,9 +48,10 @@ def detect(arguments: argparse.Namespace) -> dict:
     split = layout.read_split(arguments)
     entries = _images(split, *shard)
     use_backend(settings.train.backend)
-    forward = load_forward(arguments.model, settings.detect.precision)
     model = read_model(arguments.model)
     skeleton = skeleton_of(model)
+    layout.check_same_body(arguments.model, skeleton, split.skeleton)
+    forward = load_forward(arguments.model, settings.detect.precision)
     decoding = asdict(settings.decoder) | {"skeleton": skeleton}
     decoding["bodies"] = _usual_bodies(arguments.data, skeleton)
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own

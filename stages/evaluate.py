@@ -153,14 +153,9 @@ def check_bodies(folders: Sequence[Path], skeleton: Skeleton) -> None:
     """Raise InputError where a model finds other keypoints than the data set has."""
     for folder in folders:
         model = folder / "model.json"
-        found = skeleton_of(orjson.loads(model.read_bytes())) if model.exists() else skeleton
-        if found.keypoints != skeleton.keypoints:
-            raise InputError(
-                f"{folder}: the model finds {len(found.keypoints)} keypoints "
-                f"({', '.join(found.keypoints[:4])} ...), the data set has "
-                f"{len(skeleton.keypoints)} ({', '.join(skeleton.keypoints[:4])} ...): it can't be "
-                f"evaluated there; take it out of detect.models, or train one (stage train)"
-            )
+        if model.exists():
+            found = skeleton_of(orjson.loads(model.read_bytes()))
+            layout.check_same_body(folder, found, skeleton)
 
 
 def audit(folders: Sequence[Path], arguments: argparse.Namespace, ids: Sequence[int]) -> dict:

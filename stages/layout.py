@@ -96,6 +96,19 @@ def read_skeleton(data: Path | None, images: Images) -> Skeleton:
     return derive(keypoints, edges, read_people(images.path, images)).skeleton
 
 
+def check_same_body(what: Path, found: Skeleton, labelled: Skeleton) -> None:
+    """Raise InputError where a model, of which `what` is, finds other keypoints than are
+    labelled.
+    """
+    if found.keypoints != labelled.keypoints:
+        raise InputError(
+            f"{what}: the model finds {len(found.keypoints)} keypoints "
+            f"({', '.join(found.keypoints[:4])} ...), the data set has {len(labelled.keypoints)} "
+            f"({', '.join(labelled.keypoints[:4])} ...): it can't be evaluated there; take it out "
+            f"of detect.models, or train one (stage train)"
+        )
+
+
 def same_photographs(data: Path | None) -> SamePhotographs | None:
     """Photographs that are in train and in val, as the stage inspect_data found them; None where it
     did not run.

@@ -221,7 +221,7 @@ def _network(train: params.Train, init: list[Path], skeleton: Skeleton):
     if init:
         theirs = _skeleton_beside(init[0])
         fresh = initialise(network, init[0], skeleton, theirs)
-        if theirs != skeleton:
+        if theirs != skeleton and not set(network.output_names).intersection(fresh):
             shared = len(set(skeleton.parts).intersection(theirs.parts))
             print(
                 f"train: {train.init} finds another body: its layers are kept, of its maps those "
