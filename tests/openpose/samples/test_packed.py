@@ -204,6 +204,8 @@ def test_a_missing_packed_file_is_an_error(tmp_path):
     [
         (None, "not among its 2 files"),
         (jpeg((HW[1], HW[0])), "says 120 x 90 pixels .* has 90 x 120"),
+        (jpeg((HW[0], HW[1] + 1)), "says 120 x 90 pixels .* has 121 x 90"),
+        (jpeg((HW[0] + 1, HW[1])), "says 120 x 90 pixels .* has 120 x 91"),
         (jpeg(HW)[:-40], "cut off"),
         (b"hello", "not an image"),
     ],
