@@ -60,7 +60,8 @@ lock:
 
 lock-extras:
 	sed 's/ [\\]$$//; /--hash/d' envs/requirements.lock > .lock-constraints
-	$(COMPILE) --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra test-remotes -c .lock-constraints \
+	$(COMPILE) --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra export \
+	  --extra test-remotes --extra test-backends -c .lock-constraints \
 	  pyproject.toml -o envs/requirements-extras.lock
 	$(COMPILE) --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o envs/requirements-gpu-jax.lock
 	$(COMPILE) --extra test --extra gpu-tensorflow -c .lock-constraints pyproject.toml -o envs/requirements-gpu-tensorflow.lock
