@@ -245,7 +245,6 @@ def test_reference_radius_loses_main_persons_on_real_images(shared):
 
 
 def test_a_missing_area_is_that_of_the_segment_else_about_half_of_the_box(tmp_path):
-    """53 % of its box: docs/data.md."""
     box = (10, 10, 60, 100)
     square = [[10, 10, 40, 10, 40, 40, 10, 40]]
     raw = [person(1, 1, box, segmentation=square), person(2, 1, box)]
