@@ -16,10 +16,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CLUSTER = ROOT / "tests" / "slurm" / "cluster.sh"
-# the profile waits longer before it asks Slurm how a job is doing; a job that no node can take would
-# wait for ever
+# the profile waits longer before it asks Slurm how a job is doing
 SNAKEMAKE = (
-    "timeout 900 snakemake --profile workflow/profiles/slurm --slurm-init-seconds-before-status-checks 1"
+    "timeout 900 "  # a job that no node can take would wait for ever
+    "snakemake --profile workflow/profiles/slurm --slurm-init-seconds-before-status-checks 1"
 )
 
 
