@@ -5,6 +5,9 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 ENV := .venv/.made-from-lock
 ACTIVE := PATH="$(CURDIR)/.venv/bin:$$PATH"
+# packages come from .venv alone
+unexport PYTHONPATH PYTHONHOME
+export PIP_USER := 0
 
 .PHONY: run demo test test-slow lint format env lock lock-extras clean
 

@@ -1,4 +1,5 @@
 import dataclasses
+import fcntl
 import json
 import os
 import pickle
@@ -164,6 +165,14 @@ def test_many_threads_read_the_same_file(file):
 def test_a_reader_can_be_sent_to_another_process(file):
     with pickle.loads(pickle.dumps(file)) as copy:
         assert copy.jpeg(1) == file.jpeg(1)
+
+
+@pytest.mark.parametrize("lock", [fcntl.LOCK_EX, fcntl.LOCK_SH])
+def test_a_file_that_another_program_has_locked_is_read(data, file, lock):
+    with open(data / "train.h5", "r+b") as other:
+        fcntl.flock(other, lock)
+        with packed.open_packed(data / "train.h5") as opened:
+            assert opened.jpeg(1) == file.jpeg(1)
 
 
 def test_description_names_counts_and_provenance(file):
