@@ -5,6 +5,9 @@ PYTHON ?= python3
 CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 ENV := .venv/.made-from-lock
 ACTIVE := PATH="$(CURDIR)/.venv/bin:$$PATH"
+# packages come from .venv alone
+unexport PYTHONPATH PYTHONHOME
+export PIP_USER := 0
 
 .PHONY: run demo test test-slow lint format env lock lock-extras clean
 
@@ -60,7 +63,8 @@ lock:
 
 lock-extras:
 	sed 's/ [\\]$$//; /--hash/d' envs/requirements.lock > .lock-constraints
-	$(COMPILE) --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra test-remotes -c .lock-constraints \
+	$(COMPILE) --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra export \
+	  --extra test-remotes --extra test-backends -c .lock-constraints \
 	  pyproject.toml -o envs/requirements-extras.lock
 	$(COMPILE) --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o envs/requirements-gpu-jax.lock
 	$(COMPILE) --extra test --extra gpu-tensorflow -c .lock-constraints pyproject.toml -o envs/requirements-gpu-tensorflow.lock

@@ -64,7 +64,9 @@ class FileServer:
 
             def answer(self, content, asked, habit, tag):
                 start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-                other_version = self.headers.get("If-Range") not in (None, tag)
+                wanted = self.headers.get("If-Range")
+                # a weak tag is never the same version: RFC 9110 section 13.1.5
+                other_version = wanted not in (None, tag) or (wanted or "").startswith("W/")
                 if habit == "no ranges" or other_version:
                     start = 0
                 if start and start >= len(content):

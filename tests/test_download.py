@@ -10,6 +10,7 @@ import sys
 import zipfile
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -267,6 +268,18 @@ def test_missing_disk_space_is_said_in_gigabytes_before_anything_is_fetched(case
     ):
         case.run()
     assert case.server.asked == []
+
+
+def test_room_is_asked_for_what_is_fetched_and_for_annotations_taken_out_of_it(case, monkeypatch):
+    fetched = sum(len(content) for path, content in FILES.items() if "weights" not in path)
+    need = fetched + len(FILES["/annotations/both.zip"])
+    free = SimpleNamespace(free=need - 1)
+    monkeypatch.setattr(delivery.shutil, "disk_usage", lambda _: free)
+    with pytest.raises(InputError, match="GB are missing"):
+        case.run()
+    assert case.server.asked == []
+    free.free = need
+    case.run()
 
 
 def test_hashes_to_be_supplied_are_asked_for_by_name(case):

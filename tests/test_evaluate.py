@@ -257,3 +257,18 @@ def test_what_was_matched_is_kept_for_the_report(world, monkeypatch):
     assert scoring.average_precision(evaluation.matches) == pytest.approx(
         metrics["multi"]["AP"], abs=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "contaminated", "expected"),
+    [
+        ("clean", False, "clean"),
+        ("clean", True, "contaminated"),
+        ("clean_and_val", True, "contaminated"),
+        ("reference", True, "reference"),
+        ("reference_persons", True, "reference_persons"),
+    ],
+)
+def test_protocols_that_train_on_val_by_design_keep_their_name(protocol, contaminated, expected):
+    audited = {"trained_on": evaluate.PACKED_FILES, "contaminated": contaminated}
+    assert evaluate.protocol_of(audited, protocol) == expected

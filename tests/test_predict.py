@@ -1,13 +1,17 @@
 import json
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import yaml
 
+from benchmarks.painted import crowd, maps
 from stages import predict
+from stages.openpose.decoding.people import People
 from stages.openpose.skeleton import COCO
+from stages.params import Decoder
 from tests.oracle import Oracle, figure, numbered_image
 from tests.test_detect import write_params
 
@@ -87,6 +91,32 @@ def test_uncertain_people_are_listed_but_not_drawn(world, monkeypatch):
     assert len(json.loads((world / "out/people.json").read_text())["images"][0]["people"]) == 2
     image = cv2.imread(str(world / "out/image 2.jpg"))
     assert np.abs(image.astype(int) - numbered_image(2, SIZES[2])).max() < 60
+
+
+def test_keypoints_that_the_network_did_not_see_are_neither_listed_nor_drawn():
+    people, grid = crowd(np.random.default_rng(0), 2)
+    wrist = COCO.parts.index("left_wrist")
+    people[:, wrist, 2] = 2
+    guessing = Decoder(complete=True)
+    found = predict.decode_keeping_maps(*maps(people, grid), stride=8, settings=guessing)
+    assert not found.parts[:, wrist].any()
+    assert (np.delete(found.parts[..., 2], wrist, axis=1) > 0).all()
+
+
+def test_certainty_is_the_mean_score_of_the_keypoints_that_were_found():
+    keypoints = np.zeros((2, 17, 3), np.float32)
+    keypoints[0, [3, 9], 2] = 0.9, 0.5
+    nobody = People(keypoints, np.zeros((2, 18, 3), np.float32), np.ones(2, np.float32))
+    np.testing.assert_allclose(predict.certainty(nobody), [0.7, 0.0])
+
+
+def test_people_are_listed_best_first():
+    scores = np.array([1.0, 3.0, 2.0, 3.0], np.float32)
+    keypoints = np.ones((4, 17, 3), np.float32) * np.arange(4)[:, None, None]
+    people = People(keypoints, np.zeros((4, 18, 3), np.float32), scores)
+    listed = predict.described(Path("a.jpg"), (10, 20), people)["people"]
+    assert [person["score"] for person in listed] == [3.0, 3.0, 2.0, 1.0]
+    assert [(person["keypoints"][0] or [0])[0] for person in listed] == [1, 3, 2, 0]
 
 
 def test_mistakes_are_named(world, monkeypatch):

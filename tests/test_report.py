@@ -207,6 +207,15 @@ def test_what_is_missing_is_left_out(arguments, missing):
     assert nothing == (missing in ("results/evaluate", "results"))
 
 
+def test_the_gallery_shows_the_inference_by_which_the_worst_images_are_found(arguments):
+    for shard, ids in enumerate(([1, 3], [2])):
+        people = [person(i, x) for i in ids for x in (10, 30, 50)]
+        write(arguments.results / f"detect/trained/val/{shard}/multi_flip.json", people)
+    report(arguments)
+    text = (arguments.output / "index.html").read_text()
+    assert set(re.findall(r"found by trained: (\d+)", text)) == {"3"}
+
+
 def test_damaged_metrics_are_named(arguments):
     (arguments.results / "evaluate/trained/val.json").write_text("{")
     with pytest.raises(InputError, match=r"trained/val\.json: expected JSON"):

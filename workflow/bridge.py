@@ -31,11 +31,15 @@ from snakemake.io import ancient, directory
 
 from stages import params
 from stages.openpose.errors import InputError
+from stages.params import place
 
 MARKS = Path(".snakemake/stale")
 RECORDS = Path("results/runs")  # time and peak memory, written by stages.cli
 YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
+WITHOUT_GIT = (  # a ZIP that was downloaded
+    f"type: git init; or: {place.WITHOUT_GIT} (all works then but `dvc exp`)"
+)
 CONFIG = {"gpus"}  # what rules read of `snakemake --config`
 FORCE = {"--forceall", "-F", "--forcerun", "-R", "--force", "-f"}
 # Shell command of the rule: DVC runs the one stage, its messages go to the terminal and to the log.
@@ -200,7 +204,8 @@ def connect(root: Path, config: dict, *, main: bool, dry: bool = False) -> Bridg
     try:
         return _connect(root, main)
     except DvcException as problem:
-        raise WorkflowError(f"DVC cannot read the pipeline: {problem}") from None
+        hint = f"; {WITHOUT_GIT}" if "not a git repository" in str(problem) else ""
+        raise WorkflowError(f"DVC cannot read the pipeline: {problem}{hint}") from None
 
 
 def _connect(root: Path, main: bool) -> Bridge:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from stages.openpose.errors import InputError
 from stages.params import keys
+from stages.params.place import check_place
 from stages.params.sections import PATTERNS, Params
 from stages.params.together import check_listed, check_together
 
@@ -52,9 +53,12 @@ def build(values: Any, origin: str) -> Params:
 
 
 def check(path: Path) -> Params:
-    """Load a params file and test it against the file of `download.sources` beside it too."""
-    settings = load(path)
-    check_sources(settings, Path(path).parent, str(path))
+    """Load a params file and test it against what lies beside it too: the file of
+    `download.sources`, the folders of outputs.
+    """
+    settings, project = load(path), Path(path).parent
+    check_sources(settings, project, str(path))
+    check_place(project, settings.dataset.name)
     return settings
 
 

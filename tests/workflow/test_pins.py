@@ -38,6 +38,10 @@ def test_every_package_that_the_project_names_is_locked_with_hashes(locked):
 EXTRAS = {
     "requirements-extras.lock": {
         "openvino",
+        "onnx",
+        "onnxruntime",
+        "tf2onnx",
+        "jax",
         "dvc-s3",
         "dvc-ssh",
         "snakemake-executor-plugin-slurm",

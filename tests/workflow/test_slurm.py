@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CLUSTER = ROOT / "tests" / "slurm" / "cluster.sh"
 # the profile waits longer before it asks Slurm how a job is doing
 SNAKEMAKE = (
+    "timeout 900 "  # a job that no node can take would wait for ever
     "snakemake --profile workflow/profiles/slurm --slurm-init-seconds-before-status-checks 1"
 )
 
@@ -152,3 +153,12 @@ def test_the_profile_changes_no_setting_of_the_default_one():
         for name in ("default", "slurm")
     )
     assert set(default).isdisjoint(slurm)
+
+
+def test_no_job_asks_for_as_many_cores_as_all_jobs_may_take_together():
+    """What takes all cores of a machine must have a number of its own in the profile."""
+    rules = (ROOT / "workflow" / "rules" / "stages.smk").read_text()
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/config.yaml").read_text())
+    greedy = re.findall(r'"(\w+)": dict\([^)]*threads=', rules)
+    assert {"sample", "train", "detect"} <= set(greedy)
+    assert set(profile["set-threads"]) == set(greedy)

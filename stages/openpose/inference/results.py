@@ -17,10 +17,12 @@ def to_results(people: People, image_id: int) -> list[dict]:
     """
     results = []
     for person in np.argsort(-people.scores, kind="stable"):
+        # compared in float32, as scores are stored: in float64 the score GUESS_SCORE of a guess
+        # would lie above GUESS_SCORE
+        visibility = np.where(people.keypoints[person, :, 2] > np.float32(GUESS_SCORE), 2, 1)
         # float64: a hundredth rounded in float32 would be written with all its digits
         points = people.keypoints[person].astype(np.float64)
         is_found = points[:, 2] > 0
-        visibility = np.where(points[:, 2] > GUESS_SCORE, 2, 1)
         xyv = np.where(
             is_found[:, None], np.column_stack([points[:, :2].round(DIGITS), visibility]), 0
         )

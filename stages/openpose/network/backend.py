@@ -3,6 +3,9 @@
 import os
 import sys
 
+# with these Keras' `fit` ends early, for trials
+SHORTENING = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
+
 
 def use_backend(name: str, *, one_thread_ops: bool = False) -> None:
     """Set what Keras and TensorFlow read from the environment when they are imported.
@@ -22,6 +25,11 @@ def use_backend(name: str, *, one_thread_ops: bool = False) -> None:
             file=sys.stderr,
         )
     os.environ["KERAS_BACKEND"] = name
+    # no keras.json: its floatx, epsilon and image_data_format would decide in silence
+    os.environ["KERAS_HOME"] = os.devnull
+    for limit in SHORTENING:
+        if os.environ.pop(limit, None):
+            print(f"{limit} is ignored: train.epochs says how long training is", file=sys.stderr)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if one_thread_ops:
         os.environ["TF_NUM_INTRAOP_THREADS"] = "1"

@@ -144,7 +144,9 @@ def open_packed(path: Path | str) -> Packed:
 
 def _open_checked(path: Path) -> h5py.File:
     try:
-        file = h5py.File(path)
+        # without HDF5's lock: the file never changes (it is renamed into place when whole), and a
+        # lock of another program, or a file system that has none, is no reason not to read it
+        file = h5py.File(path, locking=False)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; run the stage pack first") from None
     except OSError as problem:

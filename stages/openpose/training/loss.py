@@ -69,6 +69,9 @@ class TrainingModel(keras.Model):
         self.losses_by_output = [
             LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS
         ]
+        # as the network is; else Keras builds this model on a first batch, which under JAX is then
+        # missing at its place in the epoch
+        self.built = True
 
     def call(self, images, training=None) -> list[list]:
         """Outputs of the network for each slice of the batch."""

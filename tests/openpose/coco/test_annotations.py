@@ -242,3 +242,15 @@ def test_reference_radius_loses_main_persons_on_real_images(shared):
     path = shared / "coco-mini" / "annotations" / "person_keypoints.json"
     assert len(mains(path)) == 65
     assert len(mains(path, duplicate_radius="reference")) == 47
+
+
+def test_a_missing_area_is_that_of_the_segment_else_about_half_of_the_box(tmp_path):
+    box = (10, 10, 60, 100)
+    square = [[10, 10, 40, 10, 40, 40, 10, 40]]
+    raw = [person(1, 1, box, segmentation=square), person(2, 1, box)]
+    for annotation in raw:
+        del annotation["area"]
+    del raw[1]["segmentation"]
+    path = write_json(tmp_path / "train.json", [image(1)], raw)
+    people = annotations.read_people(path, annotations.read_images(path))
+    np.testing.assert_allclose(people.areas, [30 * 30, 0.53 * 60 * 100])

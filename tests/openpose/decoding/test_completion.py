@@ -11,7 +11,7 @@ from benchmarks.painted import crowd, maps
 from stages.openpose.coco.pose_prior import fit, frame, read_prior, write_prior
 from stages.openpose.decoding.completion import complete
 from stages.openpose.decoding.decoder import TABLES, decode
-from stages.openpose.decoding.people import GUESS_SCORE
+from stages.openpose.decoding.people import GUESS_SCORE, People
 from stages.openpose.errors import InputError
 from stages.openpose.inference.results import to_results
 from stages.openpose.skeleton import COCO
@@ -107,6 +107,20 @@ def test_guesses_are_marked_in_the_results():
     people[:, WRIST, 2] = 2
     (result,) = to_results(decode(*maps(people, grid), complete=True), 7)
     marks = np.array(result["keypoints"][2::3])
+    wrist = COCO.part_of_keypoint.index(WRIST)
+    assert marks[wrist] == 1
+    assert (np.delete(marks, wrist) == 2).all()
+
+
+@pytest.mark.parametrize("heat", [0.3, 1.0, 1.7])
+def test_guesses_on_strong_heat_stay_guesses(heat):
+    """Heat whose peak belongs to somebody else lies beside many a missing part."""
+    parts, heatmaps = usual_person(missing=[WRIST]), NO_HEAT.copy()
+    heatmaps[..., WRIST] = heat
+    complete(parts, heatmaps, 8, PRIOR)
+    assert parts[0, WRIST, 2] == pytest.approx(GUESS_SCORE * min(heat, 1.0))
+    found = People(parts[:, list(COCO.part_of_keypoint)], parts, np.ones(1, np.float32))
+    marks = np.array(to_results(found, 7)[0]["keypoints"][2::3])
     wrist = COCO.part_of_keypoint.index(WRIST)
     assert marks[wrist] == 1
     assert (np.delete(marks, wrist) == 2).all()

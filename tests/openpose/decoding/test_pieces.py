@@ -1,9 +1,12 @@
 """Parts of one person that no limb connects are joined; parts of two people are not."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from benchmarks.painted import FRONT, crowd, maps
+from stages.openpose.decoding import pieces as pieces_module
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.pieces import AT_REST, MOST_PIECES, body_lengths
 from stages.openpose.skeleton import COCO
@@ -97,3 +100,76 @@ def test_body_knows_all_parts_and_is_symmetric():
         assert np.isfinite(lengths).all()
         np.testing.assert_allclose(lengths, lengths[np.ix_(swap, swap)], atol=1e-6)
     assert (along >= straight - 1e-6).all()
+
+
+# --- pieces by themselves: one rule at a time
+
+LEFT_ARM, RIGHT_LEG, LEFT_LEG, FACE = [5, 6, 7], [8, 9, 10], [11, 12, 13], [0, 14, 15, 16, 17]
+
+
+def put_together(*pieces, score=1.0) -> list[set[int]]:
+    """What each piece has become: its parts, or nothing where it went to another.
+
+    Pieces are (parts, (x, y), body height) of a body at rest, in cells; `score` is that of a part.
+    """
+    peaks, members = [], np.full((len(pieces), 18), -1, np.int64)
+    for row, (parts, place, height) in enumerate(pieces):
+        for part in parts:
+            members[row, part] = len(peaks)
+            peaks.append([*(FRONT[part] * height + place), score])
+    limb_sums = np.zeros(len(pieces), np.float32)
+    limbs = np.array(COCO.limbs, np.int64)
+    pieces_module.join_pieces(np.array(peaks, np.float32), members, limb_sums, limbs, COCO)
+    return [set(np.flatnonzero(row >= 0).tolist()) for row in members]
+
+
+def test_an_arm_and_a_leg_that_fit_are_one_person():
+    arm, leg = (LEFT_ARM, (30, 10), 40), (RIGHT_LEG, (30, 10), 40)
+    assert put_together(arm, leg) == [{*LEFT_ARM, *RIGHT_LEG}, set()]
+    two_parts = (LEFT_ARM[:2], (30, 10), 40)
+    assert put_together(two_parts, leg) == [{*LEFT_ARM[:2], *RIGHT_LEG}, set()]
+
+
+def test_of_two_people_the_pieces_go_to_the_right_one_in_any_order():
+    places = {"a": (30, 10), "b": (39, 10)}
+    kinds = {"arm": LEFT_ARM, "leg": LEFT_LEG}
+    for order in itertools.permutations(itertools.product(kinds, places)):
+        pieces = [(kinds[kind], places[person], 40) for kind, person in order]
+        whole = put_together(*pieces, (FACE, places["a"], 40))
+        first = {person: [other for _, other in order].index(person) for person in places}
+        assert whole[first["a"]] == {*LEFT_ARM, *LEFT_LEG, *FACE}, order
+        assert whole[first["b"]] == {*LEFT_ARM, *LEFT_LEG}, order
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_piece_whose_only_partner_takes_another_stays_alone(turned):
+    arms = [(LEFT_ARM, (30, 10), 40), (LEFT_ARM, (39, 10), 40)]
+    leg = (LEFT_LEG, (30, 10), 40)
+    expected = [{*LEFT_ARM, *LEFT_LEG}, set(LEFT_ARM)]
+    got = put_together(*(arms[::-1] if turned else arms), leg)[:2]
+    assert got == (expected[::-1] if turned else expected)
+
+
+def test_pieces_with_a_part_in_common_stay_two():
+    arm, leg = (LEFT_ARM, (30, 10), 40), ([*RIGHT_LEG, 7], (30, 10), 40)
+    assert put_together(arm, leg) == [set(LEFT_ARM), {*RIGHT_LEG, 7}]
+
+
+@pytest.mark.parametrize(("height", "joined"), [(40, True), (22, True), (16, False)])
+def test_pieces_of_less_than_half_the_scale_stay_two(height, joined):
+    arm = (LEFT_ARM, (30, 10), 40)
+    hip_at = FRONT[7] * 40 + (27, 6)  # near the wrist: all distances are those of some body
+    leg = (RIGHT_LEG, tuple(hip_at - FRONT[8] * height), height)
+    assert (put_together(arm, leg)[1] == set()) == joined
+
+
+@pytest.mark.parametrize(("away", "joined"), [(4, True), (6, True), (9, False)])
+def test_pieces_farther_apart_than_a_body_is_long_stay_two(away, joined):
+    arm, leg = (LEFT_ARM, (30, 10), 40), (LEFT_LEG, (30, 10 + away), 40)
+    assert (put_together(arm, leg)[1] == set()) == joined
+
+
+@pytest.mark.parametrize(("score", "joined"), [(0.49, False), (0.51, True)])
+def test_pieces_of_low_score_stay_two(score, joined):
+    arm, leg = (LEFT_ARM, (30, 10), 40), (RIGHT_LEG, (30, 10), 40)
+    assert (put_together(arm, leg, score=score)[1] == set()) == joined

@@ -263,3 +263,9 @@ def test_a_file_that_is_no_annotation_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(InputError, match=r"wrong\.json"):
         scoring.read_ground_truth(path)
+
+
+def test_the_interval_holds_the_middle_95_percent():
+    values = np.random.default_rng(0).permutation(1001) / 1000
+    values = np.append(values, [np.nan] * 50)
+    np.testing.assert_allclose(scoring.percentile_interval(values), (0.025, 0.975))

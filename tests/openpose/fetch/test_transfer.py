@@ -4,7 +4,6 @@ import hashlib
 import resource
 from contextlib import suppress
 from threading import Event, Thread
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -151,17 +150,44 @@ def test_moved_file_is_followed(server, tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == CONTENT
 
 
-def test_busy_server_gets_the_pause_it_asks_for(server, tmp_path):
-    class Pauses(Event):
-        lengths: ClassVar[list[float]] = []
+class Pauses(Event):
+    """Takes no time, remembers how long it was to wait."""
 
-        def wait(self, timeout=None):
-            self.lengths.append(timeout)
-            return False
+    def __init__(self):
+        super().__init__()
+        self.lengths: list[float] = []
 
-    server.habits["/a.zip"] = ["busy", 503, 503]
-    fetch(remote(server), tmp_path / "a.zip", Patience(3, 1, first_pause_s=0.25), stop=Pauses())
-    assert Pauses.lengths == [1.0, 0.5, 1.0], "Retry-After first, then twice as long each time"
+    def wait(self, timeout=None):
+        self.lengths.append(timeout)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("habits", "lengths"),
+    [
+        ([503, "drop", 503], [0.25, 0.5, 1.0]),
+        (["drop"], [0.25]),
+        (["busy", 503, 503], [1.0, 0.5, 1.0]),  # Retry-After first
+    ],
+)
+def test_pauses_begin_with_the_first_try_again_and_double(server, tmp_path, habits, lengths):
+    server.habits["/a.zip"], pauses = habits, Pauses()
+    fetch(remote(server), tmp_path / "a.zip", Patience(3, 1, first_pause_s=0.25), stop=pauses)
+    assert pauses.lengths == lengths
+
+
+def test_no_pause_is_longer_than_a_minute(server, tmp_path):
+    server.habits["/a.zip"], pauses = [503] * 8, Pauses()
+    fetch(remote(server), tmp_path / "a.zip", Patience(9, 1), stop=pauses)
+    assert pauses.lengths == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_weak_tag_is_not_asked_by_since_no_server_joins_parts_under_it(server, tmp_path):
+    """RFC 9110 section 13.1.5: If-Range takes strong validators only."""
+    server.tags["/a.zip"] = 'W/"one"'
+    server.habits["/a.zip"] = ["drop", "drop"]
+    fetch(remote(server), tmp_path / "a.zip", QUICK)
+    assert ranges(server) == [None, "bytes=150000-", "bytes=225000-"]
 
 
 def test_full_disk_is_named_at_once_and_the_part_kept(server, tmp_path):

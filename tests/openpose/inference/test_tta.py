@@ -9,7 +9,12 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.inference import tta
-from stages.openpose.inference.detection import ImageEntry, detect_people, plan_batches
+from stages.openpose.inference.detection import (
+    BATCHES_AHEAD,
+    ImageEntry,
+    detect_people,
+    plan_batches,
+)
 from stages.openpose.inference.reference_maps import full_size
 from stages.openpose.inference.tta import View
 from stages.openpose.skeleton import COCO
@@ -197,6 +202,55 @@ def test_padding_lies_at_the_right_and_at_the_bottom_of_either_view():
         assert (seen[180:] == 77).all()
         assert (seen[:, 181:] == 77).all()
     np.testing.assert_array_equal(plain[:180, :181], mirrored[:180, :181][:, ::-1])
+
+
+def seen_at(image: np.ndarray, scale: float) -> np.ndarray:
+    settings = SimpleNamespace(height_px=64, scales=(scale,), pad_value=0, pad_multiple_px=8)
+    (seen,) = tta.network_inputs(image, [View(scale, False)], settings).values()
+    return seen
+
+
+def test_images_shrink_to_the_mean_of_their_pixels():
+    image = np.random.default_rng(0).integers(0, 256, (128, 192, 3), np.uint8)
+    means = image.reshape(64, 2, 96, 2, 3).mean(axis=(1, 3))
+    assert np.abs(seen_at(image, 1.0) - means).max() <= 0.5
+
+
+@pytest.mark.parametrize("scale", [1.5, 2.0])
+def test_images_grow_by_cubics_which_sharpen_an_edge(scale):
+    image = np.full((64, 96, 3), 100, np.uint8)
+    image[:, 48:] = 150
+    seen = seen_at(image, scale)
+    assert seen.min() < 100
+    assert seen.max() > 150
+
+
+def test_images_are_read_a_few_batches_ahead_and_no_more():
+    """However many there are: memory stays flat."""
+    sizes = dict.fromkeys(range(1, 16), (184, 184))
+    people = {number: figure(90, 40, 110)[None] for number in sizes}
+    batches = plan_batches([ImageEntry(n, str(n), hw) for n, hw in sizes.items()], SETTINGS, 1)
+    oracle, handed_out, seen = Oracle(people, sizes, 184), [], []
+
+    def counted():
+        for batch in batches:
+            handed_out.append(batch)
+            yield batch
+
+    def forward(batch):
+        seen.append(len(handed_out))
+        return oracle(batch)
+
+    run = detect_people(
+        counted(),
+        read=lambda entry: numbered_image(entry.image_id, entry.size_hw),
+        forward=forward,
+        decode=decode,
+        settings=SETTINGS,
+        outputs=("single",),
+    )
+    assert len(list(run)) == 15
+    assert seen == [min(call + 1 + BATCHES_AHEAD, 15) for call in range(15)]
 
 
 def test_one_pass_serves_all_outputs():

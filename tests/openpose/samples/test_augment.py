@@ -214,6 +214,9 @@ def test_draws_stay_within_their_ranges_and_fill_them():
     assert -40 <= angles.min() < -38
     assert 38 < angles.max() <= 40
     assert np.abs(shifts).max() <= 20
+    assert (np.abs(shifts).max(0) > 19).all()
+    independent = np.corrcoef(np.column_stack([shifts, scales, angles]).T) - np.eye(4)
+    assert np.abs(independent).max() < 0.2
     assert np.abs(shifts.mean(0)).max() < 2
     assert 0.4 < flips < 0.6
     assert {
@@ -228,3 +231,11 @@ def test_one_pixel_image_can_be_warped():
         crop = augment.warp_image(image, matrix, replace(CLEAN, interpolation=interpolation))
         assert crop.shape == (184, 184, 3)
         assert crop[92, 92, 0] == 255
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.2, 1.0])
+def test_as_many_are_mirrored_as_the_probability_says(probability):
+    section = replace(CLEAN, flip_probability=probability)
+    drawn = [augment.draw_augmentation(np.random.default_rng((3, k)), section) for k in range(500)]
+    assert np.mean([one.flip for one in drawn]) == pytest.approx(probability, abs=0.06)
+    assert probability not in (0, 1) or len({one.flip for one in drawn}) == 1

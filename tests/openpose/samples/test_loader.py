@@ -437,6 +437,20 @@ def test_damaged_record_is_replaced_and_counted_by_policy(damaged_file):
     assert sum(len(batches[i][0]) for i in range(len(batches))) == 8
 
 
+def test_damaged_records_at_the_end_of_the_order_are_replaced_by_those_at_its_beginning(
+    damaged_file,
+):
+    batches = training(damaged_file, corrupt_records="skip", batch_size=8)
+    batches.order = np.array([7, 0, 1, 2, 3, 4, 5, 6])  # 4, 5, 6 are of the damaged image
+    with pytest.warns(UserWarning, match="is damaged"):
+        images, (targets, _) = batches[0]
+    for place in (5, 6, 7):
+        np.testing.assert_array_equal(images[place], images[0])
+        np.testing.assert_array_equal(targets[place], targets[0])
+    assert not np.array_equal(images[4], images[0])
+    assert batches.skipped == {100 + DAMAGED: 3 + 2 + 1}
+
+
 def test_file_without_a_whole_record_is_an_error_even_when_skipping(tmp_path):
     path = write_packed(tmp_path / "train.h5", [2], [(120, 160)], f"{0:012d}")
     with pytest.raises(InputError, match="no record can be read"):

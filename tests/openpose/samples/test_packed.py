@@ -1,4 +1,5 @@
 import dataclasses
+import fcntl
 import json
 import os
 import pickle
@@ -166,6 +167,14 @@ def test_a_reader_can_be_sent_to_another_process(file):
         assert copy.jpeg(1) == file.jpeg(1)
 
 
+@pytest.mark.parametrize("lock", [fcntl.LOCK_EX, fcntl.LOCK_SH])
+def test_a_file_that_another_program_has_locked_is_read(data, file, lock):
+    with open(data / "train.h5", "r+b") as other:
+        fcntl.flock(other, lock)
+        with packed.open_packed(data / "train.h5") as opened:
+            assert opened.jpeg(1) == file.jpeg(1)
+
+
 def test_description_names_counts_and_provenance(file):
     text = packed.describe(file)
     for part in (
@@ -204,6 +213,8 @@ def test_a_missing_packed_file_is_an_error(tmp_path):
     [
         (None, "not among its 2 files"),
         (jpeg((HW[1], HW[0])), "says 120 x 90 pixels .* has 90 x 120"),
+        (jpeg((HW[0], HW[1] + 1)), "says 120 x 90 pixels .* has 121 x 90"),
+        (jpeg((HW[0] + 1, HW[1])), "says 120 x 90 pixels .* has 120 x 91"),
         (jpeg(HW)[:-40], "cut off"),
         (b"hello", "not an image"),
     ],

@@ -28,7 +28,7 @@ from stages.openpose.training.optimizers import (
     make_schedule,
     orthogonalised,
 )
-from stages.openpose.training.run import TrainingRun
+from stages.openpose.training.run import TrainingRun, _stop_signals
 
 SETTINGS = {
     "epochs": 2, "batch_size": 4, "optimizer": "adam", "learning_rate": 0.01,
@@ -421,6 +421,8 @@ def test_run_broken_in_the_second_epoch_ends_as_an_unbroken_one(tmp_path, when, 
     failure, batches = killed(when)
     with pytest.raises(Exception, match=failure.__name__):
         run_of(tmp_path, batches, checkpoint_every_s=0, **changes).train()
+    state = CheckpointFolder(tmp_path).load()[1]
+    assert (state["epoch"], state["step"]) == ((1, when) if when else (0, 4))
     resumed = run_of(tmp_path, **changes)
     assert resumed.train().rows == unbroken(**changes)[0]
     assert_equal(weights(resumed), unbroken(**changes)[1])
@@ -438,6 +440,16 @@ def test_interrupted_run_saves_its_step_and_ends_as_an_unbroken_one(tmp_path):
     resumed = run_of(tmp_path)
     assert resumed.train().rows == unbroken()[0]
     assert_equal(weights(resumed), unbroken()[1])
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_interrupt_acts_at_once(second):
+    with _stop_signals() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.is_set(), "the first one waits for the end of the step"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(second)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_finished_run_is_not_trained_again_but_can_be_extended(tmp_path):
