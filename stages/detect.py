@@ -46,7 +46,10 @@ def detect(arguments: argparse.Namespace) -> dict:
     split = layout.read_split(arguments)
     entries = _images(split, *shard)
     use_backend(settings.train.backend)
-    forward = load_forward(arguments.model, settings.detect.precision)
+    model, precision = read_model(arguments.model), "of the file"
+    if model["kind"] == "keras":
+        precision = cli.precision("detect", settings.detect.precision)
+    forward = load_forward(arguments.model, precision)
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
     clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
     results_by_output: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
@@ -71,9 +74,9 @@ def detect(arguments: argparse.Namespace) -> dict:
         arguments.output,
         results_by_output,
         [image.image_id for image in entries],
-        read_model(arguments.model),
+        model,
     )
-    return {"images": len(entries)} | _time_split(
+    return {"images": len(entries), "precision": precision} | _time_split(
         clock, time.perf_counter() - started, time.process_time() - started_cpu
     )
 

@@ -74,6 +74,9 @@ def stage(arguments: argparse.Namespace) -> dict:
     from stages.openpose.training.devices import all_devices
 
     with all_devices() as devices:
+        # from here on the key of the run too: one that is taken up elsewhere never mixes
+        precision = cli.precision("train", settings.train.precision)
+        settings = replace(settings, train=replace(settings.train, precision=precision))
         run = _prepare(arguments, settings, devices)
         progress = run.train()
     if devices.host == 0:
@@ -91,6 +94,7 @@ def stage(arguments: argparse.Namespace) -> dict:
         "samples_per_s": round(progress.samples / progress.seconds, 1),
         "train_seconds": round(progress.seconds, 1),
         "loader_wait_share": round(run.wait_seconds / progress.seconds, 3),
+        "precision": settings.train.precision,
     }
 
 

@@ -131,6 +131,20 @@ def test_record_says_how_fast_training_was(trained):
     assert record["loader_wait_share"] >= 0
 
 
+def test_auto_is_said_recorded_and_goes_on_as_what_it_became(data, tmp_path):
+    """The folder of checkpoints is that of the precision itself: runs never mix."""
+    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    for precision in ("auto", "float32"):
+        settings = write_params(tmp_path / f"{precision}.yaml", precision=precision, epochs=1)
+        command = [*arguments(data, tmp_path), "--params", str(settings)]
+        done = train(command, env=environment)
+        assert done.returncode == 0, done.stderr
+        said = "train: precision float32: oneDNN is switched off\n" in done.stdout
+        assert said == (precision == "auto")
+        assert json.loads((tmp_path / "record.json").read_text())["precision"] == "float32"
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+
 def test_tensorboard_gets_curves_and_images_of_maps(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
