@@ -20,6 +20,7 @@ import numpy as np
 
 from stages import params
 from stages.openpose.network.backend import use_backend
+from stages.openpose.network.precision import precision_here
 from stages.train import write_model
 
 
@@ -64,7 +65,8 @@ def train(data: Path, settings: params.Params, model: Path) -> dict:
     from stages.openpose.training.run import TrainingRun
 
     keras.utils.set_random_seed(settings.train.seed)
-    network = build(settings.train.network, precision=settings.train.precision)
+    precision = precision_here(settings.train.precision)[0]
+    network = build(settings.train.network, precision=precision)
     shared = {
         "batch_size": settings.train.batch_size,
         "labels": settings.labels,

@@ -48,10 +48,12 @@ def detect(arguments: argparse.Namespace) -> dict:
     split = layout.read_split(arguments)
     entries = _images(split, *shard)
     use_backend(settings.train.backend)
-    model = read_model(arguments.model)
+    model, precision = read_model(arguments.model), "of the file"
     skeleton = skeleton_of(model)
     layout.check_same_body(arguments.model, skeleton, split.skeleton)
-    forward = load_forward(arguments.model, settings.detect.precision)
+    if model["kind"] == "keras":
+        precision = cli.precision("detect", settings.detect.precision)
+    forward = load_forward(arguments.model, precision)
     decoding = asdict(settings.decoder) | {"skeleton": skeleton}
     decoding["bodies"] = _usual_bodies(arguments.data, skeleton)
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
@@ -81,7 +83,7 @@ def detect(arguments: argparse.Namespace) -> dict:
         [image.image_id for image in entries],
         model,
     )
-    return {"images": len(entries)} | _time_split(
+    return {"images": len(entries), "precision": precision} | _time_split(
         clock, time.perf_counter() - started, time.process_time() - started_cpu
     )
 

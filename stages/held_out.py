@@ -27,7 +27,8 @@ def held_out(arguments: argparse.Namespace) -> dict:
         images = min(settings.held_out.images, len(packed.image_ids))
         metrics: dict[str, float] = {"images": images}
         if images:
-            forward = load_forward(arguments.model, settings.detect.precision)
+            precision = cli.precision("held_out", settings.detect.precision)
+            forward = load_forward(arguments.model, precision)
             ap = average_precision(forward, packed, images)()
             metrics |= {} if ap is None else {"AP": round(ap, 4)}
     with whole_file(arguments.output) as temporary:

@@ -12,7 +12,7 @@ folders.
 """
 
 import argparse
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -31,7 +31,6 @@ from stages.openpose.inference.detection import ImageEntry, detect_people
 from stages.openpose.inference.tta import OUTPUTS, scaled_size
 from stages.openpose.network.backend import thread_count, use_backend
 from stages.openpose.network.forward import load_forward, read_model, skeleton_of
-from stages.openpose.network.precision import AUTO, resolve_precision
 from stages.openpose.skeleton import Skeleton
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -50,13 +49,12 @@ def predict(arguments: argparse.Namespace) -> dict:
     files = images_in(arguments.images)
     refuse_overwriting(files, arguments.output, maps=arguments.maps)
     use_backend(settings.train.backend)
-    precision, _ = resolve_precision(settings.detect.precision)
     folder = models.folder_named(arguments.model)
     skeleton = skeleton_of(read_model(folder))
     detections = detect_people(
         [[ImageEntry(index, str(file))] for index, file in enumerate(files)],
         read=lambda entry: read_upright(Path(entry.file_name)),
-        forward=load_forward(folder, precision),
+        forward=load_forward(folder, settings.detect.precision),
         decode=partial(decode_keeping_maps, settings=settings.decoder, skeleton=skeleton),
         skeleton=skeleton,
         settings=settings.detect,
@@ -131,11 +129,10 @@ def drawn_maps(
 
 
 def settings_for(model: str, path: Path | None) -> params.Params:
-    """The settings in the file `path`, else those that suit the model and this machine."""
+    """The settings in the file `path`, else those that suit the model."""
     if path is not None or model not in models.table():
         return params.load(path or Path("params.yaml"))
-    preset = params.build(params.parse_yaml(params.preset_text(PRESET), PRESET), PRESET)
-    return replace(preset, detect=replace(preset.detect, precision=AUTO))
+    return params.build(params.parse_yaml(params.preset_text(PRESET), PRESET), PRESET)
 
 
 def drawing_path(file: Path, output: Path) -> Path:

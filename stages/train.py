@@ -37,6 +37,7 @@ from stages.openpose.training.checkpoints import CheckpointFolder, code_files, r
 WEIGHTS = "weights.weights.h5"
 TENSORBOARD_IMAGES = 4
 TEACHER_BATCH = 8
+LONG_RUN_MINUTES = 30  # beyond it the shorter way is named
 METRICS = ("loss", "val_loss", "val_paf", "val_heat")  # columns of the log
 # Code that decides the weights; what only watches (AP of held-out images) may change beside a run.
 DECIDING_CODE = (
@@ -83,6 +84,9 @@ def stage(arguments: argparse.Namespace) -> dict:
     from stages.openpose.training.devices import all_devices
 
     with all_devices() as devices:
+        # from here on the key of the run too: one that is taken up elsewhere never mixes
+        precision = cli.precision("train", settings.train.precision)
+        settings = replace(settings, train=replace(settings.train, precision=precision))
         run = _prepare(arguments, settings, devices)
         progress = run.train()
     if devices.host == 0:
@@ -101,6 +105,7 @@ def stage(arguments: argparse.Namespace) -> dict:
         "samples_per_s": round(progress.samples / progress.seconds, 1),
         "train_seconds": round(progress.seconds, 1),
         "loader_wait_share": round(run.wait_seconds / progress.seconds, 3),
+        "precision": settings.train.precision,
     }
 
 
@@ -146,7 +151,21 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
         after_epoch=_after_epoch(arguments, settings, run_name, network, validation)
         if devices.host == 0
         else None,
+        tell_pace=lambda seconds, rate: tqdm.write(pace(seconds, rate)),
     )
+
+
+def pace(seconds: float, rate: float) -> str:
+    """How long training will take here, in words."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    length = (
+        f"{hours} hours" if minutes >= 120 else f"{minutes} minutes" if minutes > 1 else "a minute"
+    )
+    samples = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+    text = f"training: about {length} at {samples} samples/s"
+    if minutes <= LONG_RUN_MINUTES:
+        return text
+    return f"{text}; the whole pipeline in minutes, to try it: python -m stages.params use tiny"
 
 
 def _teacher(arguments: argparse.Namespace, settings: params.Params, skeleton: Skeleton):

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from stages import params
+from stages.train import pace
 from tests.ir_files import write_ir
 from tests.openpose.samples.test_loader import write_packed
 
@@ -129,6 +130,38 @@ def test_record_says_how_fast_training_was(trained):
     assert record["samples"] == 8
     assert record["samples_per_s"] > 0
     assert record["loader_wait_share"] >= 0
+
+
+def test_auto_is_said_recorded_and_goes_on_as_what_it_became(data, tmp_path):
+    """The folder of checkpoints is that of the precision itself: runs never mix."""
+    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    for precision in ("auto", "float32"):
+        settings = write_params(tmp_path / f"{precision}.yaml", precision=precision, epochs=1)
+        command = [*arguments(data, tmp_path), "--params", str(settings)]
+        done = train(command, env=environment)
+        assert done.returncode == 0, done.stderr
+        said = "train: precision float32: oneDNN is switched off\n" in done.stdout
+        assert said == (precision == "auto")
+        assert json.loads((tmp_path / "record.json").read_text())["precision"] == "float32"
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "said"),
+    [
+        (840, 130.4, "training: about 14 minutes at 130 samples/s"),
+        (3, 2000.0, "training: about a minute at 2000 samples/s"),
+    ],
+)
+def test_pace_is_said_in_minutes(seconds, rate, said):
+    assert pace(seconds, rate) == said
+
+
+@pytest.mark.parametrize(("seconds", "length"), [(2400, "40 minutes"), (40000, "11 hours")])
+def test_long_runs_name_the_short_way(seconds, length):
+    said = pace(seconds, 2.3)
+    assert said.startswith(f"training: about {length} at 2.3 samples/s; ")
+    assert said.endswith("python -m stages.params use tiny")
 
 
 def test_tensorboard_gets_curves_and_images_of_maps(trained):

@@ -68,6 +68,7 @@ Shards = Annotated[
 ModelName = Annotated[Text, Field(pattern=MODEL_NAME)]
 FileName = Annotated[Text, Field(pattern=FILE_NAME)]
 Hash = Annotated[Text, Field(pattern=HASH)]
+Precision = Literal["auto", "float32", "mixed_bfloat16"]
 Colours = Annotated[tuple[Number, ...], Field(min_length=3, max_length=3)]
 
 
@@ -361,7 +362,11 @@ class Train(Section):
     )
     epochs: Integer = key(31, "Passes over the training samples.", ge=1)
     batch_size: Integer = key(12, "Samples a step.", ge=1)
-    precision: Literal["float32", "mixed_bfloat16"] = key("mixed_bfloat16", "Keras dtype policy.")
+    precision: Precision = key(
+        "auto",
+        "Keras dtype policy. auto: mixed_bfloat16 where a GPU or the processor's own arithmetic "
+        "does it well, else float32; said in one line and in results/runs/train.json.",
+    )
     optimizer: Literal["muon", "adam", "sgd"] = key(
         "muon",
         "muon (kernels by Muon, the rest by Adam), adam, or sgd with momentum 0.9 (reference).",
@@ -512,10 +517,10 @@ class Detect(Section):
         "Grid on which the maps of several scales are averaged, pixels of the scale-1 input.",
     )
     batch_size: Integer = key(4, "Images of equal padded size a network call.", ge=1)
-    precision: Literal["float32", "mixed_bfloat16"] = key(
-        "mixed_bfloat16",
-        "Of networks of ours: mixed_bfloat16 is 1.75 times as fast on processors that have "
-        "it; maps differ by less than 0.01.",
+    precision: Precision = key(
+        "auto",
+        "Of networks of ours, as of train: mixed_bfloat16 is 1.75 times as fast on processors "
+        "that have it; maps differ by less than 0.01.",
     )
 
 

@@ -1,5 +1,6 @@
 """Which Keras backend a process uses, and how many threads: set before Keras is imported."""
 
+import math
 import os
 import sys
 
@@ -33,6 +34,44 @@ def use_backend(name: str, *, one_thread_ops: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if one_thread_ops:
         os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+
+
+def gpu_capability() -> float:
+    """CUDA compute capability of the GPU on which the Keras backend of this process, chosen by now,
+    computes; 0 for none, infinity for a GPU of another maker.
+    """
+    import keras  # here, because the backend is chosen by then
+
+    capability = {"tensorflow": _of_tensorflow, "jax": _of_jax, "torch": _of_torch}
+    found = capability[keras.backend.backend()]()
+    try:
+        return float(found)
+    except ValueError:
+        return math.inf
+
+
+def _of_tensorflow() -> str:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
+    numbers = details.get("compute_capability", ("other",) if gpus else (0,))
+    return ".".join(map(str, numbers))
+
+
+def _of_jax() -> str:
+    import jax
+
+    device = jax.local_devices()[0]
+    return "0" if device.platform == "cpu" else str(getattr(device, "compute_capability", "other"))
+
+
+def _of_torch() -> str:
+    import torch
+
+    if not torch.cuda.is_available():
+        return "0"
+    return ".".join(map(str, torch.cuda.get_device_capability()))
 
 
 def thread_count() -> int:

@@ -26,6 +26,7 @@ import numpy as np
 import yaml
 
 from stages.openpose.errors import InputError
+from stages.openpose.network.precision import precision_here
 from stages.openpose.skeleton import COCO, Skeleton, from_dict, to_dict
 
 # uint8 BGR [B, H, W, 3], H and W multiples of 8
@@ -41,8 +42,8 @@ def load_forward(model_folder: Path | str, precision: str = "float32") -> Forwar
     """The network of a model folder as a function of images. InputError says what is missing or
     does not fit.
 
-    `precision` ("float32" or "mixed_bfloat16") is for Keras networks; files of other kinds have
-    their own.
+    `precision` ("auto", "float32" or "mixed_bfloat16") is for Keras networks; files of other kinds
+    have their own.
     """
     folder = Path(model_folder)
     model = read_model(folder)
@@ -133,7 +134,7 @@ def keras_forward(
     )
     from stages.openpose.network.weights import load_weights
 
-    whole = build(network, skeleton=skeleton, precision=precision)
+    whole = build(network, skeleton=skeleton, precision=precision_here(precision)[0])
     load_weights(whole, weights)
     return network_forward(whole)
 

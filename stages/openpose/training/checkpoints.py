@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,11 @@ class CheckpointFolder:
         self.folder, self.keep = Path(folder), keep
         self._writer: threading.Thread | None = None
 
-    def save(self, step: int, arrays: Sequence[np.ndarray], state: dict) -> None:
-        """Write a checkpoint in the background; `arrays` must not change afterwards.
+    def save(
+        self, step: int, arrays: Sequence, state: dict, to_numpy: Callable = np.asarray
+    ) -> None:
+        """Write a checkpoint in the background; `arrays` must not change afterwards. The writing
+        thread fetches them, each by `to_numpy`.
 
         A checkpoint that cannot be written (full disk), or that holds values that are not finite,
         is reported by a warning and left out; earlier ones stay.
@@ -68,7 +71,7 @@ class CheckpointFolder:
         self.wait()
         text = json.dumps(state)
         self._writer = threading.Thread(
-            target=self._write, args=(step, list(arrays), text), name="checkpoint"
+            target=self._write, args=(step, list(arrays), text, to_numpy), name="checkpoint"
         )
         self._writer.start()
 
@@ -101,7 +104,9 @@ class CheckpointFolder:
         files = self.folder.glob("step-*.npz") if self.folder.is_dir() else ()
         return sorted(path for path in files if NAME.fullmatch(path.name))
 
-    def _write(self, step: int, arrays: list[np.ndarray], text: str) -> None:
+    def _write(self, step: int, arrays: list, text: str, to_numpy: Callable) -> None:
+        for i, array in enumerate(arrays):
+            arrays[i] = to_numpy(array)  # one by one: frees the copy on the device
         if not all(np.isfinite(array).all() for array in arrays):
             warnings.warn(
                 f"step {step}: weights are not finite, no checkpoint is written", stacklevel=2

@@ -9,6 +9,7 @@ import math
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -22,8 +23,13 @@ from stages.openpose.network.architecture import head_kernels
 from stages.openpose.training.checkpoints import CheckpointFolder
 from stages.openpose.training.devices import ONE_DEVICE, Devices
 from stages.openpose.training.loss import KINDS, TrainingModel
-from stages.openpose.training.optimizers import make_optimizer
+from stages.openpose.training.optimizers import make_optimizer, make_schedule
+from stages.openpose.training.pace import Pace
 
+# Losses lie unread on the device while up to this many steps follow: reading them at once would
+# have a GPU wait for Python after every step.
+MOST_UNREAD_STEPS = 8
+NEWEST_STEPS = 2  # stay unread when the others are read: the GPU has work meanwhile
 OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError", "MemoryError")
 OUT_OF_MEMORY_TEXT = ("RESOURCE_EXHAUSTED", "out of memory", "OOM when allocating")
 
@@ -120,6 +126,7 @@ class TrainingRun:
         targets_of: see TrainingModel.
         devices: on which devices `network` was made (devices.py).
         after_epoch: called with the rows of the log when an epoch is over, EMA weights in place.
+        tell_pace: called once, after the first steps, with (seconds left, samples a second).
     """
 
     def __init__(
@@ -134,6 +141,7 @@ class TrainingRun:
         targets_of: Callable | None = None,
         devices: Devices = ONE_DEVICE,
         after_epoch: Callable[[list[dict]], None] | None = None,
+        tell_pace: Callable[[float, float], None] = lambda seconds, rate: None,
     ) -> None:
         self.settings, self.batches_of_epoch, self.validation = (
             settings,
@@ -141,12 +149,13 @@ class TrainingRun:
             validation,
         )
         self.checkpoints, self.after_epoch = checkpoints, after_epoch
+        self.pace = Pace(tell_pace)
         self.devices = devices
         _check_division(settings, devices)
         self.steps_per_epoch = len(batches_of_epoch(0))
         self.model = TrainingModel(network, settings.batch_parts, targets_of, devices.replicas)
-        steps = self.steps_per_epoch * settings.epochs
-        optimizer = make_optimizer(settings, steps, multipliers or {}, head_kernels(network))
+        self.steps = self.steps_per_epoch * settings.epochs
+        optimizer = make_optimizer(settings, self.steps, multipliers or {}, head_kernels(network))
         self.model.compile(optimizer=optimizer, jit_compile=keras.backend.backend() == "jax")
         optimizer.build(self.model.trainable_variables)
         self.progress, self.saved = Progress(), None
@@ -183,8 +192,9 @@ class TrainingRun:
         return RestOfEpoch(batches, start, self.settings.batch_size, self.devices.hosts)
 
     def _fit(self, rest: RestOfEpoch, watch: "_Watch") -> None:
+        callbacks = _Unread([watch], add_history=True, model=self.model)
         try:
-            self.model.fit(rest, callbacks=[watch], verbose=0, shuffle=False)
+            self.model.fit(rest, callbacks=callbacks, verbose=0, shuffle=False)
         except (InputError, KeyboardInterrupt):
             raise
         except Exception as problem:
@@ -280,12 +290,12 @@ class TrainingRun:
         place = (self.progress.epoch, self.progress.step)
         if self.checkpoints and place != self.saved:
             self._synchronise()
-            arrays = [
-                np.array(keras.ops.convert_to_numpy(variable)) for variable in self._variables()
-            ]
+            # copies on the device; the writing thread fetches them while training goes on
+            copies = [keras.ops.copy(variable) for variable in self._variables()]
             if self.devices.host == 0:
+                step = place[0] * self.steps_per_epoch + place[1]
                 self.checkpoints.save(
-                    place[0] * self.steps_per_epoch + place[1], arrays, asdict(self.progress)
+                    step, copies, asdict(self.progress), to_numpy=keras.ops.convert_to_numpy
                 )
             self.saved = place
 
@@ -305,8 +315,18 @@ class TrainingRun:
         )
 
 
+class _Unread(keras.callbacks.CallbackList):
+    """Hands on the losses of a step as they lie on the device; Keras' own list reads them."""
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        for callback in self.callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+
 class _Watch(keras.callbacks.Callback):
-    """After every step of an epoch: sums, faults, checkpoints, signals, the bar."""
+    """After every step of an epoch checkpoints and signals; some steps later sums, faults, the
+    bar.
+    """
 
     def __init__(
         self, run: TrainingRun, rest: RestOfEpoch, stop: threading.Event, bar: tqdm
@@ -314,26 +334,42 @@ class _Watch(keras.callbacks.Callback):
         super().__init__()
         self.run, self.rest, self.stop, self.bar = run, rest, stop, bar
         self.last_save = self.last_step = time.perf_counter()
+        self.unread: deque = deque()  # one tensor a step: the losses of all outputs
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        losses = {name: float(logs[name]) for name in self.run.model.columns}
-        self._check(sum(losses.values()))
-        self._count(losses)
+        # stacked: one thing to read, and JAX gives away the memory of the single values
+        self.unread.append(keras.ops.stack([logs[name] for name in self.run.model.columns]))
+        if len(self.unread) > MOST_UNREAD_STEPS:
+            self._read(leave=NEWEST_STEPS)
+        self.run.pace.step(self.rest.batch_size, self.bar.total - self.run.progress.samples)
         is_due = time.perf_counter() - self.last_save > self.run.settings.checkpoint_every_s
         # several hosts would have to agree on the step: they save at the end of every epoch
         if (self.stop.is_set() or is_due) and self.run.devices.hosts == 1:
+            self._read()
             self.run._save()
             self.last_save = time.perf_counter()
         if self.stop.is_set():
             raise KeyboardInterrupt
 
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        self._read()
+
+    def _read(self, leave: int = 0) -> None:
+        """Read the losses of all steps but the newest."""
+        while len(self.unread) > leave:
+            values = keras.ops.convert_to_numpy(self.unread.popleft()).tolist()
+            self._check(sum(values))
+            self._count(dict(zip(self.run.model.columns, values, strict=True)))
+
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
-            progress = self.run.progress
+            progress, run = self.run.progress, self.run
+            done = progress.epoch * run.steps_per_epoch + progress.step + 1
+            rate = float(make_schedule(run.settings, run.steps)(done))
             ids = ", ".join(map(str, self.rest.batches.image_ids(progress.step)))
             raise InputError(
                 f"loss is {loss} in epoch {progress.epoch + 1}, step {progress.step + 1}, "
-                f"learning rate {self.run._rate():.3g}; "
+                f"learning rate {rate:.3g}; "
                 f"images of the batch: {ids}; lower `train.learning_rate`, or look at these images"
             )
 

@@ -10,6 +10,7 @@ import math
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 
 from stages.openpose.errors import InputError
+from stages.openpose.training import run as run_module
 from stages.openpose.training.checkpoints import CheckpointFolder
 from stages.openpose.training.devices import ONE_DEVICE
 from stages.openpose.training.loss import TrainingModel, masked_l2
@@ -489,7 +491,10 @@ def test_killed_run_ends_as_an_unbroken_one_when_started_again(tmp_path):
     assert_equal(weights(resumed), expected)
 
 
-def test_loss_that_is_not_finite_names_step_rate_and_images(tmp_path):
+@pytest.mark.parametrize("checkpoint_every_s", [0, 1e9])
+def test_loss_that_is_not_finite_names_step_rate_and_images(tmp_path, checkpoint_every_s):
+    """However many steps later it is read."""
+
     class Poisoned(Blobs):
         def __getitem__(self, index: int) -> tuple:
             images, (targets, mask) = super().__getitem__(index)
@@ -500,10 +505,53 @@ def test_loss_that_is_not_finite_names_step_rate_and_images(tmp_path):
         r"images of the batch: 1020, 1021, 1022, 1023"
     )
     with pytest.raises(InputError, match=message):
-        run_of(tmp_path, Poisoned, checkpoint_every_s=0).train()
+        run_of(tmp_path, Poisoned, checkpoint_every_s=checkpoint_every_s).train()
+    if checkpoint_every_s:
+        assert CheckpointFolder(tmp_path).load() is None
+        return
     arrays, state = CheckpointFolder(tmp_path).load()
     assert (state["epoch"], state["step"]) == (1, 2)
     assert all(np.isfinite(array).all() for array in arrays)
+
+
+def test_losses_that_are_read_some_steps_later_are_the_same(monkeypatch):
+    long = functools.partial(Blobs, count=24)
+    rows = run_of(batches=long, compiled=True).train().rows
+    monkeypatch.setattr(run_module, "MOST_UNREAD_STEPS", 0)
+    monkeypatch.setattr(run_module, "NEWEST_STEPS", 0)
+    assert run_of(batches=long, compiled=True).train().rows == rows
+
+
+def test_checkpoint_holds_its_step_though_it_is_fetched_later(tmp_path, monkeypatch):
+    fetch, write = threading.Event(), CheckpointFolder._write
+    monkeypatch.setattr(CheckpointFolder, "_write", lambda *a: (fetch.wait(), write(*a)))
+    run = run_of(tmp_path, compiled=True)
+
+    def state() -> list[np.ndarray]:
+        return [np.array(keras.ops.convert_to_numpy(variable)) for variable in run._variables()]
+
+    run.model.train_on_batch(*Blobs()[0])
+    saved = state()
+    run._save()
+    for i in range(1, 4):
+        run.model.train_on_batch(*Blobs()[i])
+    assert not any(np.array_equal(a, b) for a, b in zip(saved[:4], state()[:4], strict=True))
+    fetch.set()
+    run.checkpoints.wait()
+    assert_equal(CheckpointFolder(tmp_path).load()[0], saved)
+
+
+def test_images_reach_the_step_as_bytes(monkeypatch):
+    """Four times less to copy to a GPU than float32."""
+    seen, call = set(), TrainingModel.call
+
+    def watched(self, images, training=None):
+        seen.add(keras.backend.standardize_dtype(images.dtype))
+        return call(self, images, training)
+
+    monkeypatch.setattr(TrainingModel, "call", watched)
+    run_of(epochs=1).train()
+    assert seen == {"uint8"}
 
 
 def test_input_error_of_a_batch_comes_out_as_itself():
