@@ -71,6 +71,9 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     if skeleton != COCO:
         metrics["sigmas"] = skeleton.sigmas_from
         metrics["PCK"] = {output: diagnostics.pck(scenes[output]) for output in OUTPUTS}
+    if not metrics["people"]:
+        name = arguments.split if arguments.data else split.images.path
+        print(f"evaluate: no people with labelled keypoints in {name}: AP cannot be stated")
     with whole_file(arguments.output) as temporary:
         temporary.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
     names = dict(zip(split.ids, (split.images.file_names[row] for row in split.rows), strict=True))

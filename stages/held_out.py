@@ -33,7 +33,8 @@ def held_out(arguments: argparse.Namespace) -> dict:
             metrics |= {} if ap is None else {"AP": round(ap, 4)}
     with whole_file(arguments.output) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    print(f"held_out: AP {metrics.get('AP', 'undefined')} on {images} images")
+    measured = f"AP {metrics['AP']}" if "AP" in metrics else "nobody to be found, no AP,"
+    print(f"held_out: {measured} on {images} images")
     return metrics
 
 

@@ -183,8 +183,15 @@ def _model_facts(arguments: argparse.Namespace) -> list[tuple[str, str]]:
     held_out = arguments.results / "held_out" / "metrics.json"
     if held_out.exists():
         measured = json.loads(held_out.read_text(encoding="utf-8"))
-        ap = measured.get("AP", "undefined: nobody is to be found there")
-        lines.append(("held-out AP", f"{ap} on {measured['images']} training images, one scale"))
+        where = f"{measured['images']} training images"
+        told = (
+            f"{measured['AP']} on {where}, one scale"
+            if "AP" in measured
+            else (
+                f"cannot be stated: nobody is to be found on {where} held out (pack.holdout_images)"
+            )
+        )
+        lines.append(("held-out AP", told))
     return lines
 
 

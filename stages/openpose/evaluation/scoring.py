@@ -23,6 +23,7 @@ from stages.openpose.errors import InputError
 from stages.openpose.skeleton import COCO as COCO_BODY
 from stages.openpose.skeleton import Skeleton
 
+FEWEST_WITH_PEOPLE = 2  # images that an interval needs
 METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 
@@ -261,9 +262,11 @@ def draws(images: int, samples: int, rng: np.random.Generator) -> Iterable[np.nd
 
 
 def bootstrap(matches: Matches, samples: int, rng: np.random.Generator) -> np.ndarray:
-    """AP of each of `samples` draws of the images with replacement (Efron 1979), float64
-    [samples].
+    """AP of each of `samples` draws of the images with replacement (Efron 1979), float64 [samples];
+    NaN where fewer than two images show people: equal draws would look like certainty.
     """
+    if (matches.people > 0).sum() < FEWEST_WITH_PEOPLE:
+        return np.full(samples, np.nan)
     return np.array(
         [
             average_precision(matches, counts)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.openpose.evaluation.scoring import paired_difference
+from stages.openpose.evaluation.scoring import FEWEST_WITH_PEOPLE, paired_difference
 from stages.openpose.report import charts, published
 from stages.openpose.report.blocks import (
     Block,
@@ -74,7 +74,8 @@ def build(
         bootstrap: samples and seed of the intervals of paired differences.
         health: of report.health.
     """
-    blocks: list[Block] = [verdict(evaluations), *headline(evaluations, runs)]
+    blocks: list[Block] = [verdict(evaluations), *unstated(evaluations)]
+    blocks += headline(evaluations, runs)
     if any("PCK" in evaluation.metrics for evaluation in evaluations):
         blocks += [Section("All figures", "Figures"), *own_body(evaluations)]
     else:
@@ -119,6 +120,21 @@ def verdict(evaluations: Sequence[Evaluation]) -> Text:
     return Text(
         "Clean: no evaluated image is among those that the model was trained or chosen on.", "good"
     )
+
+
+def unstated(evaluations: Sequence[Evaluation]) -> list[Block]:
+    """Which splits allow no AP, or no interval of it, and why."""
+    told = []
+    for split in dict.fromkeys(evaluation.split for evaluation in evaluations):
+        found = next(evaluation for evaluation in evaluations if evaluation.split == split)
+        if found.metrics.get("people") == 0:
+            told.append(f"No people with labelled keypoints in {split}: AP cannot be stated.")
+        elif found.matches and (found.matches.people > 0).sum() < FEWEST_WITH_PEOPLE:
+            told.append(
+                f"Fewer than {FEWEST_WITH_PEOPLE} images of {split} show people: how far AP would "
+                "move with other images cannot be stated."
+            )
+    return [Text(" ".join(told), "unknown")] if told else []
 
 
 def headline(evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> list[Block]:
@@ -295,6 +311,8 @@ def differences(evaluations: Sequence[Evaluation], samples: int, seed: int) -> l
         ):
             continue
         gain, span = paired_difference(ours.matches, theirs.matches, samples, seed)
+        if np.isnan(gain):
+            continue
         low, high = span or (None, None)
         interval_text = interval({"AP_low": low, "AP_high": high})
         rows.append(
@@ -360,6 +378,10 @@ def curves(evaluations: Sequence[Evaluation], log: list[dict[str, str]]) -> list
     blocks.append(Section("Where precision comes from and goes", "Curves"))
     for model in dict.fromkeys(evaluation.model for evaluation in evaluations):
         of_model = [evaluation for evaluation in evaluations if evaluation.model == model]
+        of_model = [found for found in of_model if found.metrics.get("people") != 0]
+        if not of_model:
+            blocks += [Section(f"Model: {_name(model)}"), Text("Nobody to be found.", "unknown")]
+            continue
         drawings = [
             chart for evaluation in of_model for chart in charts.precision_chart(evaluation)
         ]
