@@ -102,6 +102,7 @@ def stage(arguments: argparse.Namespace) -> dict:
     )
     return {
         "samples": progress.samples,
+        "warm_up_samples": run.settings.warm_up_samples,
         "samples_per_s": round(progress.samples / progress.seconds, 1),
         "train_seconds": round(progress.seconds, 1),
         "loader_wait_share": round(run.wait_seconds / progress.seconds, 3),
@@ -118,9 +119,10 @@ def _prepare(arguments: argparse.Namespace, settings: params.Params, devices):
     from stages.openpose.samples.loader import TrainingBatches, ValidationBatches
     from stages.openpose.training.run import TrainingRun
 
-    train = settings.train
     with open_packed(arguments.train) as packed:
-        skeleton = packed.skeleton
+        skeleton, samples = packed.skeleton, len(packed)
+    train = _fitted(settings.train, samples)
+    settings = replace(settings, train=train)
     teacher = _teacher(arguments, settings, skeleton)
     keras.utils.set_random_seed(train.seed)
     init = _initial_weights(train.init, arguments.weights)
@@ -166,6 +168,23 @@ def pace(seconds: float, rate: float) -> str:
     if minutes <= LONG_RUN_MINUTES:
         return text
     return f"{text}; the whole pipeline in minutes, to try it: python -m stages.params use tiny"
+
+
+def _fitted(train: params.Train, samples: int) -> params.Train:
+    """The section train with a warm-up that fits epochs of `samples`; says where it was shortened.
+    A run that is extended by more epochs starts anew where that changes its warm-up.
+    """
+    from stages.openpose.training.optimizers import WARM_UP_SHARE, fitted_warm_up
+
+    run_samples = samples * train.epochs
+    warm_up = fitted_warm_up(train.warm_up_samples, run_samples, train.batch_size)
+    if warm_up != train.warm_up_samples:
+        print(
+            f"train: {train.warm_up_samples} samples of warm-up (train.warm_up_samples) are more "
+            f"than {WARM_UP_SHARE:.0%} of the {run_samples} samples of this run: shortened to "
+            f"{warm_up}"
+        )
+    return replace(train, warm_up_samples=warm_up)
 
 
 def _teacher(arguments: argparse.Namespace, settings: params.Params, skeleton: Skeleton):

@@ -378,7 +378,8 @@ class Train(Section):
     )
     warm_up_samples: Count = key(
         2000,
-        "Samples during which the learning rate rises linearly to its peak.",
+        "Samples during which the learning rate rises linearly to its peak; at most a tenth of "
+        "the run's, none where that is less than a step.",
     )
     multipliers: Literal["none", "reference"] = key(
         "none",

@@ -16,6 +16,7 @@ from stages.openpose.errors import InputError
 REFERENCE_STEP_SAMPLES = 121_746 * 17
 REFERENCE_STEP_FACTOR = 0.333
 WARM_UP_START = 1 / 25  # of the peak learning rate
+WARM_UP_SHARE = 0.1  # of the samples of a run: the longest warm-up
 ONE_CYCLE_END = 1e-3  # of the peak; not zero, so that the last steps still count
 MUON_MOMENTUM = 0.95
 # A step changes a kernel by learning rate times this, relative to the size it started with.
@@ -192,6 +193,16 @@ def make_optimizer(
         Decay(settings.weight_decay, settings.decay_meaning), multipliers, settings.average_momentum
     )
     return optimizer
+
+
+def fitted_warm_up(warm_up_samples: int, run_samples: int, batch_size: int) -> int:
+    """Samples of warm-up that fit a run of `run_samples`, all epochs: no more than WARM_UP_SHARE of
+    it, none where that is less than a step. So the learning rate of any run reaches its peak.
+    """
+    longest = int(WARM_UP_SHARE * run_samples)
+    if warm_up_samples <= longest:
+        return warm_up_samples
+    return longest if longest >= batch_size else 0
 
 
 def make_schedule(settings, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

@@ -26,6 +26,7 @@ from stages.openpose.training.devices import ONE_DEVICE
 from stages.openpose.training.loss import TrainingModel, masked_l2
 from stages.openpose.training.optimizers import (
     REFERENCE_STEP_SAMPLES,
+    fitted_warm_up,
     make_optimizer,
     make_schedule,
     orthogonalised,
@@ -308,6 +309,23 @@ def test_one_cycle_rises_to_its_peak_and_falls_to_a_thousandth():
     assert np.all(np.diff(rates[:11]) > 0)
     assert np.all(np.diff(rates[10:]) < 0)
     assert rates[100] == pytest.approx(0.01 / 1000)
+
+
+@pytest.mark.parametrize("run_samples", [1, 3, 12, 60, 119, 120, 121, 500, 4001, 20_000, 114_452])
+@pytest.mark.parametrize("batch_size", [1, 4, 12])
+def test_the_rate_of_a_run_of_any_length_reaches_its_peak(run_samples, batch_size):
+    warm_up = fitted_warm_up(2000, run_samples, batch_size)
+    steps = -(-run_samples // batch_size)
+    for kind in ("one_cycle", "constant"):
+        section = settings(schedule=kind, warm_up_samples=warm_up, batch_size=batch_size)
+        schedule = make_schedule(section, steps)
+        assert max(float(schedule(step)) for step in range(min(steps, 2001))) > 0.0099
+
+
+def test_a_warm_up_of_a_tenth_of_the_run_stays_as_it_is():
+    assert fitted_warm_up(2000, 20_000, 12) == 2000
+    assert fitted_warm_up(2000, 19_990, 12) == 1999
+    assert fitted_warm_up(2000, 114_452, 12) == 2000  # the default run
 
 
 def test_step_schedule_counts_samples_as_the_reference_does():
