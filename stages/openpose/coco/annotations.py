@@ -111,12 +111,14 @@ def read_images(
     digest = hashlib.sha256()
     ids, sizes, names, turns = [], array("i"), [], array("B")
     categories: list[Any] = []
+    read = 0
     for kind, elements in read_lists(path, ("images", "categories"), digest):
         if kind == "categories":
             categories += elements
             continue
         for raw in elements:
-            if image := image_record(raw, findings):
+            read += 1
+            if image := image_record(raw, findings, read):
                 ids.append(image["id"])
                 sizes.extend((image["height"], image["width"]))
                 names.append(image["file_name"])

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stages.openpose.coco.findings import Findings
+from stages.openpose.coco.findings import Findings, shortened
 from stages.openpose.skeleton import COCO_KEYPOINTS
 
 PERSON = 1  # category id of people in COCO results and in COCO's own annotations
@@ -27,6 +27,12 @@ def as_id(value: Any) -> int | None:
     if isinstance(value, str) and len(value) < 40 and _INTEGRAL.fullmatch(value):
         return int(value.split(".")[0])
     return None
+
+
+def owner_of(kind: str, raw: dict, place: int) -> str:
+    """How a message calls a record: by its id, else by its place in its list, from 1."""
+    number = as_id(raw.get("id"))
+    return f"{kind} {number}" if number is not None else f"{kind} (the {place}. of the list)"
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,11 @@ def read_categories(
         whose = "given" if wanted.keypoints else "in COCO's order"
         findings.derived[f"a list `categories`: one category, people, keypoints {whose}"] = 1
         return Categories(frozenset(), {}, names)
-    categories = [category for raw in listed if (category := _category(raw, findings))]
+    categories = [
+        category
+        for place, raw in enumerate(listed, 1)
+        if (category := _category(raw, findings, place))
+    ]
     _refuse_twice(categories, findings)
     candidates = [
         category
@@ -109,12 +119,15 @@ def read_categories(
     return Categories(frozenset(c.number for c in categories), people, keypoints, edges)
 
 
-def _category(raw: Any, findings: Findings) -> _Category | None:
+def _category(raw: Any, findings: Findings, place: int) -> _Category | None:
     """A category with a whole number `id`; None where it was refused."""
     if not isinstance(raw, dict):
-        findings.refuse(f"expected objects in `categories`, found {str(raw)[:80]}")
+        findings.refuse_element("categories", raw, place)
         return None
-    owner = f"category {raw.get('name', raw.get('id'))!r}"
+    name = raw.get("name")
+    owner = owner_of("category", raw, place)
+    if isinstance(name, str) and name:
+        owner = f"category {shortened(name)}"
     number = as_id(raw.get("id"))
     if number is None:
         findings.refuse_value(

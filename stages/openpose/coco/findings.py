@@ -11,6 +11,12 @@ MOST_SHOWN = 20
 MOST_EXAMPLES = 8
 
 
+def shortened(value: Any) -> str:
+    """A value as it may stand in a message: on one line, not too long."""
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
+
+
 @dataclass
 class Suspicion:
     """How often something was seen that is probably wrong, and the first cases."""
@@ -49,11 +55,16 @@ class Findings:
         if len(self.problems) < MOST_SHOWN:
             self.problems.append(text)
 
+    def refuse_element(self, name: str, found: Any, place: int) -> None:
+        """The same of an element of the list `name` that is no object; `place` in it, from 1."""
+        self.refuse(
+            f"not COCO annotations: expected objects in `{name}`, found as the {place}. "
+            f"{shortened(found)}"
+        )
+
     def refuse_value(self, owner: str, name: str, found: Any, expected: str, advice: str) -> None:
         """The same of one field: what was expected, what was found, what to do."""
-        shown = repr(found)
-        shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-        self.refuse(f"{owner}: `{name}`: expected {expected}, found {shown}; {advice}")
+        self.refuse(f"{owner}: `{name}`: expected {expected}, found {shortened(found)}; {advice}")
 
     def suspect(self, kind: str, example: str, image_id: int | None = None, count: int = 1) -> None:
         """Note what is possible but probably wrong."""

@@ -23,6 +23,8 @@ from tqdm import tqdm
 from stages.openpose.errors import InputError
 
 BLOCK_BYTES = 1 << 20
+DEEPEST = 100  # brackets within brackets; COCO has six
+_AFTER_NAME = re.compile(rb"\s*:\s*(\[|[^\s\[,}]{1,20})")
 _LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d{19}")
 _DEPTH = np.zeros(256, np.int32)
 _DEPTH[[ord("{"), ord("[")]] = 1
@@ -42,7 +44,8 @@ def read_lists(
     balanced brackets.
 
     Raises:
-        InputError: the file is missing, no JSON object, or cut off.
+        InputError: the file is missing, no JSON object, or cut off; what is called so is no list
+            (null is as good as absent), or stands there twice.
     """
     path = Path(path)
     scanner = _Scanner(path)
@@ -63,8 +66,16 @@ def read_lists(
                     digest.update(block)
                 block = to_utf8(block)
                 pieces, rest = scanner.feed(rest + block)
-                for name, text in pieces:
-                    if name in names and (elements := scanner.parse(text)):
+                scanner.refuse_others(names)
+                for name, text, depth in pieces:
+                    if name not in names:
+                        continue
+                    if depth > DEEPEST:
+                        raise InputError(
+                            f"{path}: not COCO annotations: brackets stand {depth} deep within "
+                            f"each other in `{name}`; expected {DEEPEST} at most"
+                        )
+                    if elements := scanner.parse(text):
                         yield name, elements
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"{path}: no such file; expected a JSON file of annotations") from None
@@ -90,10 +101,11 @@ class _Scanner:
         self.depth = 0
         self.opened = False
         self.list_name: str | None = None  # None between lists
+        self.values: list[tuple[str, bytes]] = []  # name and start of all values met so far
 
-    def feed(self, text: bytes) -> tuple[list[tuple[str, bytes]], bytes]:
-        """Cut `text` after the last whole element; return (list name, its elements' text) pieces
-        and the remainder.
+    def feed(self, text: bytes) -> tuple[list[tuple[str, bytes, int]], bytes]:
+        """Cut `text` after the last whole element; return pieces (list name, its elements' text,
+        depth of brackets) and the remainder.
         """
         if not self.opened and text.strip():
             if not text.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
@@ -130,27 +142,49 @@ class _Scanner:
 
     def _pieces(
         self, text: bytes, at: np.ndarray, chars: np.ndarray, depths: np.ndarray
-    ) -> list[tuple[str, bytes]]:
-        """The runs of list elements in a text that ends after a whole element."""
+    ) -> list[tuple[str, bytes, int]]:
+        """The runs of list elements in a text that ends after a whole element, and how deep
+        brackets stand in each.
+        """
+        self._note_values(text, at[(chars == ord('"')) & (depths == 1)])
         pieces = []
-        start = 0
+        start, first = 0, 0
         borders = np.flatnonzero(
             ((_DEPTH[chars] > 0) & (depths == 2)) | ((_DEPTH[chars] < 0) & (depths == 1))
         )
         for border in borders:
             if depths[border] == 1:
                 if self.list_name is not None:
-                    pieces.append((self.list_name, text[start : at[border]]))
+                    deepest = int(depths[first:border].max(initial=0))
+                    pieces.append((self.list_name, text[start : at[border]], deepest))
                 self.list_name = None
             else:
                 is_list = chars[border] == ord("[") and border >= 2
                 self.list_name = (
                     self.parse(text[at[border - 2] : at[border - 1] + 1])[0] if is_list else None
                 )
-                start = int(at[border]) + 1
+                start, first = int(at[border]) + 1, border
         if self.list_name is not None:
-            pieces.append((self.list_name, text[start : at[-1] + 1]))
+            deepest = int(depths[first:].max(initial=0))
+            pieces.append((self.list_name, text[start : at[-1] + 1], deepest))
         return pieces
+
+    def _note_values(self, text: bytes, quotes: np.ndarray) -> None:
+        """Note names and values at the top level, whose strings stand between `quotes`."""
+        for opening, closing in zip(quotes[::2].tolist(), quotes[1::2].tolist(), strict=True):
+            if value := _AFTER_NAME.match(text, closing + 1):
+                self.values.append((self.parse(text[opening : closing + 1])[0], value[1]))
+
+    def refuse_others(self, names: tuple[str, ...]) -> None:
+        """Raise InputError where one of `names` is no list, or was met before."""
+        for name, value in self.values:
+            if name in names and value not in (b"[", b"null"):
+                raise InputError(
+                    f"{self.path}: not COCO annotations: expected a list `{name}`, found "
+                    f"{value.decode(errors='replace')} ..."
+                )
+            if name in names and [other for other, _ in self.values].count(name) > 1:
+                raise InputError(f"{self.path}: `{name}` stands twice; leave one of them")
 
     def parse(self, text: bytes) -> list[Any]:
         """The Python objects of comma-separated JSON values."""

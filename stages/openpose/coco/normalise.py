@@ -14,33 +14,32 @@ from typing import Any
 
 import numpy as np
 
-from stages.openpose.coco.categories import PERSON, Categories, as_id
+from stages.openpose.coco.categories import PERSON, Categories, as_id, owner_of
 from stages.openpose.coco.findings import Findings
 from stages.openpose.coco.image_names import why_outside
 from stages.openpose.coco.regions import FARTHEST_PX, check_rle, rle_area
 
 LARGEST_ID = 2**53  # JSON and pycocotools hold larger numbers as floats
 LARGEST_SIDE_PX = 2**31 - 1
+LARGEST_AREA_PX2 = 1e10  # pycocotools passes over larger people without a word
 # Of 12,908 people of COCO the segment takes 0.53 of the box (median), and keypoints lie 0.1 of its
 # sides within it.
 AREA_OF_BOX = 0.53
 BOX_MARGIN = 0.1
 SMALLEST_BOX_PX = 8.0
-_MISSING = object()
+_MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
 _NUMBERS = {int, float}
 
 
-def image_record(raw: Any, findings: Findings) -> dict[str, Any] | None:
+def image_record(raw: Any, findings: Findings, place: int = 1) -> dict[str, Any] | None:
     """One element of `images` with a whole number `id`, `height`, `width` >= 1 and a safe
-    `file_name`; None where it was refused.
+    `file_name`; None where it was refused. `place`: in the list, from 1.
     """
     if not isinstance(raw, dict):
-        findings.refuse(
-            f"not COCO annotations: expected objects in `images`, found {str(raw)[:80]}"
-        )
+        findings.refuse_element("images", raw, place)
         return None
     before = findings.problem_count
-    owner = f"image {raw.get('id', raw.get('file_name', '(without id)'))}"
+    owner = owner_of("image", raw, place)
     changes: dict[str, Any] = {}
     for name in ("id", "height", "width"):
         value = raw.get(name, _MISSING)
@@ -108,18 +107,18 @@ class Annotations:
     _large: list[int] = field(default_factory=list)
     _without_list: set[int] = field(default_factory=set)
     _next_id: int = LARGEST_ID
+    _place: int = 0
 
     def record(self, raw: Any) -> tuple[int, dict[str, Any]] | None:
         """(row of its image, annotation) of a person or crowd; None where it is none, or was
         refused.
         """
+        self._place += 1
         if not isinstance(raw, dict):
-            self.findings.refuse(
-                f"not COCO annotations: expected objects in `annotations`, found {str(raw)[:80]}"
-            )
+            self.findings.refuse_element("annotations", raw, self._place)
             return None
         before = self.findings.problem_count
-        owner = f"annotation {raw.get('id', '(without id)')}"
+        owner = owner_of("annotation", raw, self._place)
         category = self._category(raw, owner)
         if category is None:
             return None
@@ -158,9 +157,8 @@ class Annotations:
             return next(iter(known), PERSON)
         number = as_id(value)
         if number is None:
-            found = "nothing" if value is _MISSING else value
             self.findings.refuse_value(
-                owner, "category_id", found, "the id of a category", "write that of its category"
+                owner, "category_id", value, "the id of a category", "write that of its category"
             )
             return None
         if type(value) is not int:
@@ -191,9 +189,8 @@ class Annotations:
         value = raw.get("image_id", _MISSING)
         number = as_id(value)
         if number is None:
-            found = "nothing" if value is _MISSING else value
             self.findings.refuse_value(
-                owner, "image_id", found, "the id of an image", "write that of its image"
+                owner, "image_id", value, "the id of an image", "write that of its image"
             )
             return None
         inside = self.renumbered.get(number, number)
@@ -380,9 +377,9 @@ class Annotations:
     ) -> None:
         value = raw.get("area", _MISSING)
         if value is not _MISSING:
-            if _wrong_number([value], math.inf) is not None or value < 0:
+            if _wrong_number([value], LARGEST_AREA_PX2) is not None or value < 0:
                 self.findings.refuse_value(
-                    owner, "area", value, "a number of square pixels",
+                    owner, "area", value, "a number of square pixels from 0 to 1e10",
                     "write it as a number, or take the field out: then it is derived",
                 )  # fmt: skip
                 return
