@@ -46,7 +46,7 @@ Placed = tuple[LabelledImage, ImageArchive, str]  # the image, where it lies
 
 def convert(arguments: argparse.Namespace) -> dict:
     """Read all inputs, then write the folder, whole or not at all."""
-    _check_output(arguments.output, arguments.inputs)
+    _check_options(arguments)
     wanted = Wanted(tuple(arguments.keypoints or ()), arguments.category)
     counted = Findings(Path(", ".join(map(str, arguments.inputs))), strict=True)
     bodies: list[Body] = []
@@ -70,6 +70,8 @@ def convert(arguments: argparse.Namespace) -> dict:
             name: to_coco([image for image, *_ in split], body_list, counted)
             for name, split in splits.items()
         }
+        if not any(one["num_keypoints"] for c in contents.values() for one in c["annotations"]):
+            raise InputError(f"{counted.path}: no labelled keypoint: nothing to learn from")
         exif = image_files.exif_setting(counted)
         with whole_folder(arguments.output) as temporary:
             _write(temporary, contents, placed)
@@ -78,13 +80,17 @@ def convert(arguments: argparse.Namespace) -> dict:
     return {name: len(content["annotations"]) for name, content in contents.items()}
 
 
-def _check_output(output: Path, inputs: list[Path]) -> None:
+def _check_options(arguments: argparse.Namespace) -> None:
+    output, known = arguments.output, sources.OPTIONS.get(arguments.format, ())
+    for name in ("keypoints", "category"):
+        if getattr(arguments, name) and name not in known:
+            raise InputError(f"--{name}: format {arguments.format} says it itself; leave it out")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise InputError(
             f"--output {output}: expected a new or empty folder, found files; nothing of yours is "
             f"overwritten: name another one"
         )
-    for path in inputs:
+    for path in arguments.inputs:
         if path.is_dir() and output.resolve().is_relative_to(path.resolve()):
             raise InputError(f"--output {output}: lies inside the input {path}; name another one")
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stages import convert, inspect_data
+from stages.openpose.convert.sources import READERS
 from stages.openpose.fetch.sources import parse_sources
 from stages.openpose.skeleton import COCO
 from tests import export_forms as forms
@@ -50,7 +52,7 @@ def converted(monkeypatch, form, source, output, *options):
     return json.loads((output / "annotations/person_keypoints.json").read_text())
 
 
-def refused(capsys, monkeypatch, form, source, output, *options):
+def refused(monkeypatch, form, source, output, *options):
     """The one line that the command ends with; nothing may have been written."""
     with pytest.raises(SystemExit) as ended:
         run(monkeypatch, convert.main, form, source, "--output", output, *options)
@@ -254,19 +256,19 @@ def test_a_folder_with_files_is_not_overwritten(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
-def test_a_missing_image_is_refused_and_nothing_is_written(tmp_path, monkeypatch, capsys):
+def test_a_missing_image_is_refused_and_nothing_is_written(tmp_path, monkeypatch):
     source = forms.write_cvat(forms.two_mice(), tmp_path / "export")
     (source / "images/empty.jpg").unlink()
-    line = refused(capsys, monkeypatch, "cvat", source, tmp_path / "out")
+    line = refused(monkeypatch, "cvat", source, tmp_path / "out")
     assert "image empty.jpg: not among its 3 files" in line
     assert "--images" in line
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
-def test_an_image_of_another_size_is_refused(tmp_path, monkeypatch, capsys):
+def test_an_image_of_another_size_is_refused(tmp_path, monkeypatch):
     source = forms.write_cvat(forms.two_mice(), tmp_path / "export")
     (source / "images/empty.jpg").write_bytes(jpeg((96, 128)))
-    line = refused(capsys, monkeypatch, "cvat", source, tmp_path / "out")
+    line = refused(monkeypatch, "cvat", source, tmp_path / "out")
     assert "image empty.jpg: `width`, `height`: the labels are of 64 x 48 pixels" in line
     assert "128 x 96" in line
 
@@ -337,6 +339,32 @@ def test_splits_become_files_and_a_list_of_sources_that_download_takes(
     assert f"--set download.sources={file}" in capsys.readouterr().out
 
 
+def test_subsets_of_a_cvat_project_are_splits_with_folders_of_their_own(tmp_path, monkeypatch):
+    truth = forms.two_mice()
+    source = forms.write_cvat(truth, tmp_path / "export")
+    text = (source / "annotations.xml").read_text()
+    for number, subset in ((1, "Train"), (2, "Validation"), (3, "Train")):
+        name = truth["images"][number - 1]["file_name"]
+        file = source / "images" / subset / "same.jpg" if number < 3 else source / "images" / name
+        file.parent.mkdir(exist_ok=True)
+        (source / "images" / name).rename(file)
+        text = text.replace(f'name="{name}"', f'name="{file.name}" subset="{subset}"')
+    (source / "annotations.xml").write_text(text)
+    run(monkeypatch, convert.main, "cvat", source, "--output", tmp_path / "out")
+    for name, file, people in (("train", "Train/same.jpg", 2), ("val", "Validation/same.jpg", 1)):
+        content = json.loads((tmp_path / f"out/annotations/{name}.json").read_text())
+        assert content["images"][0]["file_name"] == file
+        assert len(content["annotations"]) == people
+
+
+def test_labels_without_any_keypoint_are_refused(tmp_path, monkeypatch):
+    truth = forms.two_mice()
+    for one in truth["annotations"]:
+        one["keypoints"] = [0] * 12
+    source = forms.write_labelme(truth, tmp_path / "export")
+    assert "no labelled keypoint" in refused(monkeypatch, "labelme", source, tmp_path / "out")
+
+
 def test_the_set_of_mice_comes_back_from_deeplabcut(shared, tmp_path, monkeypatch):
     truth = json.loads(
         (shared / "other-skeletons/mice/annotations/person_keypoints.json").read_text()
@@ -380,11 +408,48 @@ def test_lsp_comes_back_from_every_form(shared, tmp_path, monkeypatch):
         (("cvat", "nowhere.xml"), "nowhere.xml: no such file, folder or zip"),
         (("cvat", "empty"), "empty: expected a file .xml in it, found none"),
         (("sleap", "file.slp"), "pip install sleap-io"),
+        (("cvat", "empty", "--category", "x"), "--category: format cvat says it itself"),
+        (("deeplabcut", "empty", "--keypoints", "x"), "--keypoints: format deeplabcut says it"),
     ],
 )
-def test_mistakes_are_named_in_one_line(options, words, tmp_path, monkeypatch, capsys):
+def test_mistakes_are_named_in_one_line(options, words, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sleap_io", None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file.slp").touch()
     (tmp_path / "empty").mkdir()
-    assert words in refused(capsys, monkeypatch, *options, tmp_path / "out")
+    form, source, *more = options
+    assert words in refused(monkeypatch, form, source, tmp_path / "out", *more)
+
+
+def documented_commands():
+    """Every command of the page whose first line begins so, as lists of words."""
+    page = Path(__file__).resolve().parents[1] / "docs/own-data.md"
+    lines = re.findall(r"^python -m stages\.convert (.+)", page.read_text(), re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
+
+
+@pytest.fixture
+def exports(tmp_path):
+    """A folder with the exports that the page names."""
+    truth = forms.two_mice()
+    for name, writer in (("task", forms.write_cvat), ("keypoints", forms.write_coco)):
+        shutil.make_archive(str(tmp_path / name), "zip", writer(truth, tmp_path / f"{name}_folder"))
+    forms.write_label_studio(truth, tmp_path / "photographs").rename(tmp_path / "export.json")
+    forms.write_labelme(truth, tmp_path / "labelled")
+    forms.write_yolo(truth, tmp_path / "dataset")
+    forms.write_deeplabcut(truth, tmp_path / "project")
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", documented_commands(), ids=lambda words: words[0])
+def test_documented_commands_run_as_written(words, exports, monkeypatch):
+    if words[0] == "sleap":
+        pytest.skip("needs a file that sleap-io writes; see test_sleap.py")
+    monkeypatch.chdir(exports)
+    run(monkeypatch, convert.main, *words)
+    content = json.loads((exports / "mydata/annotations/person_keypoints.json").read_text())
+    assert len(content["annotations"]) == 3
+
+
+def test_every_format_has_a_documented_command():
+    assert sorted(words[0] for words in documented_commands()) == sorted(READERS)

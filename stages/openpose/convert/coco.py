@@ -4,11 +4,21 @@ What they do otherwise than COCO: categories without keypoints beside that of pe
 count from zero or by the numbers of a drawing, images in folders that the names do not have.
 """
 
+import posixpath
 from collections import Counter
+from pathlib import PurePosixPath
 from typing import Any
 
 from stages.openpose.coco.findings import Findings
-from stages.openpose.convert.fields import as_json, mapping, numbers, records, scalar, size
+from stages.openpose.convert.fields import (
+    as_json,
+    mapping,
+    numbers,
+    records,
+    scalar,
+    size,
+    split_of,
+)
 from stages.openpose.convert.labelled import Body, Box, Export, Keypoint, LabelledImage, Person
 from stages.openpose.errors import InputError
 
@@ -16,8 +26,11 @@ KEPT = ("segmentation", "area", "iscrowd")
 Record = dict[str, Any]
 
 
-def read(data: bytes, where: str, split: str, findings: Findings) -> Export:
+def read(data: bytes, where: str, findings: Findings) -> Export:
     """Images and people of one file, those of categories with keypoints.
+
+    Of images of one name the one is meant whose folder is called as the file's folder (Roboflow) or
+    as the subset at the end of the file's name (CVAT).
 
     Raises:
         InputError: no COCO JSON; no category with keypoints; people that Label Studio's export has
@@ -28,33 +41,39 @@ def read(data: bytes, where: str, split: str, findings: Findings) -> Export:
     if not all(isinstance(listed, list) for listed in lists.values()):
         raise InputError(f"{where}: expected COCO's lists {', '.join(lists)}; found another form")
     listed = {name: records(value, findings, where, name) for name, value in lists.items()}
-    bodies = {
-        scalar(one.get("id")): _body(one, where, findings)
-        for one in listed["categories"]
-        if one.get("keypoints")
-    }
-    if not bodies:
-        raise InputError(
-            f"{where}: `categories`: expected one with `keypoints`, found none; export keypoints "
-            f"(CVAT: COCO Keypoints)"
-        )
+    bodies = _bodies(listed["categories"], where, findings)
     if mapping(content.get("info")).get("contributor") == "Label Studio":
         _check_label_studio(listed["annotations"], bodies, where, findings)
-    for image_id, count in Counter(scalar(one.get("id")) for one in listed["images"]).items():
-        if count > 1 or image_id is None:
-            findings.refuse(
-                f"{where}: image id {image_id} (`id`) is listed {count} times; number them anew"
-            )
+    _check_ids(listed["images"], where, findings)
     people: dict[Any, list[Person]] = {}
     for one in listed["annotations"]:
         if person := _person(one, bodies, where, findings):
             people.setdefault(scalar(one.get("image_id")), []).append(person)
-    images = [_image(one, people, where, split, findings) for one in listed["images"]]
+    images = [_image(one, people, where, findings) for one in listed["images"]]
     for image_id in people:
         findings.refuse_value(
             f"{where}: annotation", "image_id", image_id, "that of a listed image", "add the image"
         )
     return Export(list(bodies.values()), images)
+
+
+def _bodies(categories: list[Record], where: str, findings: Findings) -> dict[Any, Body]:
+    """The categories with keypoints, by id."""
+    with_keypoints = [one for one in categories if one.get("keypoints")]
+    if not with_keypoints:
+        raise InputError(
+            f"{where}: `categories`: expected one with `keypoints`, found none; export keypoints "
+            f"(CVAT: COCO Keypoints)"
+        )
+    return {scalar(one.get("id")): _body(one, where, findings) for one in with_keypoints}
+
+
+def _check_ids(images: list[Record], where: str, findings: Findings) -> None:
+    for image_id, count in Counter(scalar(one.get("id")) for one in images).items():
+        if count > 1 or image_id is None:
+            findings.refuse(
+                f"{where}: image id {image_id} (`id`) is listed {count} times; number them anew"
+            )
 
 
 def _check_label_studio(
@@ -128,11 +147,18 @@ def _person(one: Record, bodies: dict[Any, Body], where: str, findings: Findings
 
 
 def _image(
-    one: Record, people: dict[Any, list[Person]], where: str, split: str, findings: Findings
+    one: Record, people: dict[Any, list[Person]], where: str, findings: Findings
 ) -> LabelledImage:
     owner = f"{where}: image {one.get('id')}"
     name = one.get("file_name")
     if not isinstance(name, str) or not name:
         findings.refuse_value(owner, "file_name", name, "a file's name", "export it again")
     hw = size(one.get("height"), one.get("width"), findings, owner)
-    return LabelledImage(str(name), people.pop(scalar(one.get("id")), []), hw, split=split)
+    file = PurePosixPath(where)
+    subset = file.stem.removeprefix("person_keypoints_")
+    folder = subset if file.parent.name in ("", "annotations") else file.parent.name
+    people_here = people.pop(scalar(one.get("id")), [])
+    return LabelledImage(
+        posixpath.join(folder, str(name)), people_here, hw, split=split_of(where),
+        other_name=str(name),
+    )  # fmt: skip

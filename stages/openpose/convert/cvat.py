@@ -3,6 +3,7 @@
 Form: docs.cvat.ai, "XML annotation format"; skeleton, `outside` and `svg` as CVAT 2 writes them.
 """
 
+import posixpath
 from xml.etree import ElementTree
 
 from stages.openpose.coco.findings import Findings
@@ -132,7 +133,8 @@ def _image(
         if other.tag not in ("box", "skeleton"):
             findings.derived[f"shapes of other kinds, left out: {other.tag}"] += 1
     subset = element.get("subset") or ""
-    return LabelledImage(name, people, hw, split="" if subset == DEFAULT_SUBSET else subset)
+    split = "" if subset.casefold() == DEFAULT_SUBSET else subset
+    return LabelledImage(posixpath.join(subset, name), people, hw, split=split, other_name=name)
 
 
 def _box(box: ElementTree.Element, owner: str, findings: Findings) -> Box | None:

@@ -110,7 +110,7 @@ def body_of(
     _name_categories(people, wanted, findings)
     seen = tuple(dict.fromkeys(point.name for one in people for point in one.keypoints))
     names = wanted.keypoints
-    if not names and set(seen) <= set(skeleton.keypoints) and len(seen) > 1:
+    if not names and set(seen) == set(skeleton.keypoints):
         names = skeleton.keypoints
         findings.derived["order of keypoints: COCO's, since the names are COCO's"] += 1
     elif not names and seen:

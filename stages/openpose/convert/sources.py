@@ -16,7 +16,7 @@ from stages.openpose.convert import (
     sleap,
     yolo_pose,
 )
-from stages.openpose.convert.fields import as_json, split_of
+from stages.openpose.convert.fields import as_json
 from stages.openpose.convert.labelled import Export, Wanted, body_of, merged
 from stages.openpose.errors import InputError
 
@@ -80,9 +80,7 @@ def _cvat(source: Source, _: Wanted, findings: Findings) -> Export:
 def _coco(source: Source, _: Wanted, findings: Findings) -> Export:
     """Of a folder with COCO's own names those of keypoints only."""
     files = [f for f in source.files if "person_keypoints" in f] or source.files
-    return _joined(
-        [coco.read(source.archive.read(f), f, split_of(f), findings) for f in files], findings
-    )
+    return _joined([coco.read(source.archive.read(f), f, findings) for f in files], findings)
 
 
 def _label_studio(source: Source, wanted: Wanted, findings: Findings) -> Export:
@@ -147,4 +145,11 @@ READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
     "yolo-pose": ((".yaml", ".yml"), _yolo_pose),
     "deeplabcut": ((".csv",), _deeplabcut),
     "sleap": ((".slp",), _sleap),
+}
+# what the user may say, since the format does not
+OPTIONS = {
+    "label-studio": ("keypoints", "category"),
+    "labelme": ("keypoints", "category"),
+    "yolo-pose": ("keypoints",),
+    "deeplabcut": ("category",),
 }

@@ -66,9 +66,8 @@ def read(archive: ImageArchive, file: str, wanted: Wanted, findings: Findings) -
         )
     _count_unused(there - used, findings)
     edges = _edges(settings, count, findings)
-    bodies = [Body(category, names, edges) for category in categories]
-    with_people = {person.category for image in images for person in image.people}
-    return Export([body for body in bodies if body.category in with_people], images)
+    seen = {person.category for image in images for person in image.people}
+    return Export([Body(one, names, edges) for one in categories if one in seen], images)
 
 
 def read_settings(text: str, file: str) -> dict[str, Any]:

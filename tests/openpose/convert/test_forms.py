@@ -116,14 +116,14 @@ def test_cvat_tracks_of_videos_are_refused_with_the_right_form_named(findings):
 
 def read_coco(findings, **changes):
     content = forms.two_mice() | changes
-    return coco.read(json.dumps(content).encode(), "coco.json", "", findings)
+    return coco.read(json.dumps(content).encode(), "coco.json", findings)
 
 
 def test_coco_annotations_of_categories_without_keypoints_are_left_out(findings):
     content = forms.two_mice()
     content["categories"].append({"id": 2, "name": "box", "keypoints": []})
     content["annotations"].append({"id": 9, "image_id": 1, "category_id": 2, "bbox": [1, 1, 2, 2]})
-    export = coco.read(json.dumps(content).encode(), "coco.json", "", findings)
+    export = coco.read(json.dumps(content).encode(), "coco.json", findings)
     assert [body.category for body in export.bodies] == ["mouse"]
     assert sum(len(image.people) for image in export.images) == 3
     assert findings.derived["annotations of categories without keypoints, left out"] == 1
@@ -152,7 +152,7 @@ def test_coco_of_label_studio_with_several_people_in_an_image_is_refused(finding
     content["annotations"] += boxes
     content["info"] = {"contributor": "Label Studio"}
     with pytest.raises(InputError, match=r"makes one person of all keypoints .* export it as JSON"):
-        coco.read(json.dumps(content).encode(), "result.json", "", findings)
+        coco.read(json.dumps(content).encode(), "result.json", findings)
 
 
 @pytest.mark.parametrize(
