@@ -117,15 +117,18 @@ def _people(
     return list(people.values())
 
 
-def _edges(config: bytes, parts: tuple[str, ...], findings: Findings) -> tuple:
+def _edges(
+    config: bytes, parts: tuple[str, ...], findings: Findings
+) -> tuple[tuple[int, int], ...]:
     """Edges of config.yaml between parts that are labelled."""
     try:
         settings: Any = yaml.safe_load(as_text(config, "config.yaml"))
     except yaml.YAMLError as problem:
         raise InputError(f"config.yaml: not YAML ({' '.join(str(problem).split())})") from None
     edges = []
-    for edge in (settings.get("skeleton") if isinstance(settings, dict) else None) or ():
-        if isinstance(edge, list) and len(edge) == 2 and set(edge) <= set(parts):
+    listed = settings.get("skeleton") if isinstance(settings, dict) else None
+    for edge in listed if isinstance(listed, list) else ():
+        if isinstance(edge, list) and len(edge) == 2 and all(end in parts for end in edge):
             edges.append((parts.index(edge[0]), parts.index(edge[1])))
         else:
             findings.derived["edges of config.yaml to points that are not labelled, left out"] += 1

@@ -393,7 +393,7 @@ def read_csv(text, findings, config=None):
 
 
 def test_deeplabcut_points_of_no_animal_and_frames_without_labels_are_left_out(findings):
-    config = b"skeleton: [[nose, tail], [nose, nose]]"
+    config = b"skeleton: [[nose, tail], [[nose], nose]]"
     export = read_csv(CSV, findings, config)
     assert [image.name for image in export.images] == ["labeled-data/v/a.png"]
     assert points(export.images[0].people[0]) == {"nose": (1.5, 2.0, 2)}
