@@ -357,6 +357,20 @@ def test_subsets_of_a_cvat_project_are_splits_with_folders_of_their_own(tmp_path
         assert len(content["annotations"]) == people
 
 
+def test_a_deeplabcut_file_is_seen_from_its_project_and_a_lost_config_is_told(
+    tmp_path, monkeypatch, capsys
+):
+    source = forms.write_deeplabcut(forms.two_mice(), tmp_path / "project")
+    file = source / "labeled-data/video/CollectedData_us.csv"
+    content = converted(monkeypatch, "deeplabcut", file, tmp_path / "one")
+    assert content["categories"][0]["skeleton"] == forms.MOUSE["skeleton"]
+    assert "category: person, since none is named" in capsys.readouterr().out
+    (source / "config.yaml").unlink()
+    content = converted(monkeypatch, "deeplabcut", file, tmp_path / "two")
+    assert content["categories"][0]["skeleton"] == []
+    assert "no config.yaml of the project: no edges" in capsys.readouterr().out
+
+
 def test_labels_without_any_keypoint_are_refused(tmp_path, monkeypatch):
     truth = forms.two_mice()
     for one in truth["annotations"]:

@@ -121,7 +121,9 @@ def _deeplabcut(source: Source, wanted: Wanted, findings: Findings) -> Export:
     if not files:
         raise InputError(f"{archive.path}: expected files CollectedData_*.csv in it, found none")
     configs = [name for name in archive.names() if PurePosixPath(name).name == "config.yaml"]
-    config = archive.read(configs[0]) if len(configs) == 1 else None
+    config = archive.read(min(configs, key=lambda name: name.count("/"))) if configs else None
+    if config is None:
+        findings.derived["no config.yaml of the project: no edges"] += 1
     return _joined(
         [deeplabcut.read(archive.read(f), f, config, wanted, findings) for f in files], findings
     )
