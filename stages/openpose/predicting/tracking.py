@@ -1,0 +1,105 @@
+"""The same person keeps the same number from frame to frame.
+
+People of a frame are matched with those known by OKS (the similarity of COCO's metric) after these
+have been moved on at constant velocity; best pairs first. Somebody who is not seen is kept for a
+while, and found again where the motion leads. Measured: python -m benchmarks.tracking.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.openpose.skeleton import COCO, Skeleton
+
+MIN_COMMON_KEYPOINTS = 3  # on fewer, two people are not compared
+# The box of a person's keypoints against the area that OKS is made for (median of COCO: 0.53).
+AREA_OF_BOX = 0.53
+
+
+@dataclass
+class _Track:
+    track_id: int
+    keypoints: np.ndarray  # [K, 3], each keypoint where it was last seen, moved on since
+    velocity: np.ndarray  # [2], pixels a second, of the whole person
+    time_s: float
+
+
+class Tracker:
+    """Ids of people over the frames of one film.
+
+    Args:
+        min_oks: least similarity of the same person in two frames.
+        keep_s: seconds for which somebody is looked for who is not seen.
+        motion: share of the velocity that is taken over from the newest frame; 0 for no motion.
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton = COCO,
+        *,
+        min_oks: float = 0.2,
+        keep_s: float = 1.0,
+        motion: float = 0.5,
+    ) -> None:
+        self.sigmas = np.asarray(skeleton.oks_sigmas)
+        self.min_oks, self.keep_s, self.motion = min_oks, keep_s, motion
+        self._tracks: list[_Track] = []
+        self._next_id = 1
+
+    def update(self, keypoints: np.ndarray, time_s: float) -> np.ndarray:
+        """Ids, int64 [P], from 1 on, of the people [P, K, 3] (x, y, score; 0 = not found) of the
+        frame at `time_s`; frames in order.
+        """
+        self._tracks = [track for track in self._tracks if time_s - track.time_s <= self.keep_s]
+        moved = [_moved(track, time_s) for track in self._tracks]
+        ids = np.zeros(len(keypoints), np.int64)
+        for person, index in self._pairs(keypoints, moved):
+            self._follow(self._tracks[index], moved[index], keypoints[person], time_s)
+            ids[person] = self._tracks[index].track_id
+        for newcomer in np.flatnonzero(ids == 0):
+            ids[newcomer] = self._next_id
+            track = _Track(self._next_id, keypoints[newcomer].copy(), np.zeros(2), time_s)
+            self._tracks.append(track)
+            self._next_id += 1
+        return ids
+
+    def _pairs(self, keypoints: np.ndarray, moved: list[np.ndarray]) -> list[tuple[int, int]]:
+        """(person, track) of the same people, each once, most similar first."""
+        similar = np.array(
+            [[oks(person, known, self.sigmas) for known in moved] for person in keypoints]
+        ).reshape(len(keypoints), len(moved))
+        pairs = []
+        while similar.size and similar.max() >= self.min_oks:
+            person, index = map(int, np.unravel_index(similar.argmax(), similar.shape))
+            pairs.append((person, index))
+            similar[person], similar[:, index] = -1, -1
+        return pairs
+
+    def _follow(self, track: _Track, moved: np.ndarray, found: np.ndarray, time_s: float) -> None:
+        common = (found[:, 2] > 0) & (moved[:, 2] > 0)
+        passed_s = time_s - track.time_s
+        if passed_s > 0:
+            # the median: a keypoint that jumped to another person moves nobody
+            step = np.median(found[common, :2] - track.keypoints[common, :2], axis=0) / passed_s
+            track.velocity += self.motion * (step - track.velocity)
+        track.keypoints = np.where(found[:, 2:] > 0, found, moved)
+        track.time_s = time_s
+
+
+def _moved(track: _Track, time_s: float) -> np.ndarray:
+    keypoints = track.keypoints.copy()
+    keypoints[:, :2] += track.velocity * (time_s - track.time_s)
+    return keypoints
+
+
+def oks(one: np.ndarray, other: np.ndarray, sigmas: np.ndarray) -> float:
+    """Object keypoint similarity, 0..1, of two people [K, 3] over the keypoints that both have; the
+    scale is that of the larger. 0 where they have too few in common.
+    """
+    common = (one[:, 2] > 0) & (other[:, 2] > 0)
+    if common.sum() < MIN_COMMON_KEYPOINTS:
+        return 0.0
+    boxes = (np.ptp(person[person[:, 2] > 0, :2], axis=0) for person in (one, other))
+    area = max(AREA_OF_BOX * max(float(np.prod(box)) for box in boxes), 1.0)
+    squared = ((one[common, :2] - other[common, :2]) ** 2).sum(axis=1)
+    return float(np.exp(-squared / (2 * area * (2 * sigmas[common]) ** 2)).mean())
