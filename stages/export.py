@@ -14,7 +14,7 @@ from stages import cli
 from stages.openpose.errors import InputError
 from stages.openpose.network.forward import read_model, skeleton_of
 
-FORMATS = ("keras", "keras_half", "tf_saved_model", "onnx", "openvino", "litert")
+FORMATS = ("keras", "keras_half", "tf_saved_model", "onnx", "onnx_half", "openvino", "litert")
 
 
 def export(arguments: argparse.Namespace) -> dict:

@@ -24,10 +24,11 @@ from stages.openpose.errors import InputError
 from stages.openpose.inference.detection import ImageEntry, detect_people
 from stages.openpose.inference.tta import OUTPUTS, Maps
 from stages.openpose.network.backend import thread_count, use_backend
-from stages.openpose.network.forward import Forward, load_forward
+from stages.openpose.network.forward import Forward
 from stages.openpose.network.precision import AUTO, resolve_precision
 from stages.openpose.predicting.found import FoundPeople, best_first
 from stages.openpose.predicting.inputs import read_upright
+from stages.openpose.predicting.runtime import load_fastest
 from stages.openpose.skeleton import COCO, Skeleton
 
 MODEL, PRESET = "light", "photos"  # what is used where nothing is said
@@ -58,6 +59,7 @@ class Pose:
         *,
         inference: str = "multi",
         settings: str | Path | None = None,
+        runtime: str = AUTO,
         keep_maps: bool = False,
     ) -> "Pose":
         """A network by its name (python -m stages.models list), or of a model folder.
@@ -66,6 +68,8 @@ class Pose:
             inference: "single" (fastest), "multi" or "multi_flip" (most accurate).
             settings: a params.yaml; default: those for photographs for networks that go by a name,
                 ./params.yaml for folders.
+            runtime: "openvino", "onnxruntime", "keras", or "auto" for the first of them that is
+                installed and can run the model.
 
         Raises:
             InputError: no such model, a file that cannot be had, or settings that do not fit.
@@ -81,7 +85,7 @@ class Pose:
         folder = models.folder_named(str(model))
         use_backend(chosen.train.backend)
         precision, _ = resolve_precision(chosen.detect.precision)
-        return cls(load_forward(folder, precision), chosen, inference, keep_maps=keep_maps)
+        return cls(load_fastest(folder, precision, runtime), chosen, inference, keep_maps=keep_maps)
 
     def __call__(self, image: np.ndarray | str | Path) -> FoundPeople:
         """The people of one image: uint8 [H, W, 3] RGB, or a file (turned upright as its EXIF data

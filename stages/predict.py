@@ -34,6 +34,7 @@ from stages.openpose.predicting.following import follow, smoothed
 from stages.openpose.predicting.found import MIN_SCORE, FoundPeople
 from stages.openpose.predicting.inputs import CAMERA, IMAGE, Source
 from stages.openpose.predicting.outputs import Looked
+from stages.openpose.predicting.runtime import AUTO, RUNTIMES
 from stages.openpose.predicting.smoothing import OneEuro
 from stages.openpose.predicting.tracking import Tracker
 from stages.pose import MODEL, Pose
@@ -52,6 +53,7 @@ def predict(arguments: argparse.Namespace) -> dict:
         arguments.model,
         inference=arguments.inference,
         settings=arguments.params,
+        runtime=arguments.runtime,
         keep_maps=arguments.maps,
     )
     failures: list[str] = []
@@ -213,6 +215,12 @@ def main() -> None:
         default=[outputs.DRAW, outputs.PEOPLE],
         metavar="FORMS",
         help=f"what to write, of {','.join(outputs.FORMS)}; default: draw,people",
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=(AUTO, *RUNTIMES),
+        default=AUTO,
+        help="what runs the network; default: the first of these that is installed and can",
     )
     parser.add_argument("--every", type=positive, default=1, help="look at every n-th frame only")
     parser.add_argument("--smooth", action="store_true", help="less jitter in films (one-euro)")

@@ -23,7 +23,7 @@ def loaded(tmp_path, monkeypatch) -> Pose:
     """A Pose whose network is the oracle."""
     (tmp_path / "model").mkdir()
     write_params(tmp_path / "params.yaml")
-    monkeypatch.setattr(pose, "load_forward", lambda *_: Oracle({1: PEOPLE}, {1: HW}, 184))
+    monkeypatch.setattr(pose, "load_fastest", lambda *_: Oracle({1: PEOPLE}, {1: HW}, 184))
     return Pose.load(tmp_path / "model", settings=tmp_path / "params.yaml")
 
 

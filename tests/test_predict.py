@@ -28,7 +28,7 @@ def world(tmp_path, monkeypatch):
         cv2.imwrite(str(folder / f"image {number}.png"), numbered_image(number, hw))
     (folder / "notes.txt").write_text("no image")
     (tmp_path / "model").mkdir()
-    monkeypatch.setattr(pose, "load_forward", lambda *_: Oracle(PEOPLE, SIZES, 184))
+    monkeypatch.setattr(pose, "load_fastest", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
     return tmp_path
 
@@ -65,7 +65,7 @@ def test_people_of_a_folder_are_listed_and_drawn(world, monkeypatch, inference):
 
 def test_one_scale_looks_once(world, monkeypatch):
     oracle = Oracle(PEOPLE, SIZES, 184)
-    monkeypatch.setattr(pose, "load_forward", lambda *_: oracle)
+    monkeypatch.setattr(pose, "load_fastest", lambda *_: oracle)
     run(world, monkeypatch, world / "images/image 1.png", "--inference", "single")
     assert len(oracle.shapes) == 1
 
