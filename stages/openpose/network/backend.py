@@ -2,6 +2,14 @@
 
 import os
 import sys
+import tempfile
+
+# What TensorFlow's C++ libraries print when they are loaded, before they read any setting.
+LOADING_NOISE = (
+    b"All log messages before absl::InitializeLog()",
+    b"oneDNN custom operations are on",
+    b"Could not find cuda drivers",
+)
 
 
 def use_backend(name: str, *, one_thread_ops: bool = False) -> None:
@@ -25,6 +33,25 @@ def use_backend(name: str, *, one_thread_ops: bool = False) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if one_thread_ops:
         os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+
+
+def load_quietly() -> None:
+    """Import the backend's library, without the lines that say nothing to a user."""
+    if os.environ.get("KERAS_BACKEND") != "tensorflow" or "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)  # C++ writes to the descriptor, not to sys.stderr
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if not any(noise in line for noise in LOADING_NOISE):
+                    os.write(2, line)
 
 
 def thread_count() -> int:
