@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from stages.openpose.predicting.found import UNFOLLOWED, FoundPeople
+from stages.openpose.predicting.found import FoundPeople
 from stages.openpose.predicting.smoothing import OneEuro
-from stages.openpose.predicting.tracking import Tracker
+from stages.openpose.predicting.tracking import UNFOLLOWED, Tracker
 
 
 def follow(people: FoundPeople, time_s: float, tracker: Tracker, min_score: float) -> FoundPeople:

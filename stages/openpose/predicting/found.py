@@ -11,6 +11,7 @@ from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import Maps
+from stages.openpose.predicting.tracking import UNFOLLOWED
 from stages.openpose.skeleton import COCO, Skeleton
 
 MIN_SCORE = 0.2  # certainty of people who are drawn and followed
@@ -25,7 +26,6 @@ OPENPOSE_EMPTY = (
     "hand_left_keypoints_3d",
     "hand_right_keypoints_3d",
 )
-UNFOLLOWED = -1  # the id of people who are not followed
 
 
 @dataclass(frozen=True)

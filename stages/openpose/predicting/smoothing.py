@@ -30,7 +30,7 @@ class OneEuro:
         speed_factor_hz: how much the cut-off rises for a speed of one height a second.
     """
 
-    def __init__(self, min_cutoff_hz: float = 1.5, speed_factor_hz: float = 6.0) -> None:
+    def __init__(self, min_cutoff_hz: float = 1.0, speed_factor_hz: float = 15.0) -> None:
         self.min_cutoff_hz, self.speed_factor_hz = min_cutoff_hz, speed_factor_hz
         self._states: dict[int, _State] = {}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.openpose.predicting.smoothing import OneEuro
-from stages.openpose.predicting.tracking import Tracker, oks
+from stages.openpose.predicting.tracking import UNFOLLOWED, Tracker, oks
 from stages.openpose.skeleton import COCO
 from tests.oracle import figure
 
@@ -52,6 +52,23 @@ def test_who_is_away_for_long_comes_back_as_somebody_else():
     tracker.update(person(50)[None], 0.0)
     assert tracker.update(person(50)[None], 0.9).tolist() == [1]
     assert tracker.update(person(50)[None], 2.5).tolist() == [2]
+
+
+def piece(x: float) -> np.ndarray:
+    """An arm of a person: three keypoints."""
+    arm = np.zeros((17, 3))
+    for name in ("left_shoulder", "left_elbow", "left_wrist"):
+        number = COCO.keypoints.index(name)
+        arm[number] = person(x)[number]
+    return arm
+
+
+def test_a_piece_begins_no_number_and_takes_none_from_a_whole_person():
+    tracker = Tracker()
+    assert tracker.update(piece(50)[None], 0.0).tolist() == [UNFOLLOWED]
+    assert tracker.update(person(50)[None], 0.1).tolist() == [1]
+    assert tracker.update(np.stack([piece(50), person(52)]), 0.2).tolist() == [UNFOLLOWED, 1]
+    assert tracker.update(piece(54)[None], 0.3).tolist() == [1]  # all that is seen of 1
 
 
 def test_no_two_people_of_a_frame_share_an_id():
