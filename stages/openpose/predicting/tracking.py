@@ -12,7 +12,8 @@ import numpy as np
 
 from stages.openpose.skeleton import COCO, Skeleton
 
-MIN_COMMON_KEYPOINTS = 3  # on fewer, two people are not compared
+MIN_COMMON_KEYPOINTS = 3  # on fewer, two people are not compared, unless a body has fewer
+THINNEST = 0.25  # of the box of keypoints that stand in a line, shorter over longer side
 UNFOLLOWED = -1  # the id of people who are not followed
 # The box of a person's keypoints against the area that OKS is made for (median of COCO: 0.53).
 AREA_OF_BOX = 0.53
@@ -104,10 +105,14 @@ def oks(one: np.ndarray, other: np.ndarray, sigmas: np.ndarray) -> float:
     common.
     """
     common = (one[:, 2] > 0) & (other[:, 2] > 0)
-    if common.sum() < MIN_COMMON_KEYPOINTS:
+    if common.sum() < min(MIN_COMMON_KEYPOINTS, len(sigmas)):
         return 0.0
-    boxes = (np.ptp(person[person[:, 2] > 0, :2], axis=0) for person in (one, other))
-    area = max(AREA_OF_BOX * max(float(np.prod(box)) for box in boxes), 1.0)
+    area = max(_area(person[person[:, 2] > 0, :2]) for person in (one, other))
     squared = ((one[common, :2] - other[common, :2]) ** 2).sum(axis=1)
     most = max((one[:, 2] > 0).sum(), (other[:, 2] > 0).sum())
     return float(np.exp(-squared / (2 * area * (2 * sigmas[common]) ** 2)).sum() / most)
+
+
+def _area(points: np.ndarray) -> float:
+    sides = np.ptp(points, axis=0)
+    return max(AREA_OF_BOX * float(np.prod(np.maximum(sides, THINNEST * sides.max()))), 1.0)

@@ -29,6 +29,12 @@ def test_oks_does_not_depend_on_the_size_of_the_image():
     assert small == pytest.approx(large, abs=1e-6)
 
 
+def test_keypoints_in_a_line_and_bodies_of_two_keypoints_are_compared_too():
+    line = np.array([(50.0, 10 * i, 1) for i in range(17)])
+    assert oks(line, line + np.array((2, 0, 0)), SIGMAS) > 0.5
+    assert oks(line[[0, 16]], line[[0, 16]] + np.array((2, 0, 0)), SIGMAS[:2]) > 0.1
+
+
 def test_people_keep_their_ids_whatever_their_order():
     tracker = Tracker()
     assert tracker.update(np.stack([person(50), person(200)]), 0.0).tolist() == [1, 2]
