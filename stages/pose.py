@@ -76,13 +76,15 @@ class Pose:
         """
         if inference not in OUTPUTS:
             raise InputError(f"inference: expected one of {', '.join(OUTPUTS)}, found {inference}")
+        is_named = str(model) in models.table()
+        folder = Path(model) if is_named else models.folder_named(str(model))  # fetches nothing
         chosen = settings_for(str(model), Path(settings) if settings else None)
         if keep_maps and chosen.decoder.mode == "parity":
             raise InputError(
                 "--maps: not with `decoder.mode: parity`, which keeps no maps; expected exact or "
                 "fast"
             )
-        folder = models.folder_named(str(model))
+        folder = models.folder_named(str(model)) if is_named else folder
         use_backend(chosen.train.backend)
         precision, _ = resolve_precision(chosen.detect.precision)
         return cls(load_fastest(folder, precision, runtime), chosen, inference, keep_maps=keep_maps)

@@ -65,6 +65,13 @@ def test_an_unknown_way_of_inference_is_refused():
         Pose.load("light", inference="double")
 
 
+def test_a_model_that_is_a_file_is_named_before_any_setting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # no params.yaml here
+    (tmp_path / "weights.h5").write_bytes(b"")
+    with pytest.raises(InputError, match=r"weights\.h5: is a file; name the folder"):
+        Pose.load("weights.h5")
+
+
 def test_importing_the_package_loads_no_framework():
     code = (
         "import sys; import stages.openpose; assert 'numpy' not in sys.modules; "
