@@ -18,10 +18,17 @@ HW = (184, 240)
 PEOPLE = np.stack([figure(60, 30, 120), figure(170, 50, 100)])
 
 
+def write_empty_model(folder) -> None:
+    """A model folder that describes a network but has none."""
+    folder.mkdir()
+    (folder / "model.yaml").write_text("kind: keras\nnetwork: light\nfile: weights.h5\n")
+    (folder / "weights.h5").write_bytes(b"")
+
+
 @pytest.fixture
 def loaded(tmp_path, monkeypatch) -> Pose:
     """A Pose whose network is the oracle."""
-    (tmp_path / "model").mkdir()
+    write_empty_model(tmp_path / "model")
     write_params(tmp_path / "params.yaml")
     monkeypatch.setattr(pose, "load_fastest", lambda *_: Oracle({1: PEOPLE}, {1: HW}, 184))
     return Pose.load(tmp_path / "model", settings=tmp_path / "params.yaml")

@@ -14,6 +14,7 @@ from stages.openpose.predicting import films
 from stages.openpose.skeleton import COCO
 from tests.oracle import Oracle, figure, numbered_image
 from tests.test_detect import write_params
+from tests.test_pose import write_empty_model
 
 SIZES = {1: (184, 240), 2: (190, 184)}
 PEOPLE = {1: np.stack([figure(60, 30, 120), figure(170, 50, 100)]), 2: figure(90, 40, 110)[None]}
@@ -27,7 +28,7 @@ def world(tmp_path, monkeypatch):
     for number, hw in SIZES.items():
         cv2.imwrite(str(folder / f"image {number}.png"), numbered_image(number, hw))
     (folder / "notes.txt").write_text("no image")
-    (tmp_path / "model").mkdir()
+    write_empty_model(tmp_path / "model")
     monkeypatch.setattr(pose, "load_fastest", lambda *_: Oracle(PEOPLE, SIZES, 184))
     write_params(tmp_path / "params.yaml")
     return tmp_path
