@@ -28,6 +28,7 @@ PLUMBING_LIBRARIES = {"dvc", "jax", "jsonschema", "matplotlib", "openvino", "orj
                       "pillow", "pydantic", "pyyaml", "ruamel.yaml", "ruamel.yaml.clib",
                       "tensorboard",
                       "tqdm"}  # fmt: skip
+LAZY = {"stages/pose.py"}  # stages/openpose/__init__.py opens it for who asks for Pose
 PACKAGES = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
@@ -69,7 +70,8 @@ def closure(path: str, without: set[str] = PLUMBING) -> set[str]:
 
 def libraries(path: str) -> set[str]:
     """Packages that decide the result of running `path`, by the names of envs/versions.yaml."""
-    files = closure(path, without=set())
+    files = closure(path, without=LAZY)
+    assert not any("stages.openpose.Pose" in names_imported(file) for file in files)
     modules = {name.split(".")[0] for file in files for name in names_imported(file)}
     modules -= {*sys.stdlib_module_names, "stages"}
     backend = {"tensorflow"} if "keras" in modules else set()  # Keras computes with it
