@@ -24,7 +24,7 @@ from stages.openpose.errors import InputError
 from stages.openpose.inference.detection import ImageEntry, detect_people
 from stages.openpose.inference.tta import OUTPUTS, Maps
 from stages.openpose.network.backend import thread_count, use_backend
-from stages.openpose.network.forward import Forward
+from stages.openpose.network.forward import Forward, read_model, skeleton_of
 from stages.openpose.network.precision import AUTO, resolve_precision
 from stages.openpose.predicting.found import FoundPeople, best_first
 from stages.openpose.predicting.inputs import read_upright
@@ -87,7 +87,8 @@ class Pose:
         folder = models.folder_named(str(model)) if is_named else folder
         use_backend(chosen.train.backend)
         precision, _ = resolve_precision(chosen.detect.precision)
-        return cls(load_fastest(folder, precision, runtime), chosen, inference, keep_maps=keep_maps)
+        forward = load_fastest(folder, precision, runtime)
+        return cls(forward, chosen, inference, skeleton_of(read_model(folder)), keep_maps)
 
     def __call__(self, image: np.ndarray | str | Path) -> FoundPeople:
         """The people of one image: uint8 [H, W, 3] RGB, or a file (turned upright as its EXIF data
@@ -127,6 +128,7 @@ class Pose:
             decode=partial(_decode, pose=self),
             settings=self.settings.detect,
             outputs=(self.inference,),
+            skeleton=self.skeleton,
             reference=self.settings.decoder.mode == "parity",
             threads=thread_count(),
         )

@@ -144,7 +144,8 @@ def drawn_maps(pixels: np.ndarray, people: FoundPeople, pose: Pose) -> np.ndarra
         cells * maps.stride_px * side / scaled
         for cells, side, scaled in zip(maps.heatmaps.shape, pixels.shape[:2], size_px, strict=False)
     ]
-    return drawing.draw_maps(pixels, maps.heatmaps, maps.pafs, (covered_hw[0], covered_hw[1]))
+    covered = (covered_hw[0], covered_hw[1])
+    return drawing.draw_maps(pixels, maps.heatmaps, maps.pafs, covered, pose.skeleton)
 
 
 def tell(

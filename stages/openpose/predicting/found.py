@@ -74,7 +74,7 @@ class FoundPeople(People):
     def draw_bgr(self, image: np.ndarray, min_score: float = MIN_SCORE) -> np.ndarray:
         """`draw` in BGR; people who are followed carry their id."""
         certain = self.certain(min_score)
-        drawn = drawing.draw_people(image, certain.parts)
+        drawn = drawing.draw_people(image, certain.parts, self.skeleton)
         if certain.ids is not None:
             _draw_ids(drawn, certain.parts, certain.ids)
         return drawn

@@ -25,7 +25,7 @@ from stages.openpose.network.precision import BFLOAT16
 OPENVINO, ONNX_RUNTIME, KERAS = RUNTIMES = ("openvino", "onnxruntime", "keras")
 AUTO = "auto"
 # What model.yaml of an exported network says; others may want other colours or scaling.
-OF_OUR_EXPORT = {"kind", "file", "layout", "heatmaps", "pafs", "stride_px"}
+OF_OUR_EXPORT = {"kind", "file", "layout", "heatmaps", "pafs", "stride_px", "skeleton"}
 
 
 def load_fastest(folder: Path, precision: str, wanted: str = AUTO) -> Forward:
