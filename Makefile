@@ -57,17 +57,17 @@ $(ENV): envs/requirements.lock
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
 lock:
-	$(COMPILE) --upgrade --extra test pyproject.toml -o envs/requirements.lock
+	$(COMPILE) --upgrade --extra pipeline --extra test pyproject.toml -o envs/requirements.lock
 	$(PYTHON) -m stages.versions
 	$(MAKE) lock-extras
 
 lock-extras:
 	sed 's/ [\\]$$//; /--hash/d' envs/requirements.lock > .lock-constraints
-	$(COMPILE) --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra export \
+	$(COMPILE) --extra pipeline --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra export \
 	  --extra test-remotes --extra test-backends -c .lock-constraints \
 	  pyproject.toml -o envs/requirements-extras.lock
-	$(COMPILE) --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o envs/requirements-gpu-jax.lock
-	$(COMPILE) --extra test --extra gpu-tensorflow -c .lock-constraints pyproject.toml -o envs/requirements-gpu-tensorflow.lock
+	$(COMPILE) --extra pipeline --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o envs/requirements-gpu-jax.lock
+	$(COMPILE) --extra pipeline --extra test --extra gpu-tensorflow -c .lock-constraints pyproject.toml -o envs/requirements-gpu-tensorflow.lock
 	rm .lock-constraints
 
 clean:

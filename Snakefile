@@ -24,3 +24,7 @@ rule all:
 
 onsuccess:
     print(bridge.summary(workflow.dag_settings.targets), file=sys.stderr)
+
+
+onerror:
+    print(bridge.failures(), file=sys.stderr)

@@ -31,7 +31,7 @@ from stages.openpose.coco.image_files import ImageArchive
 from stages.openpose.coco.pose_prior import PosePrior, read_prior
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.errors import InputError
-from stages.openpose.files import whole_folder
+from stages.openpose.files import refuse_file, whole_folder
 from stages.openpose.inference.detection import Clock, ImageEntry, detect_people, plan_batches
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import OUTPUTS
@@ -44,6 +44,7 @@ def detect(arguments: argparse.Namespace) -> dict:
     """Run the model on the images of the shard; write COCO results and the list of images."""
     settings = params.load(arguments.params)
     reference = settings.decoder.mode == "parity"
+    refuse_file(arguments.output)
     shard = _shard(arguments, settings.detect.shards)
     split = layout.read_split(arguments)
     entries = _images(split, *shard)

@@ -27,9 +27,8 @@ from stages.openpose.errors import InputError
 from stages.openpose.evaluation import diagnostics, scoring
 from stages.openpose.files import whole_file, whole_folder
 from stages.openpose.inference.tta import OUTPUTS
-from stages.openpose.network.forward import skeleton_of
 from stages.openpose.samples.packed import open_packed
-from stages.openpose.skeleton import COCO, Skeleton
+from stages.openpose.skeleton import COCO, Skeleton, from_dict
 
 HEADLINE = "multi"  # the inference whose matches are kept, for differences between models
 PACKED_FILES = "the packed files"
@@ -157,7 +156,7 @@ def check_bodies(folders: Sequence[Path], skeleton: Skeleton) -> None:
     for folder in folders:
         model = folder / "model.json"
         if model.exists():
-            found = skeleton_of(orjson.loads(model.read_bytes()))
+            found = from_dict(orjson.loads(model.read_bytes()).get("skeleton"))
             layout.check_same_body(folder, found, skeleton)
 
 

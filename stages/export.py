@@ -12,9 +12,10 @@ from pathlib import Path
 
 from stages import cli
 from stages.openpose.errors import InputError
+from stages.openpose.network.backend import load_quietly
 from stages.openpose.network.forward import read_model, skeleton_of
 
-FORMATS = ("keras", "keras_half", "tf_saved_model", "onnx", "openvino", "litert")
+FORMATS = ("keras", "keras_half", "tf_saved_model", "onnx", "onnx_half", "openvino", "litert")
 
 
 def export(arguments: argparse.Namespace) -> dict:
@@ -28,6 +29,7 @@ def export(arguments: argparse.Namespace) -> dict:
         raise InputError(
             f"{arguments.model}: expected a model of kind keras, found {model['kind']}"
         )
+    load_quietly()
     from stages.openpose.network import exporting
     from stages.openpose.network.architecture import build
     from stages.openpose.network.weights import load_weights

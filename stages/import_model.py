@@ -21,7 +21,7 @@ import yaml
 from stages import cli, params
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_folder
-from stages.openpose.network.backend import use_backend
+from stages.openpose.network.backend import load_quietly, use_backend
 from stages.openpose.network.forward import (
     KERAS_WEIGHTS,
     brought_folder,
@@ -66,9 +66,12 @@ def take_in(model: dict[str, Any], key: str, output: Path, settings: params.Para
     """
     use_backend(settings.train.backend)
     with whole_folder(output) as temporary:
-        _take(model, key, temporary)
-        forward = load_forward(temporary)
-        forward(np.full((1, 64, 72, 3), 128, np.uint8))
+        try:
+            _take(model, key, temporary)
+            forward = load_forward(temporary)
+            forward(np.full((1, 64, 72, 3), 128, np.uint8))
+        except InputError as problem:  # names files of the folder that it was to become
+            raise InputError(str(problem).replace(str(temporary), str(output))) from None
     return {"bytes": sum(file.stat().st_size for file in output.iterdir())}
 
 
@@ -92,6 +95,7 @@ def _take(model: dict[str, Any], key: str, target: Path) -> None:
         "trained_on": model.get("trained_on", "unknown"),
     }
     if network and kind != "keras":
+        load_quietly()
         # here, because the backend is chosen by then
         from stages.openpose.network.weights import convert_weights
 
@@ -113,7 +117,7 @@ def _verified(source: Path, expected: str, key: str) -> str:
         )
     hash_name = "md5" if len(expected) == MD5_DIGITS else "sha256"
     digests = {algorithm: _digest(source, algorithm) for algorithm in {hash_name, "sha256"}}
-    if expected and digests[hash_name] != expected:
+    if expected and digests[hash_name] != expected.lower():
         raise InputError(
             f"{source}: expected {hash_name} {expected} (`{key}`), found {digests[hash_name]}; "
             f"fetch the file again"

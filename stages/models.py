@@ -27,8 +27,8 @@ from stages.openpose.fetch.named import (
 )
 from stages.openpose.fetch.transfer import Patience
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-TABLE = REPOSITORY / "workflow" / "models.yaml"
+REPOSITORY = params.WORKFLOW.parent
+TABLE = params.WORKFLOW / "models.yaml"
 PATIENCE = Patience(retries=1, timeout_s=20)
 
 
@@ -64,6 +64,8 @@ def folder_named(text: str) -> Path:
     models = table()
     if text in models:
         return ready(models[text])
+    if Path(text).is_file():
+        raise InputError(f"--model {text}: is a file; name the folder that holds its model.yaml")
     if not Path(text).is_dir():
         known = ", ".join(models)
         raise InputError(f"{text}: no such folder, and no model of that name; names: {known}")

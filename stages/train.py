@@ -22,7 +22,7 @@ from tqdm import tqdm
 from stages import cli, params
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file, whole_folder
-from stages.openpose.network.backend import use_backend
+from stages.openpose.network.backend import load_quietly, use_backend
 from stages.openpose.network.forward import (
     OPENVINO_SUFFIX,
     brought_folder,
@@ -81,6 +81,7 @@ def main() -> None:
 def stage(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     use_backend(settings.train.backend, one_thread_ops=settings.train.batch_parts > 1)
+    load_quietly()
     from stages.openpose.training.devices import all_devices
 
     with all_devices() as devices:
@@ -96,10 +97,8 @@ def stage(arguments: argparse.Namespace) -> dict:
         with open_packed(arguments.train) as packed:
             write_model(run.model.network, arguments.model, packed.skeleton)
     last = progress.rows[-1]
-    print(
-        f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss "
-        f"{last.get('val_loss', 'none')}"
-    )
+    validated = f"{last['val_loss']:.3f}" if "val_loss" in last else "none"
+    print(f"train: {progress.samples} samples, loss {last['loss']:.3f}, val_loss {validated}")
     return {
         "samples": progress.samples,
         "warm_up_samples": run.settings.warm_up_samples,

@@ -104,3 +104,16 @@ def test_the_preset_of_the_real_network_fits_its_files(shared, tmp_path, monkeyp
     import_model.main()
     heatmaps, _ = load_forward(tmp_path / "real_net")(np.full((1, 64, 64, 3), 128, np.uint8))
     assert heatmaps.shape == (1, 8, 8, HEATMAPS)
+
+
+def test_mistakes_name_the_folder_that_is_written_not_a_hidden_one(world, monkeypatch):
+    with pytest.raises(SystemExit, match=r"models/toy/net\.onnx: no output `nothing`") as problem:
+        take(world, monkeypatch, heatmaps="nothing")
+    assert ".part" not in str(problem.value)
+
+
+def test_a_hash_in_capitals_is_the_same_hash(world, monkeypatch):
+    digest = hashlib.sha256((world / "theirs/net.onnx").read_bytes()).hexdigest()
+    take(world, monkeypatch, files={"net.onnx": digest.upper()})
+    described = yaml.safe_load((world / "models/toy/model.yaml").read_text())
+    assert described["sha256"] == {"net.onnx": digest}

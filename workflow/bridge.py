@@ -42,20 +42,9 @@ WITHOUT_GIT = (  # a ZIP that was downloaded
 )
 CONFIG = {"gpus"}  # what rules read of `snakemake --config`
 FORCE = {"--forceall", "-F", "--forcerun", "-R", "--force", "-f"}
-# Shell command of the rule: DVC runs the one stage, its messages go to the terminal and to the log.
-# DVC fails, --wait-for-lock or not, where another process works on files of the stage: a `dvc
-# repro` typed beside this run. So wait for the end of that one and try again. It never waits for us
-# in turn: it fails.
-ONE_STAGE = r"""
-until dvc --wait-for-lock repro --single-item {params.stage:q} 2>&1 | tee {log:q}; do
-    grep -q 'is busy, it is being blocked by' {log:q} || exit 1
-    echo 'waiting for the end of that process ...'
-    sleep 1
-    for other in $(sed -n 's/^  (PID \([0-9]*\)).*/\1/p' {log:q}); do
-        while ps -o stat= -p $other | grep -q '^[^Z]'; do sleep 1; done
-    done
-done
-"""
+LOGS = Path("logs")
+# Shell command of the rule: DVC runs the one stage.
+ONE_STAGE = "bash workflow/one_stage.sh {params.stage:q} {log:q}"
 
 
 @dataclass
@@ -143,6 +132,16 @@ class Bridge:
                 f"{known['seconds']:9.1f} s {known['peak_memory_mb']:9.0f} MB" if known else ""
             )
             lines.append(f"{name:32} {'ran' if ran else 'cached':8} {figures}".rstrip())
+        return "\n".join(lines)
+
+    def failures(self) -> str:
+        """What stages that failed in this run say, a line each."""
+        lines = []
+        for log in sorted(LOGS.glob("*.log")):
+            if log.stat().st_mtime >= self.started:
+                said = log.read_text(encoding="utf-8", errors="replace").splitlines()
+                errors = [line for line in said if line.startswith("error: ")]
+                lines += [f"{log.stem}: {line}" for line in errors[-1:]]
         return "\n".join(lines)
 
     def _asked(self, targets: Collection[str]) -> list[str]:

@@ -7,7 +7,10 @@ changes.
 """
 
 import contextlib
+import functools
+import multiprocessing
 import pickle
+import sys
 from collections.abc import Callable
 
 import numba
@@ -31,10 +34,12 @@ class _LenientCache(FunctionCache):
     """
 
     def load_overload(self, signature, target_context):
-        try:
-            return super().load_overload(signature, target_context)
-        except _DAMAGED:
-            return None
+        kept = None
+        with contextlib.suppress(*_DAMAGED):
+            kept = super().load_overload(signature, target_context)
+        if kept is None:
+            _say_once()
+        return kept
 
     def save_overload(self, signature, data):
         try:
@@ -43,6 +48,18 @@ class _LenientCache(FunctionCache):
             with contextlib.suppress(*_DAMAGED):
                 # A damaged index is replaced, so that the next process can keep its code again.
                 self.flush()
+
+
+@functools.cache
+def _say_once() -> None:
+    """Say why the first call takes so long; worker processes say nothing."""
+    if multiprocessing.parent_process() is None:
+        print(
+            "compiling numeric code for this processor, kept for the next time "
+            "(up to half a minute) ...",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def jit(function: Callable) -> Callable:

@@ -6,6 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stages.openpose.errors import InputError
+
+
+def refuse_file(folder: Path) -> None:
+    """Raise InputError where a file stands in the place of a folder that is to be written."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; expected a folder to write")
+
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
@@ -28,6 +36,7 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
     well.
     """
     path = Path(path)
+    refuse_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     shutil.rmtree(temporary, ignore_errors=True)

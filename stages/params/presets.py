@@ -11,7 +11,10 @@ from stages.openpose.files import whole_file
 from stages.params import keys
 from stages.params.reading import build, check_sources, parse_yaml
 
-WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
+STAGES = Path(__file__).resolve().parents[1]
+# in an installed package a part of it travels inside the package (pyproject.toml)
+REPOSITORY = STAGES.parent if (STAGES.parent / "workflow").is_dir() else STAGES / "_shipped"
+WORKFLOW = REPOSITORY / "workflow"
 PRESETS = WORKFLOW / "presets"
 SCHEMA = WORKFLOW / "schemas" / "params.schema.json"
 FOR_EDITORS = "# yaml-language-server: $schema=workflow/schemas/params.schema.json"

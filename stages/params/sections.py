@@ -17,7 +17,7 @@ from pydantic import AfterValidator, ConfigDict, Field, GetPydanticSchema, Stric
 NAME = r"^[A-Za-z0-9](\.?[A-Za-z0-9_-])*$"
 MODEL_NAME = r"^[A-Za-z0-9_]+$"  # no dot: to DVC `models.a.b` is a path of keys
 FILE_NAME = r"^[^/\\.][^/\\]*$"
-HASH = r"^([0-9a-f]{32}|[0-9a-f]{64})$"
+HASH = r"^([0-9a-fA-F]{32}|[0-9a-fA-F]{64})$"
 PATTERNS = {
     NAME: "a name of letters, digits, _ and -, with single dots inside",
     MODEL_NAME: "a name of letters, digits and _",

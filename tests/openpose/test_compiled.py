@@ -36,8 +36,10 @@ def probe(tmp_path: Path):
             check=False,
         )
         assert done.returncode == 0, done.stderr
+        call.said.append(done.stderr)
         return done.stdout.split()
 
+    call.said = []
     return call
 
 
@@ -67,3 +69,11 @@ def test_no_writable_cache_folder_is_no_error(probe, tmp_path):
         "XDG_CACHE_HOME": str(blocked),
     }
     assert probe(**nowhere) == ["3", "0"]
+
+
+def test_the_first_process_says_why_it_takes_long(probe, tmp_path):
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    probe(**cache)
+    assert "compiling numeric code" in probe.said[-1]
+    probe(**cache)
+    assert probe.said[-1] == ""

@@ -59,6 +59,19 @@ def test_a_summary_has_the_stages_that_were_asked_for():
     }
 
 
+def test_the_last_lines_of_a_failed_run_are_the_errors_of_its_stages(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "logs").mkdir()
+    for name, text in (
+        ("pack", "> python -m stages.pack\nerror: the first\nerror: no person\nERROR: failed\n"),
+        ("train", "fine\n"),
+        ("masks", "error: of a run before\n"),
+    ):
+        (tmp_path / f"logs/{name}.log").write_text(text)
+    os.utime(tmp_path / "logs/masks.log", (1, 1))
+    assert bridge.Bridge({}, {}, started=100).failures() == "pack: error: no person"
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -23,11 +23,12 @@ PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params/__init__.py",
             "stages/openpose/errors.py", "stages/openpose/files.py",
             "stages/openpose/compiled.py"}  # fmt: skip
 # of these no result depends on the version: they read and write text, look at headers, show
-# progress and curves; JAX and OpenVINO are of the user's choice and not in the lock
+# progress and curves; JAX, PyTorch and OpenVINO are of the user's choice and not in the lock
 PLUMBING_LIBRARIES = {"dvc", "jax", "jsonschema", "matplotlib", "openvino", "orjson", "packaging",
                       "pillow", "pydantic", "pyyaml", "ruamel.yaml", "ruamel.yaml.clib",
                       "tensorboard",
-                      "tqdm"}  # fmt: skip
+                      "torch", "tqdm"}  # fmt: skip
+LAZY = {"stages/pose.py"}  # stages/openpose/__init__.py opens it for who asks for Pose
 PACKAGES = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
@@ -69,7 +70,8 @@ def closure(path: str, without: set[str] = PLUMBING) -> set[str]:
 
 def libraries(path: str) -> set[str]:
     """Packages that decide the result of running `path`, by the names of envs/versions.yaml."""
-    files = closure(path, without=set())
+    files = closure(path, without=LAZY)
+    assert not any("stages.openpose.Pose" in names_imported(file) for file in files)
     modules = {name.split(".")[0] for file in files for name in names_imported(file)}
     modules -= {*sys.stdlib_module_names, "stages"}
     backend = {"tensorflow"} if "keras" in modules else set()  # Keras computes with it

@@ -29,7 +29,8 @@ def locked() -> dict[str, set[str]]:
 
 def test_every_package_that_the_project_names_is_locked_with_hashes(locked):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = project["dependencies"] + project["optional-dependencies"]["test"]
+    extras = project["optional-dependencies"]
+    named = project["dependencies"] + extras["pipeline"] + extras["test"]
     assert {re.split(r"[<>=]", name)[0].lower().replace(".", "-") for name in named} <= set(locked)
     entries = re.split(r"\n(?=\S)", (ENVS / "requirements.lock").read_text().strip())
     assert all("--hash=sha256:" in entry for entry in entries)
@@ -77,7 +78,8 @@ def test_the_conda_file_pins_what_the_lock_pins(locked):
     assert set(environment) == {"channels", "dependencies"}
     assert "python=3.11" in environment["dependencies"]
     listed = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
-    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = project["dependencies"] + project["optional-dependencies"]["pipeline"]
     assert {re.split(r"[<>=]", name)[0] for name in named} == {
         name.split("==")[0] for name in listed
     }

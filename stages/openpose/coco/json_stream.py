@@ -163,7 +163,7 @@ class _Scanner:
                 self.list_name = (
                     self.parse(text[at[border - 2] : at[border - 1] + 1])[0] if is_list else None
                 )
-                start, first = int(at[border]) + 1, border
+                start, first = int(at[border]) + 1, int(border)
         if self.list_name is not None:
             deepest = int(depths[first:].max(initial=0))
             pieces.append((self.list_name, text[start : at[-1] + 1], deepest))

@@ -23,7 +23,7 @@ from stages.openpose.files import whole_file, whole_folder
 PLACE_VARIABLE = "OPENPOSE_MODELS"
 DESCRIPTION = "model.yaml"
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
-DIGEST = rf"^([0-9a-f]{{32}}|[0-9a-f]{{64}}|{TO_BE_SUPPLIED})$"
+DIGEST = rf"^([0-9a-fA-F]{{32}}|[0-9a-fA-F]{{64}}|{TO_BE_SUPPLIED})$"
 Digest = Annotated[str, StringConstraints(pattern=DIGEST)]
 
 
@@ -43,8 +43,8 @@ class NamedFile(_Strict):
 
     @property
     def known_hash(self) -> str:
-        """The hash, empty where none is known."""
-        return "" if self.hash == TO_BE_SUPPLIED else self.hash
+        """The hash in small letters, empty where none is known."""
+        return "" if self.hash == TO_BE_SUPPLIED else self.hash.lower()
 
 
 class PublishedAP(_Strict):

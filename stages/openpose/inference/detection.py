@@ -7,7 +7,7 @@ Order and results do not depend on the number of threads.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,7 +98,7 @@ def plan_batches(
 
 
 def detect_people(
-    batches: Sequence[Sequence[ImageEntry]],
+    batches: Iterable[Sequence[ImageEntry]],
     *,
     read: Callable[[ImageEntry], np.ndarray],
     forward: Forward,
@@ -193,7 +193,7 @@ def _finish_as_reference(
 
 def _overlapped(
     pool: ThreadPoolExecutor,
-    batches: Sequence,
+    batches: Iterable[Sequence[ImageEntry]],
     prepare: Callable,
     network: Callable,
     finish: Callable,
@@ -250,12 +250,17 @@ def _checked(image: np.ndarray, expected: ImageEntry, settings: Settings) -> np.
             f"{' x '.join(map(str, image.shape[:2]))}; "
             "annotations and images do not belong together"
         )
-    height, width = scaled_size(image.shape[:2], settings.height_px, max(settings.scales))
+    refuse_oversize(image.shape[:2], expected.file_name, settings)
+    return image
+
+
+def refuse_oversize(size_hw: tuple[int, int], name: str, settings: Settings) -> None:
+    """Raise InputError where an image would be too large for the network at its largest scale."""
+    height, width = scaled_size(size_hw, settings.height_px, max(settings.scales))
     if height * width > LARGEST_INPUT_PX:
         raise InputError(
-            f"image {expected.file_name} of {image.shape[0]} x {image.shape[1]} pixels would be "
+            f"image {name} of {size_hw[0]} x {size_hw[1]} pixels would be "
             f"{height} x "
             f"{width} for the network: too long and narrow; crop it, or lower `detect.height_px` "
             f"or `detect.scales`"
         )
-    return image

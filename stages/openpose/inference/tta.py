@@ -31,11 +31,16 @@ NATIVE = 0.0  # the "scale" of a view that shows the image at its own resolution
 class Settings(Protocol):
     """What inference reads of the section `detect` of params.yaml."""
 
-    height_px: int
-    scales: Sequence[float]
-    pad_value: int
-    pad_multiple_px: int
-    average_stride_px: int
+    @property
+    def height_px(self) -> int: ...
+    @property
+    def scales(self) -> Sequence[float]: ...
+    @property
+    def pad_value(self) -> int: ...
+    @property
+    def pad_multiple_px(self) -> int: ...
+    @property
+    def average_stride_px(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,14 @@
 import math
 import os
 import sys
+import tempfile
+
+# What TensorFlow's C++ libraries print when they are loaded, before they read any setting.
+LOADING_NOISE = (
+    b"All log messages before absl::InitializeLog()",
+    b"oneDNN custom operations are on",
+    b"Could not find cuda drivers",
+)
 
 # with these Keras' `fit` ends early, for trials
 SHORTENING = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH")
@@ -72,6 +80,25 @@ def _of_torch() -> str:
     if not torch.cuda.is_available():
         return "0"
     return ".".join(map(str, torch.cuda.get_device_capability()))
+
+
+def load_quietly() -> None:
+    """Import the backend's library, without the lines that say nothing to a user."""
+    if os.environ.get("KERAS_BACKEND") != "tensorflow" or "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)  # C++ writes to the descriptor, not to sys.stderr
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if not any(noise in line for noise in LOADING_NOISE):
+                    os.write(2, line)
 
 
 def thread_count() -> int:

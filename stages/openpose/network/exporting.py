@@ -1,8 +1,9 @@
 """A network of ours in the formats of other runtimes, written by Keras itself: float32, images of
 any size.
 
-Each format gets a folder. Those that detect can run (keras_half, openvino, onnx) hold a model.yaml
-as forward.py reads it; keras_half is the weights alone, rounded to float16. Inputs are float32 BGR
+Each format gets a folder. Those that detect can run (keras_half, openvino, onnx, onnx_half) hold a
+model.yaml as forward.py reads it; keras_half is the weights alone, rounded to float16; onnx_half
+keeps its kernels in float16 and computes in float32. Inputs are float32 BGR
 [B, H, W, 3] of 0..255; outputs heatmaps [B, h, w, parts + 1], then pafs [B, h, w, 2 limbs].
 """
 
@@ -25,6 +26,7 @@ FILES = {
     "keras_half": "weights.weights.h5",
     "tf_saved_model": "saved_model",
     "onnx": "model.onnx",
+    "onnx_half": "model.onnx",
     "openvino": "model.xml",
     "litert": "model.tflite",
 }
@@ -57,8 +59,9 @@ def export(
             if name == "keras_half":
                 described = {"kind": "keras", "file": FILES[name], "network": network.name}
                 _describe(temporary, described, skeleton)
-            if name in ("onnx", "openvino"):
-                described = {"kind": name, "file": FILES[name], "layout": "NHWC", **OUTPUT_NAMES}
+            if name in ("onnx", "onnx_half", "openvino"):
+                kind = name.removesuffix("_half")
+                described = {"kind": kind, "file": FILES[name], "layout": "NHWC", **OUTPUT_NAMES}
                 _describe(temporary, described, skeleton)
 
 
@@ -77,8 +80,31 @@ def _write(model: keras.Model, path: Path, name: str) -> None:
         save_half(model, path)
         return
     try:
-        model.export(str(path), format=name, verbose=False)
+        model.export(str(path), format=name.removesuffix("_half"), verbose=False)
+        if name == "onnx_half":
+            _halve(path)
     except ImportError as problem:
         raise InputError(
             f"export to {name}: {problem}; see docs/models.md, section `Export`"
         ) from None
+
+
+def _halve(path: Path) -> None:
+    """Keep the kernels of an ONNX file in float16; runtimes turn them into float32 when they load
+    it.
+    """
+    import onnx  # here, because it is not installed by default
+
+    model = onnx.load(path)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 1:
+            name = tensor.name
+            half = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_half"))
+            to = onnx.TensorProto.FLOAT
+            casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=to))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, path)

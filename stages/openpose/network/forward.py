@@ -26,6 +26,7 @@ import numpy as np
 import yaml
 
 from stages.openpose.errors import InputError
+from stages.openpose.network.backend import load_quietly
 from stages.openpose.network.precision import precision_here
 from stages.openpose.skeleton import COCO, Skeleton, from_dict, to_dict
 
@@ -87,6 +88,10 @@ def read_model(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{described}: no such file; expected the folder of a trained or imported model"
         ) from None
+    except NotADirectoryError:
+        raise InputError(
+            f"{folder}: is a file; expected the folder of a model, which holds its model.yaml"
+        ) from None
     except yaml.YAMLError as problem:
         raise InputError(f"{described}: not valid YAML: {' '.join(str(problem).split())}") from None
     kind = model.get("kind") if isinstance(model, dict) else None
@@ -128,6 +133,7 @@ def keras_forward(
     """A network of ours with weights from a file, on the Keras backend of the environment
     (KERAS_BACKEND).
     """
+    load_quietly()
     # here, because the backend is chosen by then
     from stages.openpose.network.architecture import (
         build,

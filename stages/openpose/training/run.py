@@ -152,7 +152,10 @@ class TrainingRun:
         self.pace = Pace(tell_pace)
         self.devices = devices
         _check_division(settings, devices)
-        self.steps_per_epoch = len(batches_of_epoch(0))
+        first = batches_of_epoch(0)
+        self.steps_per_epoch = len(first)
+        last = first.image_ids(len(first) - 1) if len(first) else []
+        self.samples_per_epoch = (len(first) - 1) * settings.batch_size + len(last)
         self.model = TrainingModel(network, settings.batch_parts, targets_of, devices.replicas)
         self.steps = self.steps_per_epoch * settings.epochs
         optimizer = make_optimizer(settings, self.steps, multipliers or {}, head_kernels(network))
@@ -309,7 +312,7 @@ class TrainingRun:
         self.saved = (self.progress.epoch, self.progress.step)
 
     def _bar(self) -> tqdm:
-        total = self.steps_per_epoch * self.settings.epochs * self.settings.batch_size
+        total = self.samples_per_epoch * self.settings.epochs
         return tqdm(
             total=total, initial=self.progress.samples, desc="train", unit="samples", mininterval=2
         )

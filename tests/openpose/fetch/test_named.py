@@ -182,3 +182,11 @@ def test_how_to_get_names_only_what_is_missing(server, tmp_path):
 def test_mistakes_of_the_table_are_named(server, changes, words):
     with pytest.raises(InputError, match=words):
         toy(server, **changes)
+
+
+def test_a_hash_in_capitals_is_the_same_hash(server, tmp_path):
+    model = toy(server)
+    fetch_model(model, tmp_path / "toy", QUICK)
+    files = entry(server)["files"]
+    shouted = {name: file | {"hash": file["hash"].upper()} for name, file in files.items()}
+    assert missing_files(toy(server, files=shouted), tmp_path / "toy") == []

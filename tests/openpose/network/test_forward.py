@@ -247,3 +247,9 @@ def test_bfloat16_gives_nearly_the_maps_of_float32(tmp_path):
     for exact_maps, quick_maps in zip(exact, quick, strict=True):
         assert quick_maps.dtype == np.float32
         assert 0 < np.abs(exact_maps - quick_maps).max() < 0.03 * np.abs(exact_maps).max()
+
+
+def test_a_file_in_place_of_a_model_folder_is_named(tmp_path):
+    (tmp_path / "weights.h5").write_bytes(b"")
+    with pytest.raises(InputError, match=r"weights\.h5: is a file; expected the folder of a model"):
+        forward.read_model(tmp_path / "weights.h5")

@@ -606,3 +606,15 @@ def test_training_stops_early_when_validation_gets_no_better():
 
     rows = run_of(validation=Worse(99, 1), epochs=9, early_stop_epochs=2).train().rows
     assert len(rows) == 3
+
+
+def test_the_bar_ends_at_the_last_sample():
+    class Uneven(Blobs):
+        """The last batch has one sample."""
+
+        def image_ids(self, index: int) -> list[int]:
+            return super().image_ids(index)[: 1 if index == self.count - 1 else self.size]
+
+    run = run_of(batches=Uneven, epochs=2)
+    with run._bar() as bar:
+        assert bar.total == 2 * (3 * 4 + 1)
