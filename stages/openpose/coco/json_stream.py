@@ -23,6 +23,9 @@ from tqdm import tqdm
 from stages.openpose.errors import InputError
 
 BLOCK_BYTES = 1 << 20
+LARGEST_ELEMENT_BYTES = (
+    1 << 26
+)  # an annotation has thousands of bytes; what is larger is no COCO file
 _LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d{19}")
 _DEPTH = np.zeros(256, np.int32)
 _DEPTH[[ord("{"), ord("[")]] = 1
@@ -63,6 +66,11 @@ def read_lists(
                     digest.update(block)
                 block = to_utf8(block)
                 pieces, rest = scanner.feed(rest + block)
+                if len(rest) > LARGEST_ELEMENT_BYTES:
+                    raise InputError(
+                        f"{path}: expected lists of images and of annotations, found one object of "
+                        f"more than {LARGEST_ELEMENT_BYTES >> 20} MB, beginning with {rest[:40]!r}"
+                    )
                 for name, text in pieces:
                     if name in names and (elements := scanner.parse(text)):
                         yield name, elements
