@@ -20,7 +20,7 @@ import yaml
 
 from stages import cli, params
 from stages.openpose.errors import InputError
-from stages.openpose.files import whole_folder
+from stages.openpose.files import refuse_disguise, whole_folder
 from stages.openpose.network.backend import load_quietly, use_backend
 from stages.openpose.network.forward import (
     KERAS_WEIGHTS,
@@ -115,6 +115,7 @@ def _verified(source: Path, expected: str, key: str) -> str:
         raise InputError(
             f"{source}: no such file, though `{key}` names it; correct the folder or fetch the file"
         )
+    refuse_disguise(source)
     hash_name = "md5" if len(expected) == MD5_DIGITS else "sha256"
     digests = {algorithm: _digest(source, algorithm) for algorithm in {hash_name, "sha256"}}
     if expected and digests[hash_name] != expected.lower():

@@ -559,3 +559,28 @@ def test_encrypted_image_archive_is_named(tmp_path):
     (tmp_path / "a.zip").write_bytes(patched(8, b"\x01\x00"))
     with pytest.raises(InputError, match=r"archives\.train: .*a\.json is encrypted"):
         check_archive(tmp_path / "a.zip", "archives.train")
+
+
+@pytest.mark.parametrize("key", ["url", "root", "mirror"])
+def test_an_address_with_a_password_is_refused_and_not_repeated(case, key):
+    address, changes = "http://me:hunter2@example.org/zips/train2014.zip", []
+    if key == "url":
+        case.sources["archives"]["train"]["url"] = address
+    else:
+        changes = [f"download.{key}={address}"]
+    with pytest.raises(InputError, match=r"at example\.org holds .*download\.have") as problem:
+        case.run(*changes)
+    assert "hunter2" not in str(problem.value)
+    assert case.server.asked == []
+
+
+def test_a_link_in_a_zip_is_not_followed(tmp_path):
+    (tmp_path / "secret.json").write_text('{"secret": 1}')
+    link = zipfile.ZipInfo("annotations/a.json")
+    link.external_attr = 0o120777 << 16  # a symbolic link, its target as content
+    path = tmp_path / "links.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(link, str(tmp_path / "secret.json"))
+    extract_member(path, "annotations/a.json", tmp_path / "out.json", "links")
+    assert not (tmp_path / "out.json").is_symlink()
+    assert (tmp_path / "out.json").read_text() == str(tmp_path / "secret.json")

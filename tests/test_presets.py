@@ -140,3 +140,38 @@ def test_split_that_the_sources_do_not_list_is_refused_with_the_nearest(tmp_path
     (tmp_path / "workflow").symlink_to(params.WORKFLOW)
     with pytest.raises(InputError, match=r"`evaluate\.splits` has val2k \(did you mean val1k\?\)"):
         params.use("coco2014", tmp_path / "params.yaml", ["evaluate.splits=[val2k]"])
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ("../photos", "{parent}/photos"),
+        ("data/mine", "data/mine"),
+        ("/elsewhere/photos", "/elsewhere/photos"),
+        ("https://example.org/photos", "https://example.org/photos"),
+    ],
+)
+def test_a_root_out_of_the_project_is_written_in_full(tmp_path, given, written):
+    """Copies of the project, in which DVC runs queued experiments, lie elsewhere."""
+    path = tmp_path / "project" / "params.yaml"
+    path.parent.mkdir()
+    params.use("own_data", path, [f"download.root={given}"])
+    assert params.load(path).download.root == written.format(parent=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!y", "!!python/object/apply:os.system [touch pwned]", "&a [*a]", "{", "[[[[", "[" * 5000,
+        "[&a [1], *a]", "{a: &a [1, 1], b: &b [*a, *a], c: &c [*b, *b], d: [*c, *c]}",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", ["train.epochs", "detect.scales", "models.mine.files"])
+def test_yaml_that_runs_code_holds_itself_or_explodes_is_one_line(
+    tmp_path, monkeypatch, key, value
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as problem:
+        params.use("tiny", tmp_path / "params.yaml", [f"{key}={value}"])
+    assert "\n" not in str(problem.value)
+    assert list(tmp_path.iterdir()) == []

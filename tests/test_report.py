@@ -313,6 +313,22 @@ def test_text_of_others_cannot_become_markup():
     assert "&lt;script&gt;" in text
 
 
+def test_names_of_images_and_of_models_cannot_become_markup(arguments):
+    name = "<img src=x onerror=alert(1)>.jpg"
+    content = json.loads((arguments.data / "annotations/val.json").read_text())
+    for image in content["images"]:
+        (arguments.data.parent / "images" / image["file_name"]).rename(
+            arguments.data.parent / "images" / f"{image['id']}{name}"
+        )
+        image["file_name"] = f"{image['id']}{name}"
+    write(arguments.data / "annotations/val.json", content)
+    report(arguments)
+    text = (arguments.output / "index.html").read_text()
+    assert "onerror" in text, "the gallery names its images"
+    assert not re.search(r"<img[^>]*onerror", text)
+    Links(text)
+
+
 def test_evaluations_come_in_reading_order(tmp_path):
     for name in ("b/val", "b/val1k", "trained/val", "a/val"):
         write(tmp_path / f"{name}.json", {})

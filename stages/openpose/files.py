@@ -47,3 +47,29 @@ def whole_folder(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+DISGUISES = {
+    b"version https://git-lfs": "a Git LFS pointer, not the file: type git lfs pull there",
+    b"<!doctype html": "a web page: the address is wrong, or wants a login",
+    b"<html": "a web page: the address is wrong, or wants a login",
+    b"\x80\x02": "a Python pickle, which is never read: it could run any code",
+    b"\x80\x03": "a Python pickle, which is never read: it could run any code",
+    b"\x80\x04": "a Python pickle, which is never read: it could run any code",
+    b"\x80\x05": "a Python pickle, which is never read: it could run any code",
+    b"PK\x03\x04": "a zip, as .keras files and PyTorch's are: save the weights alone, as HDF5",
+}
+
+
+def refuse_disguise(path: Path | str) -> None:
+    """Raise InputError where the first bytes of what should be weights are those of another thing
+    that often lies in their place; passes where there is no file.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(512).lstrip().lower()
+    except FileNotFoundError:
+        return
+    for mark, said in DISGUISES.items():
+        if start.startswith(mark.lower()):
+            raise InputError(f"{path}: expected weights, found {said}")

@@ -16,6 +16,7 @@ STAGES = Path(__file__).resolve().parents[1]
 REPOSITORY = STAGES.parent if (STAGES.parent / "workflow").is_dir() else STAGES / "_shipped"
 WORKFLOW = REPOSITORY / "workflow"
 PRESETS = WORKFLOW / "presets"
+OWN_FILES = ("download.sources", "download.root", "download.have")
 SCHEMA = WORKFLOW / "schemas" / "params.schema.json"
 FOR_EDITORS = "# yaml-language-server: $schema=workflow/schemas/params.schema.json"
 
@@ -179,10 +180,23 @@ def _flow(value: Any) -> str:
     return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
 
 
+def _in_full(change: str, project: Path) -> str:
+    """The change with a relative path out of the project made absolute: `dvc exp run --temp` and
+    `--queue` run in copies of the project that lie elsewhere.
+    """
+    name, _, value = change.partition("=")
+    value = value.strip("'\"")
+    if name not in OWN_FILES or not value or "://" in value:
+        return change
+    target = (project / value).resolve()
+    return change if target.is_relative_to(project.resolve()) else f"{name}={target}"
+
+
 def use(name: str, path: Path, changes: Iterable[str] = ()) -> None:
     """Make preset `name`, with single keys changed (`section.key=value`), the active params file at
-    `path`.
+    `path`. Paths of the user's own files that lead out of the project are written in full.
     """
+    changes = [_in_full(change, path.parent) for change in changes]
     text = with_changes(preset_text(name), changes) if changes else preset_text(name)
     origin = f"preset {name}" + (" with --set" if changes else "")
     check_sources(build(parse_yaml(text, origin), origin), path.parent, origin)

@@ -156,21 +156,31 @@ def parse_yaml(text: str, origin: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
-        _refuse_twice(node, origin, "")
+        _refuse_twice(node, origin, "", set())
         return loader.construct_document(node)
     except (yaml.YAMLError, ValueError) as problem:
         if isinstance(problem, InputError):
             raise
         raise InputError(f"{origin}: not valid YAML: {' '.join(str(problem).split())}") from None
+    except RecursionError:
+        raise InputError(f"{origin}: not valid YAML: brackets within brackets, too deep") from None
     finally:
         loader.dispose()
 
 
-def _refuse_twice(node: yaml.Node, origin: str, place: str) -> None:
-    """YAML's readers take the last of two equal keys without a word."""
+def _refuse_twice(node: yaml.Node, origin: str, place: str, seen: set[int]) -> None:
+    """YAML's readers take the last of two equal keys without a word. A list or section that stands
+    in several places (`&name`, `*name`) may hold itself, or be a thousand million long.
+    """
+    if not isinstance(node, yaml.ScalarNode) and id(node) in seen:
+        raise InputError(
+            f"{origin}: line {node.start_mark.line + 1}: a list or section that is used again by "
+            "*name is not read; write it out"
+        )
+    seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_twice(item, origin, place)
+            _refuse_twice(item, origin, place, seen)
     if not isinstance(node, yaml.MappingNode):
         return
     lines: dict[str, int] = {}
@@ -183,4 +193,4 @@ def _refuse_twice(node: yaml.Node, origin: str, place: str) -> None:
             )
         if isinstance(name, yaml.ScalarNode):
             lines[name.value] = line
-        _refuse_twice(value, origin, f"{full}.")
+        _refuse_twice(value, origin, f"{full}.", seen)

@@ -58,3 +58,33 @@ def test_a_folder_out_of_a_zip_works_either_way(project, way):
     project.run(way)
     assert "report" in project.work_of(SNAKEMAKE)
     assert project.work_of(REPRO) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("first", "second"), [(SNAKEMAKE, REPRO), (REPRO, SNAKEMAKE)])
+def test_a_path_with_blanks_umlauts_and_quotes_is_a_path(fresh, tmp_path, first, second):
+    project = fresh.copy(tmp_path / "Peter's Übung (neu) & $HOME")
+    assert "report" in project.work_of(first)
+    assert project.work_of(second) == []
+
+
+@pytest.mark.slow
+def test_a_worktree_runs_by_itself_and_leaves_the_first_tree_alone(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    tree = project.__class__(tmp_path / "tree")
+    project.run(f"git worktree add -q {tree.folder}")
+    assert "report" in tree.work_of(SNAKEMAKE)
+    assert tree.work_of(REPRO) == []
+    assert tree.run("git status --porcelain") == ""
+    assert project.work_of(SNAKEMAKE) == []
+
+
+@pytest.mark.slow
+def test_a_shallow_clone_with_pulled_data_has_nothing_to_do(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    project.run("dvc push")
+    clone = project.__class__(tmp_path / "clone")
+    project.run(f"git clone -q --depth 1 file://{project.folder} {clone.folder}")
+    clone.run("dvc pull")
+    assert clone.work_of(SNAKEMAKE) == []
+    assert clone.work_of(REPRO) == []

@@ -24,6 +24,7 @@ from stages.openpose.errors import InputError
 
 BLOCK_BYTES = 1 << 20
 DEEPEST = 100  # brackets within brackets; COCO has six
+LARGEST_ELEMENT_BYTES = 1 << 26  # an annotation has thousands; what is larger is no COCO file
 _AFTER_NAME = re.compile(rb"\s*:\s*(\[|[^\s\[,}]{1,20})")
 _LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d{19}")
 _DEPTH = np.zeros(256, np.int32)
@@ -67,6 +68,11 @@ def read_lists(
                 block = to_utf8(block)
                 pieces, rest = scanner.feed(rest + block)
                 scanner.refuse_others(names)
+                if len(rest) > LARGEST_ELEMENT_BYTES:
+                    raise InputError(
+                        f"{path}: expected lists of images and of annotations, found one object of "
+                        f"more than {LARGEST_ELEMENT_BYTES >> 20} MB, beginning with {rest[:40]!r}"
+                    )
                 for name, text, depth in pieces:
                     if name not in names:
                         continue

@@ -123,6 +123,8 @@ def places(url: str, *, root: str, mirror: str, sources_folder: Path) -> list[Pl
             under its full path or directly; empty for none.
         sources_folder: folder of the sources file.
     """
+    for address in (url, root, mirror):
+        _refuse_credentials(address)
     scheme = urlsplit(url).scheme
     if scheme in ("http", "https"):
         if not mirror:
@@ -134,6 +136,17 @@ def places(url: str, *, root: str, mirror: str, sources_folder: Path) -> list[Pl
     if len(scheme) > 1:
         raise InputError(f"{url}: expected an address with http, https or file, found {scheme}")
     return [_join(root or str(sources_folder), url)]
+
+
+def _refuse_credentials(address: str) -> None:
+    """Raise InputError, without repeating them, where an address holds a user name or password."""
+    host = urlsplit(address).netloc
+    if "@" in host:
+        raise InputError(
+            f"the address at {host.rpartition('@')[2]} holds a user name or password, which would "
+            "stand in params.yaml, dvc.lock and logs; fetch the file yourself and name its folder: "
+            "--set download.have=/folder"
+        )
 
 
 def _join(base: str, path: str) -> Place:

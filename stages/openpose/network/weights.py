@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from stages.openpose.errors import InputError
-from stages.openpose.files import whole_file
+from stages.openpose.files import refuse_disguise, whole_file
 from stages.openpose.network.architecture import INPUT_SCALING, VGG_LAYERS, build
 from stages.openpose.network.caffemodel import read_caffemodel
 from stages.openpose.network.forward import OPENVINO_SUFFIX
@@ -41,6 +41,7 @@ def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
         InputError: missing file, none of these formats, no layer in it, or an IR that scales its
             input in another way.
     """
+    refuse_disguise(path)
     if Path(path).suffix == CAFFE_SUFFIX:
         return _ours(read_caffemodel(path))
     if Path(path).suffix == OPENVINO_SUFFIX:

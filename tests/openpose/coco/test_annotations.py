@@ -63,6 +63,18 @@ def test_a_file_that_is_cut_off_is_an_error(tmp_path, cut):
         list(json_stream.read_lists(path, ("images", "annotations")))
 
 
+@pytest.mark.parametrize(
+    "start", [b'{"images": [', b'{"images": [{"a":', b'{"images": ["x', b'{"info": {"a": [']
+)
+@pytest.mark.parametrize("endless", [b"[", b'{"a":', b"x"])
+def test_a_file_of_endless_brackets_is_given_up_early(tmp_path, monkeypatch, start, endless):
+    monkeypatch.setattr(json_stream, "LARGEST_ELEMENT_BYTES", 1 << 21)
+    path = tmp_path / "brackets.json"
+    path.write_bytes(start + endless * (1 << 22))
+    with pytest.raises(InputError, match=r"brackets\.json: .*more than 2 MB, beginning with"):
+        annotations.read_images(path)
+
+
 def test_invalid_json_inside_a_list_shows_the_place(tmp_path):
     path = tmp_path / "bad.json"
     path.write_text('{"images": [{"id": 1,, "x": 2}], "annotations": []}')

@@ -1,6 +1,7 @@
 """Reading and writing weights by layer name."""
 
 import os
+import pickle
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -163,3 +164,20 @@ def test_missing_or_foreign_files_are_refused(light, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             load_weights(light, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer.*pull"),
+        (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "web page.*login"),
+        (pickle.dumps({"weights": [1, 2]}), "pickle.*never read"),
+        (b"PK\x03\x04model.keras", "zip.*save the weights alone"),
+    ],
+    ids=["lfs", "html", "pickle", "keras"],
+)
+@pytest.mark.parametrize("name", ["a.h5", "a.caffemodel", "a.xml"])
+def test_what_lies_in_the_place_of_weights_is_told(tmp_path, content, message, name):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"{name}: expected weights, found a .*{message}"):
+        read_layers(tmp_path / name)
