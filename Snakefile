@@ -22,9 +22,9 @@ rule all:
         bridge.everything(),
 
 
+onerror:
+    bridge.repeat_failures()
+
+
 onsuccess:
     print(bridge.summary(workflow.dag_settings.targets), file=sys.stderr)
-
-
-onerror:
-    print(bridge.failures(), file=sys.stderr)

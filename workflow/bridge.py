@@ -9,6 +9,7 @@ is among its inputs; all other inputs are `ancient()`, so that times changed by 
 single jobs find them on disk.
 """
 
+import atexit
 import errno
 import fcntl
 import json
@@ -144,6 +145,10 @@ class Bridge:
                 lines += [f"{log.stem}: {line}" for line in errors[-1:]]
         return "\n".join(lines)
 
+    def repeat_failures(self) -> None:
+        """Print them as the last lines of this process."""
+        _say_last(self.failures())
+
     def _asked(self, targets: Collection[str]) -> list[str]:
         """Stages that the targets name, by rule or by output, and all that these depend on."""
         asked = {
@@ -199,6 +204,7 @@ def connect(root: Path, config: dict, *, main: bool, dry: bool = False) -> Bridg
         try:
             params.check(root / "params.yaml")  # before any command is made of its names
         except InputError as problem:
+            _say_last(f"error: {problem}")
             raise WorkflowError(str(problem)) from None
     try:
         return _connect(root, main)
@@ -335,6 +341,12 @@ def _take_turn() -> None:
         raise WorkflowError(
             "another snakemake is at work in this folder; wait for its end, then try again"
         ) from None
+
+
+def _say_last(text: str) -> None:
+    """Print lines when this process ends, after all that Snakemake has to say."""
+    if text:
+        atexit.register(print, text, file=sys.stderr)
 
 
 def _require_environment() -> None:

@@ -142,7 +142,10 @@ def test_checking_out_an_old_commit_with_its_data_has_nothing_to_do(project):
 
 def test_a_failing_stage_ends_with_its_message_and_the_next_run_goes_on(project):
     project.edit("stages/train.py", "main()", "main()  # changed")
-    assert "train fails on purpose" in project.run(SNAKEMAKE, fails=True, TOY_FAIL="train")
+    told = project.run(f"{SNAKEMAKE} 2>&1", fails=True, TOY_FAIL="train").strip().splitlines()
+    assert told[-1] == "train: error: train fails on purpose"
+    told = project.run("dvc repro 2>&1", fails=True, TOY_FAIL="train").strip().splitlines()
+    assert told[-2] == "error: train fails on purpose", "DVC's own line comes last"
     assert project.work_of(SNAKEMAKE) == MODEL_ON
 
 
