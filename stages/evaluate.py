@@ -22,7 +22,8 @@ import orjson
 
 from stages import cli, layout, params
 from stages.openpose.coco.categories import PERSON
-from stages.openpose.coco.splits import CLEAN, leaks
+from stages.openpose.coco.protocols import CLEAN
+from stages.openpose.coco.splits import leaks
 from stages.openpose.errors import InputError
 from stages.openpose.evaluation import diagnostics, scoring
 from stages.openpose.files import whole_file, whole_folder

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from stages import cli, layout, params
-from stages.openpose.coco import annotations, image_files, splits
+from stages.openpose.coco import annotations, image_files, protocols, splits
 from stages.openpose.errors import InputError
 from stages.openpose.samples import crowd_masks, packing
 from stages.openpose.skeleton import Skeleton
@@ -61,7 +61,7 @@ def stage(arguments: argparse.Namespace) -> dict:
 def _sources(
     data: Path, split: str, settings: params.Pack
 ) -> tuple[list[packing.Source], Skeleton]:
-    names = splits.sources_read(settings.protocol)
+    names = protocols.sources_read(settings.protocol)
     folder = layout.annotations_folder(data)
     images = {name: annotations.read_images(folder / f"{name}.json") for name in names}
     file_order = settings.duplicate_radius == "reference"

@@ -112,6 +112,9 @@ def test_file_of_a_network_that_lies_elsewhere_than_its_folder_is_refused(name):
         ("detect.models", ["traned"], r"`detect\.models` has traned \(did you mean trained\?\)"),
         ("detect.models", ["trained", "trained"], r"`detect\.models`: expected each value once"),
         ("detect.shards", [0, 2], r"`detect\.shards`: expected shard numbers from 0 without a gap"),
+        ("pack.protocol", "reference", r"`masks\.sources` \['train'\] lacks val: `pack\.protocol`"),
+        ("masks.sources", ["val"], r"`masks\.sources` \['val'\] lacks train"),
+        ("pack.holdout_images", 3000, r"`pack\.holdout_images` 3000: expected fewer than .* 3000"),
         ("masks.shards", [1], r"`masks\.shards`: expected shard numbers from 0 without a gap"),
         ("masks.shards", [0, 0], r"`masks\.shards`: expected shard numbers from 0 without a gap"),
         ("train.batch_parts", 5, r"`train\.batch_size` 12 is not divisible by .* 5"),
@@ -150,6 +153,56 @@ def test_settings_that_a_teacher_cannot_use_are_refused(changes, message):
         values[section][name] = value
     with pytest.raises(InputError, match=f"params.yaml: {message}"):
         params.build(values, "params.yaml")
+
+
+def test_early_stopping_without_images_held_out_is_refused():
+    values = copy.deepcopy(SAMPLE)
+    values["train"]["early_stop_epochs"], values["pack"]["holdout_images"] = 3, 0
+    with pytest.raises(InputError, match=r"`train\.early_stop_epochs` 3 .*`pack\.holdout_images`"):
+        params.build(values, "params.yaml")
+
+
+def own_data(folder, **download):
+    """Params of own data in `folder`, beside the workflow's files."""
+    values = yaml.safe_load(params.preset_text("own_data"))
+    values["download"] |= {"root": str(folder / "mine"), **download}
+    (folder / "workflow").symlink_to(params.WORKFLOW)
+    (folder / "params.yaml").write_text(yaml.safe_dump(values))
+    return folder / "params.yaml"
+
+
+def test_data_that_are_not_where_the_settings_say_are_named_with_what_to_do(tmp_path):
+    path = own_data(tmp_path)
+    with pytest.raises(InputError, match=r"`download\.root` .*mine/images, .*archives\.tra.*--set"):
+        params.check(path)
+    (tmp_path / "mine/images").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no .*mine/annotations/person_keypoints\.json"):
+        params.check(path)
+    (tmp_path / "mine/annotations").mkdir()
+    (tmp_path / "mine/annotations/person_keypoints.json").touch()
+    params.check(path)
+
+
+def test_a_file_of_sources_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"`download\.sources`: no file gone\.yaml"):
+        params.check(own_data(tmp_path, sources="gone.yaml"))
+
+
+def test_use_notes_that_the_data_are_not_there_yet(tmp_path):
+    (tmp_path / "workflow").symlink_to(params.WORKFLOW)
+    command = [sys.executable, "-m", "stages.params", "--params", tmp_path / "params.yaml"]
+    ended = subprocess.run([*command, "use", "own_data"], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert "note: " in ended.stdout
+    assert "path/to/your/data" in ended.stdout
+
+
+def test_a_protocol_without_its_id_lists_is_refused(tmp_path):
+    values = yaml.safe_load(own_data(tmp_path).read_text())
+    values["pack"]["protocol"], values["masks"]["sources"] = "clean_and_val", ["train", "val"]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match=r"`pack\.protocol` clean_and_val .*has no `ids`"):
+        params.check(tmp_path / "params.yaml")
 
 
 def test_whole_scale_of_one_is_one():

@@ -46,7 +46,7 @@ def _run(arguments: argparse.Namespace) -> list[str]:
     """Do what was asked for; returns the lines to print."""
     if arguments.command == "use":
         presets.use(arguments.preset, arguments.params, arguments.set)
-        return [f"{arguments.params}: preset {arguments.preset}"]
+        return [f"{arguments.params}: preset {arguments.preset}", *_not_there_yet(arguments.params)]
     if arguments.command == "check":
         reading.check(arguments.params)
         return [f"{arguments.params}: fine"]
@@ -55,6 +55,15 @@ def _run(arguments: argparse.Namespace) -> list[str]:
     if arguments.command == "document":
         return [f"{path}: written" for path in pages.document()]
     return [f"{name:20} {presets.title(name)}" for name in presets.preset_names()]
+
+
+def _not_there_yet(path: Path) -> list[str]:
+    """A line where the data are not at the place that the settings name."""
+    try:
+        reading.check(path)
+    except InputError as problem:
+        return [f"note: {problem}"]
+    return []
 
 
 def main() -> None:

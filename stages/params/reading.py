@@ -9,10 +9,11 @@ import yaml
 from pydantic import ValidationError
 
 from stages.openpose.errors import InputError
+from stages.openpose.fetch.sources import in_folder, parse_sources, places
 from stages.params import keys
 from stages.params.place import check_place
 from stages.params.sections import PATTERNS, Params
-from stages.params.together import check_listed, check_together
+from stages.params.together import check_ids, check_listed, check_together
 
 TYPES = {  # by pydantic's names of mistakes
     "int_type": "type integer",
@@ -59,6 +60,7 @@ def check(path: Path) -> Params:
     settings, project = load(path), Path(path).parent
     check_sources(settings, project, str(path))
     check_place(project, settings.dataset.name)
+    check_places(settings, project, str(path))
     return settings
 
 
@@ -70,6 +72,37 @@ def check_sources(settings: Params, project: Path, origin: str) -> None:
     listed = read_yaml(path) if path.is_file() else None
     if isinstance(listed, dict):
         check_listed(settings, listed, origin)
+        check_ids(settings, listed, origin)
+
+
+def check_places(settings: Params, project: Path, origin: str) -> None:
+    """Raise InputError where a local file or folder that `download.sources` names is not there:
+    DVC, which looks for them too, says no more than that they are missing.
+    """
+    download, path = settings.download, project / settings.download.sources
+    if settings.dataset.generated:  # made by the stage sample
+        return
+    if not path.is_file():
+        raise InputError(
+            f"{origin}: `download.sources`: no file {download.sources}; name one, see "
+            f"workflow/sources"
+        )
+    have = Path(download.have).expanduser() if download.have else None
+    for entry in parse_sources(read_yaml(path), str(path)):
+        if entry.group == "weights" or (have and have.is_dir() and in_folder(entry, have)):
+            continue
+        place = places(
+            entry.folder or entry.url,
+            root=download.root,
+            mirror="" if entry.folder else download.mirror,
+            sources_folder=path.parent,
+        )[0]
+        if isinstance(place, Path) and not (project / place).exists():
+            raise InputError(
+                f"{origin}: `download.root` {download.root}: no {place}, which {entry.key} of "
+                f"{download.sources} is; say where your data are: --set download.root=FOLDER of "
+                f"python -m stages.params use, or by hand in {origin}"
+            )
 
 
 def _refuse_gaps(values: dict, origin: str) -> None:

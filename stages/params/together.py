@@ -2,6 +2,7 @@
 
 import difflib
 
+from stages.openpose.coco.protocols import CLEAN, sources_read
 from stages.openpose.errors import InputError
 from stages.params.sections import Params
 
@@ -11,7 +12,7 @@ WHOLE_SET = "val"  # every id list is a part of it
 
 def check_together(settings: Params, origin: str) -> None:
     """Raise InputError naming the first keys whose values cannot go together."""
-    checks = (_dataset, _crops, _teacher, _batches, _models, _scales, _splits)
+    checks = (_dataset, _protocol, _crops, _teacher, _batches, _models, _scales, _splits)
     for problem in (found for check in checks for found in check(settings)):
         raise InputError(f"{origin}: {problem}")
 
@@ -22,6 +23,28 @@ def _dataset(settings: Params):
         yield (
             f"`dataset.generated`: expected [] or [{name}], the name of `dataset.name`, found "
             f"{list(generated)}"
+        )
+
+
+def _protocol(settings: Params):
+    pack, sample = settings.pack, settings.sample
+    if missing := set(sources_read(pack.protocol)) - set(settings.masks.sources):
+        yield (
+            f"`masks.sources` {list(settings.masks.sources)} lacks {min(missing)}: `pack.protocol` "
+            f"{pack.protocol} takes images from it, and needs their masks"
+        )
+    held_out = pack.holdout_images if pack.protocol in CLEAN else pack.reference_images
+    if settings.train.early_stop_epochs and not held_out:
+        name = "holdout_images" if pack.protocol in CLEAN else "reference_images"
+        yield (
+            f"`train.early_stop_epochs` {settings.train.early_stop_epochs} needs a loss of images "
+            f"held out, but `pack.{name}` is 0"
+        )
+    all_held_out = pack.holdout_images >= sample.train_images
+    if settings.dataset.generated and pack.protocol in CLEAN and all_held_out:
+        yield (
+            f"`pack.holdout_images` {pack.holdout_images}: expected fewer than the "
+            f"`sample.train_images` {sample.train_images}"
         )
 
 
@@ -118,6 +141,15 @@ def check_listed(settings: Params, sources: dict, origin: str) -> None:
                     f"{origin}: `{key}` has {name}{_meant(name, known)}: "
                     f"{settings.download.sources} lists {', '.join(known) or 'none'}"
                 )
+
+
+def check_ids(settings: Params, sources: dict, origin: str) -> None:
+    """Raise InputError where a protocol needs a list of ids that `sources` does not have."""
+    if settings.pack.protocol == "clean_and_val" and not sources.get("ids"):
+        raise InputError(
+            f"{origin}: `pack.protocol` clean_and_val keeps the val images of the id lists out of "
+            f"training, but {settings.download.sources} has no `ids`"
+        )
 
 
 def _meant(name: str, known: list[str]) -> str:

@@ -8,15 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.openpose.coco.annotations import Images
+from stages.openpose.coco.protocols import CLEAN, SOURCES
 from stages.openpose.errors import InputError
-
-SOURCES = ("train", "val")
-CLEAN = ("clean", "clean_and_val")
-
-
-def sources_read(protocol: str) -> tuple[str, ...]:
-    """Sets of annotations that a protocol takes images from: "train", or "train" and "val"."""
-    return ("train",) if protocol == "clean" else SOURCES
 
 
 def choose(

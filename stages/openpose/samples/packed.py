@@ -32,7 +32,7 @@ import h5py
 import numpy as np
 
 from stages.openpose.coco import image_files
-from stages.openpose.coco.splits import SOURCES
+from stages.openpose.coco.protocols import SOURCES
 from stages.openpose.errors import InputError
 from stages.openpose.samples import crowd_masks
 from stages.openpose.skeleton import from_dict

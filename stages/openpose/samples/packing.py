@@ -14,7 +14,7 @@ import simplejpeg
 from stages.openpose.coco import annotations, image_files
 from stages.openpose.coco.annotations import Images, People
 from stages.openpose.coco.image_files import ImageArchive
-from stages.openpose.coco.splits import SOURCES
+from stages.openpose.coco.protocols import SOURCES
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
 from stages.openpose.samples.crowd_masks import Masks
