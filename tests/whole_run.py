@@ -72,11 +72,18 @@ def to_report(folder: Path, monkeypatch) -> dict:
         run(monkeypatch, detect.main, *settings, "--model", folder / "models/trained",
             "--split", "val", "--shard", shard,
             "--output", results / f"detect/trained/val/{shard}")  # fmt: skip
-    run(monkeypatch, evaluate.main, *settings, "--split", "val",
-        "--detections", results / "detect/trained",
+    score(folder, monkeypatch)
+    run(monkeypatch, report.main, *settings, "--results", results, "--models", folder / "models",
+        "--output", results / "report")  # fmt: skip
+    return json.loads((results / "evaluate/trained/val.json").read_text())
+
+
+def score(folder: Path, monkeypatch) -> dict:
+    """The stage evaluate; metrics of val."""
+    data, results = folder / "data", folder / "results"
+    run(monkeypatch, evaluate.main, "--params", folder / "params.yaml", "--data", data,
+        "--split", "val", "--detections", results / "detect/trained",
         "--train-packed", data / "packed/train.h5", data / "packed/val.h5",
         "--output", results / "evaluate/trained/val.json",
         "--plots", results / "evaluate/trained/val")  # fmt: skip
-    run(monkeypatch, report.main, *settings, "--results", results, "--models", folder / "models",
-        "--output", results / "report")  # fmt: skip
     return json.loads((results / "evaluate/trained/val.json").read_text())
