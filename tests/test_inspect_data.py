@@ -6,6 +6,7 @@ K1: three images, four people, detections equal to the truth, so that AP is 1 wh
 import io
 import json
 import math
+import os
 import shutil
 import struct
 import zipfile
@@ -40,8 +41,8 @@ CONTENT = {
 SAME = None  # the right AP
 
 
-def k1(folder, content=CONTENT):
-    """Write annotations, images and detections equal to the people of CONTENT."""
+def k1(folder, content=CONTENT, people=PEOPLE):
+    """Write annotations, images and detections equal to `people`."""
     data = folder / "data"
     text = content if isinstance(content, bytes) else json.dumps(content).encode()
     for name in ("train", "val"):
@@ -55,7 +56,7 @@ def k1(folder, content=CONTENT):
     found.mkdir(parents=True, exist_ok=True)
     results = [
         {"image_id": one["image_id"], "category_id": 1, "score": 0.9, "keypoints": one["keypoints"]}
-        for one in PEOPLE
+        for one in people
     ]
     for output in ("single", "multi", "multi_flip"):
         (found / f"{output}.json").write_text(json.dumps(results))
@@ -167,6 +168,10 @@ def dog(content):
     )
 
 
+def nested(depth):
+    return [nested(depth - 1)] if depth else []
+
+
 ROWS = {
     "as it is": (lambda content: None, SAME),
     "person is category 0": (people_are(0), SAME),
@@ -215,6 +220,12 @@ ROWS = {
     "negative area": (one(area=-4), r"annotation 12: `area`.*-4"),
     "text num_keypoints": (one(num_keypoints="12"), r"annotation 12: `num_keypoints`.*'12'"),
     "NaN keypoint": (point(3, math.nan), r"annotation 12: `keypoints\[3\]`.*nan"),
+    "keypoints as text": (one(keypoints=["1"] * 51), r"annotation 12: `keypoints\[0\]`.*'1'"),
+    "keypoints as triples": (
+        one(keypoints=[[1, 2, 2]] * 17), r"annotation 12: `keypoints`.*found a list of 17;"),
+    "visibility -1": (point(2, -1), r"annotation 12: `keypoints\[2\]`.*found -1"),
+    "visibility 0.9": (point(2, 0.9), r"annotation 12: `keypoints\[2\]`.*found 0\.9"),
+    "area that pycocotools passes over": (one(area=1e12), r"annotation 12: `area`.*1e10"),
     "null keypoint": (point(4, None), r"annotation 12: `keypoints\[4\]`.*None"),
     "infinite keypoint": (point(4, math.inf), r"annotation 12: `keypoints\[4\]`.*inf"),
     "visibility 3": (point(2, 3), r"annotation 12: `keypoints\[2\]`.*found 3"),
@@ -247,6 +258,17 @@ ROWS = {
     "absolute path": (image(file_name="/etc/passwd.jpg"), r"image 2: `file_name`.*absolute"),
     "drive": (image(file_name="C:\\images\\2.jpg"), r"image 2: `file_name`.*absolute"),
     "file name null": (image(file_name=None), r"image 2: `file_name`.*None"),
+    "categories an object": (
+        lambda content: content.update(categories={"1": "person"}), r"a list `categories`"),
+    "annotations an object": (
+        lambda content: content.update(annotations={"11": PEOPLE[0]}), r"a list `annotations`"),
+    "brackets without end": (
+        lambda content: content["annotations"].append(nested(300)), r"303 deep .*`annotations`"),
+    "no id, nor anything else": (
+        lambda content: content["annotations"].insert(2, {}),
+        r"annotation \(the 3\. of the list\): `image_id`.*found nothing"),
+    "a line end in a name": (
+        image(file_name="a\n/../../b"), r"image 2: `file_name`"),
     "not an object": (
         lambda content: content["annotations"].append("text"), r"objects in `annotations`"),
 }  # fmt: skip
@@ -354,6 +376,9 @@ def png(hw, pixels=b""):
         (lambda data: data[: len(data) // 2], "damaged JPEG|cut off"),
         (lambda data: data[:3000] + data[5000:], "damaged JPEG"),
         (lambda data: b"hello", "not an image"),
+        (lambda data: b"\0\0\0\x18ftypheic" + data, "HEIC: save it as JPEG"),
+        (lambda data: b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
+        (lambda data: b"<html>404</html>", "error page"),
         (lambda data: tiny_coco.jpeg((60, 80)), "160 x 120 pixels, the image has 80 x 60"),
         (lambda data: png((40000, 30000)), "30000 x 40000 pixels .* are more than"),
         (lambda data: png(HW, bytes(100)), "damaged|decoded"),
@@ -363,6 +388,21 @@ def test_images_that_cannot_be_right_are_refused(make, message, tmp_path, monkey
     folder = k1(tmp_path)
     damaged_file(folder, make)
     with pytest.raises(SystemExit, match=rf"val\.json: image 2 \(.*{message}"):
+        inspect(folder, monkeypatch)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to itself", "broken link", "folder"])
+def test_what_is_no_file_is_refused_and_not_waited_for(kind, tmp_path, monkeypatch):
+    folder = k1(tmp_path)
+    path = folder / "data/archives/val/000000000002.jpg"
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path.name if kind == "link to itself" else "gone.jpg")
+    with pytest.raises(SystemExit, match=r"image 2 .*(neither a file|not among its 2 files)"):
         inspect(folder, monkeypatch)
 
 
@@ -398,6 +438,8 @@ def test_exif_orientation_is_told_and_the_other_frame_is_a_setting(stored, tmp_p
         ("cam1/0001.jpg", "cam1\\0001.jpg"),
         ("cam1/0001.jpg", "https://host/bucket/cam1/0001.jpg?token=x/y.jpg"),
         ("cam1/0001.JPG", "cam1/0001.jpg"),
+        ("cam1/0001.jpg", " cam1/0001.jpg \n"),
+        ("cam1/0001.jpg ", "cam1/0001.jpg"),
         ("cam1/a b.jpg", "cam1/a%20b.jpg"),
         ("cam1/caf\u00e9.jpg", "cam1/cafe\u0301.jpg"),
         ("images/default/cam1/0001.jpg", "cam1/0001.jpg"),
@@ -458,6 +500,25 @@ def exchanged(content):
         )  # fmt: skip
 
 
+def rewritten(change):
+    """All people wide to the right of the image, their keypoints changed."""
+
+    def changed(content):
+        for number, one in enumerate(content["annotations"]):
+            box = (70 + number, 10, 80, 40)
+            one.update(bbox=list(box), area=3200)
+            xyv = np.reshape(tiny_coco.keypoints(box), (17, 3))
+            one.update(keypoints=change(xyv, box).ravel().tolist(), num_keypoints=17)
+
+    return changed
+
+
+def corners(content):
+    for one in content["annotations"]:
+        x, y, width, height = one["bbox"]
+        one["bbox"] = [x, y, x + width, y + height]
+
+
 @pytest.mark.parametrize(
     ("change", "kind"),
     [
@@ -473,6 +534,16 @@ def exchanged(content):
             "people labelled twice (duplicates)",
         ),
         (exchanged, "left and right exchanged on most people"),
+        (
+            one(iscrowd=1),
+            "crowd regions with labelled keypoints: nobody is learned from or looked for there",
+        ),
+        (rewritten(lambda xyv, box: xyv[:, [1, 0, 2]]), "x and y exchanged, it seems"),
+        (
+            rewritten(lambda xyv, box: xyv - [*box[:2], 0]),
+            "keypoints counted from the corner of their box, it seems",
+        ),
+        (corners, "boxes as corners x, y, x, y in place of x, y, width, height, it seems"),
     ],
 )
 def test_suspicious_annotations_are_counted(change, kind, tmp_path, monkeypatch):
@@ -485,6 +556,49 @@ def test_sixteen_bits_a_colour_are_told(tmp_path, monkeypatch):
     deep = cv2.imencode(".png", np.full((*HW, 3), 40_000, np.uint16))[1].tobytes()
     damaged_file(folder, lambda _: deep)
     assert suspicious(folder, monkeypatch)["unusual bit depth; read as 8 bits a colour"]["count"]
+
+
+def test_a_scan_with_bytes_left_over_is_told(tmp_path, monkeypatch):
+    folder = k1(tmp_path)
+    damaged_file(folder, lambda data: data[:-2] + bytes(range(200)) + data[-2:])
+    kinds = suspicious(folder, monkeypatch)
+    assert kinds["JPEGs with bytes left over: damaged in the middle, perhaps"]["count"] == 1
+
+
+def real_content(shared):
+    """Three real images and their four people, numbered as those of CONTENT are."""
+    listed = json.loads((shared / "coco-mini/annotations/person_keypoints.json").read_text())
+    of_image = {}
+    for one in listed["annotations"]:
+        if one["num_keypoints"] and not one["iscrowd"]:
+            of_image.setdefault(one["image_id"], []).append(one)
+    by_count = {
+        count: [i for i, people in of_image.items() if len(people) == count] for count in (1, 2)
+    }
+    chosen = [by_count[2][0], *by_count[1][:2]]
+    numbers = dict(zip(chosen, (1, 2, 5), strict=True))
+    people = [one | {"image_id": numbers[i]} for i in chosen for one in of_image[i]]
+    sizes = {one["id"]: one for one in listed["images"]}
+    return CONTENT | {
+        "images": [sizes[i] | {"id": number} for i, number in numbers.items()],
+        "annotations": [one | {"id": number} for number, one in enumerate(people, 11)],
+    }
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_real_images_and_people_give_the_same(name, shared, tmp_path, monkeypatch):
+    content = real_content(shared)
+    folder = k1(tmp_path, content, content["annotations"])
+    path = folder / "data/annotations/val.json"
+    assert name != "as it is" or ap(folder, monkeypatch, path) == pytest.approx(1)
+    change, message = ROWS[name]
+    changed = change(content)
+    path.write_text(json.dumps(content if changed is None else changed))
+    if message is SAME:
+        assert ap(folder, monkeypatch, path) == pytest.approx(1)
+    else:
+        with pytest.raises(SystemExit, match=rf"^error: .*val\.json: .*{message}"):
+            ap(folder, monkeypatch, path)
 
 
 def test_a_val_without_people_is_no_error_and_has_no_ap(tmp_path, monkeypatch):

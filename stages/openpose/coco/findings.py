@@ -11,6 +11,15 @@ MOST_SHOWN = 20
 MOST_EXAMPLES = 8
 
 
+class Words(str):
+    """Text that stands in messages without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 def shortened(value: Any) -> str:
     """A value as it may stand in a message: on one line, not too long."""
     shown = repr(value)
@@ -49,6 +58,7 @@ class Findings:
 
     def refuse(self, text: str) -> None:
         """Note what cannot be right; InputError where `strict`."""
+        text = " ".join(text.splitlines())  # names may hold line ends
         if self.strict:
             raise InputError(f"{self.path}: {text}")
         self.problem_count += 1

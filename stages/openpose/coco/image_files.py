@@ -212,6 +212,11 @@ class Folder:
 
     def _find(self, file_name: str) -> Path:
         path = self.path / self.locate(file_name)
+        if not os.path.isfile(path):  # to open a pipe would wait for ever
+            raise InputError(
+                f"{self.path}: image {file_name}: neither a file nor a link to one; expected an "
+                f"image file"
+            )
         if not os.path.realpath(path).startswith(self._root):
             raise InputError(
                 f"{self.path}: image {file_name}: a link that leads out of the folder; nothing "
@@ -253,22 +258,25 @@ def find_images(archives: Path | str, source: str) -> Path:
     )
 
 
-def decode_bgr(data: bytes, name: str, orientation: int = 1) -> np.ndarray:
+def decode_bgr(
+    data: bytes, name: str, orientation: int = 1, remarks: list[str] | None = None
+) -> np.ndarray:
     """Decode an encoded image to uint8 [H, W, 3], BGR; grey and CMYK become BGR.
 
     Args:
         orientation: EXIF's number (1 to 8) of the turn that makes the pixels upright. What the
             image says of itself is ignored: annotations refer to the pixels as they are stored,
             unless a data set says otherwise (Images.turns).
+        remarks: collects what the decoder found odd and passed over.
 
     Raises:
         InputError: no image, a damaged one, or one larger than LARGEST_IMAGE_PX; `name` says which.
     """
     _check_extent(data, name)
-    return turned(_decode_stored(data, name), orientation)
+    return turned(_decode_stored(data, name, [] if remarks is None else remarks), orientation)
 
 
-def _decode_stored(data: bytes, name: str) -> np.ndarray:
+def _decode_stored(data: bytes, name: str, remarks: list[str]) -> np.ndarray:
     if data[:2] == b"\xff\xd8":
         try:
             if simplejpeg.decode_jpeg_header(data)[2] not in ("CMYK", "YCCK"):
@@ -278,6 +286,7 @@ def _decode_stored(data: bytes, name: str) -> np.ndarray:
                 problem
             ):  # bytes between markers: harmless, and found in COCO
                 raise InputError(f"{name}: damaged JPEG ({problem})") from None
+            remarks.append(str(problem))
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
@@ -286,9 +295,20 @@ def _decode_stored(data: bytes, name: str) -> np.ndarray:
     if image is None:
         raise InputError(
             f"{name}: not an image that can be decoded (JPEG or PNG expected, {len(data)} bytes "
-            f"found)"
+            f"found{_looks_like(data)})"
         )
     return image
+
+
+def _looks_like(data: bytes) -> str:
+    """What users take for images now and then."""
+    if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc", b"ftypmsf1"):
+        return "; it is a HEIC: save it as JPEG"
+    if data.startswith(b"version https://git-lfs"):
+        return "; it is a pointer of git LFS: run git lfs pull"
+    if data.lstrip()[:1] == b"<":
+        return "; it is text, perhaps a server's error page: fetch it again"
+    return ""
 
 
 def turned(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """File names as annotation tools write them, and the files that they mean.
 
 Harmless differences are bridged: folders of the tool's or the archive's own, backslashes, percent
-signs, addresses with a query, upper and lower case, composed and decomposed letters. A name that
-leads out of the folder of images is refused.
+signs, addresses with a query, blanks around, upper and lower case, composed and decomposed letters.
+A name that leads out of the folder of images is refused.
 """
 
 import difflib
@@ -38,9 +38,9 @@ def _parts(name: str) -> list[str]:
 
 def _plain(name: str) -> str:
     """What names that differ harmlessly have in common."""
-    text = name.replace("\\", "/")
+    text = name.strip().replace("\\", "/")
     text = urlsplit(text).path if "://" in text else text
-    return unicodedata.normalize("NFC", unquote(text)).casefold()
+    return unicodedata.normalize("NFC", unquote(text).strip()).casefold()
 
 
 class Names:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from stages.openpose.coco.categories import PERSON, Categories, as_id, owner_of
-from stages.openpose.coco.findings import Findings
+from stages.openpose.coco.findings import Findings, Words
 from stages.openpose.coco.image_names import why_outside
 from stages.openpose.coco.regions import FARTHEST_PX, check_rle, rle_area
 
@@ -27,7 +27,7 @@ LARGEST_AREA_PX2 = 1e10  # pycocotools passes over larger people without a word
 AREA_OF_BOX = 0.53
 BOX_MARGIN = 0.1
 SMALLEST_BOX_PX = 8.0
-_MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
+_MISSING = Words("nothing")
 _NUMBERS = {int, float}
 
 
@@ -129,6 +129,12 @@ class Annotations:
         self._number(raw, owner, changes)
         self._crowd(raw, owner, changes)
         labelled = self._keypoints(raw, owner, changes, self.categories.people.get(category))
+        if labelled and changes.get("iscrowd", raw.get("iscrowd")) == 1:
+            self.findings.suspect(
+                "crowd regions with labelled keypoints: nobody is learned from or looked for there",
+                f"{owner}: iscrowd 1, {len(labelled) // 2} keypoints",
+                changes.get("image_id", raw.get("image_id")),
+            )
         self._segmentation(raw, owner, changes, row)
         if self.findings.problem_count == before and row is not None:
             self._box_and_area(raw, owner, changes, labelled)
@@ -251,10 +257,11 @@ class Annotations:
             self._count(raw, owner, changes, 0)
             return []
         if not isinstance(values, list) or len(values) != 3 * count:
-            found = f"{len(values)} of them" if isinstance(values, list) else values
+            found = Words(f"a list of {len(values)}") if isinstance(values, list) else values
             self.findings.refuse_value(
                 owner, "keypoints", found,
-                f"{3 * count} numbers ({count} times x, y, visibility)", "export it again",
+                f"{3 * count} numbers in one list ({count} times x, y, visibility)",
+                "export it again",
             )  # fmt: skip
             return []
         if (wrong := _wrong_number(values)) is not None:

@@ -29,14 +29,15 @@ _EIGHT_BIT = ("RGB", "L", "RGBA", "P", "LA", "PA", "CMYK", "YCbCr")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What an image file is: its path in the archive, header, fingerprint uint8 [SIDE, SIDE, 3]; or
-    why it cannot be read.
+    """What an image file is: its path in the archive, header, fingerprint uint8 [SIDE, SIDE, 3],
+    what is odd about it; or why it cannot be read.
     """
 
     file: str = ""
     header: Header | None = None
     fingerprint: np.ndarray | None = None
     problem: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def look_at(archive: ImageArchive, file_name: str) -> Look:
@@ -47,7 +48,8 @@ def look_at(archive: ImageArchive, file_name: str) -> Look:
         if not data:
             raise InputError("the file is empty (0 bytes)")
         header = read_header(data) or Header(size_hw(data, file_name), 1, "", "RGB", 1)
-        pixels = decode_bgr(data, file_name)
+        remarks: list[str] = []
+        pixels = decode_bgr(data, file_name, remarks=remarks)
         size_hw(data, file_name)
         if header.format not in ("JPEG", "MPO", ""):
             _decode_strictly(data)
@@ -55,7 +57,7 @@ def look_at(archive: ImageArchive, file_name: str) -> Look:
             raise InputError(f"its header says {header.hw}, its pixels are {pixels.shape[:2]}")
     except (InputError, OSError, ValueError, MemoryError) as problem:
         return Look(problem=str(problem))
-    return Look(file, _with_depth(header, data), fingerprint(pixels))
+    return Look(file, _with_depth(header, data), fingerprint(pixels), remarks=tuple(remarks))
 
 
 def _decode_strictly(data: bytes) -> None:
@@ -128,6 +130,12 @@ def compare(images: Images, looks: dict[str, Look], exif: str, findings: Finding
             owner, image_id, tuple(images.sizes[row].tolist()), look.header, exif, findings
         )
         _look_suspicious(owner, image_id, look.header, findings)
+        for remark in look.remarks:
+            findings.suspect(
+                "JPEGs with bytes left over: damaged in the middle, perhaps",
+                f"{owner}: {remark}",
+                image_id,
+            )
     return turns
 
 

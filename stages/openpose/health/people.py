@@ -14,6 +14,7 @@ SAME_PERSON_OKS = 0.9
 FEWEST_COMMON = 3
 FEWEST_FACING = 8
 LEAST_SHARE = 0.4
+MOST_INSIDE, ALL_INSIDE = 0.8, 0.95  # shares of keypoints within their box
 
 
 def suspect_people(images: Images, people: People, skeleton: Skeleton, findings: Findings) -> None:
@@ -23,6 +24,8 @@ def suspect_people(images: Images, people: People, skeleton: Skeleton, findings:
     sizes = images.sizes[people.image].astype(np.float64)
     _suspect_places(images, people, sizes, findings)
     _suspect_boxes(images, people, sizes, findings)
+    for kind, text in other_frames(people, sizes):
+        findings.suspect(kind, text)
     for first, second, same in twins(people, skeleton):
         _note(
             "people labelled twice (duplicates)" if same else "people labelled twice (nearly)",
@@ -66,6 +69,36 @@ def _suspect_places(images: Images, people: People, sizes: np.ndarray, findings:
         for person in np.flatnonzero(where).tolist():
             shown = points[person][labelled[person]][:2].round(2).tolist()
             _note(kind, images, people, person, f"keypoints {shown} ...", findings)
+
+
+def other_frames(people: People, sizes: np.ndarray) -> Iterator[tuple[str, str]]:
+    """(kind, text) where keypoints of all people lie in their boxes only if read otherwise.
+
+    Args:
+        sizes: float64 [P, 2], (height, width) of each person's image.
+    """
+    points, labelled = people.keypoints[..., :2].astype(np.float64), people.keypoints[..., 2] > 0
+    low, extent = people.boxes[:, None, :2], people.boxes[:, None, 2:]
+
+    def inside(points: np.ndarray, high: np.ndarray) -> float:
+        within = (points >= low - SLACK_PX) & (points <= high + SLACK_PX)
+        return float(within.all(axis=2)[labelled].mean())
+
+    as_is = inside(points, low + extent)
+    for kind, read_so in (
+        ("x and y exchanged, it seems", points[..., ::-1]),
+        ("keypoints counted from the corner of their box, it seems", points + low),
+    ):
+        share = inside(read_so, low + extent)
+        if as_is < MOST_INSIDE and share > ALL_INSIDE:
+            yield kind, f"{as_is:.0%} of the keypoints lie in their box, read so {share:.0%}"
+    beyond = ((low + extent)[:, 0] > sizes[:, ::-1] + SLACK_PX).any(axis=1)
+    corners = (extent > low).all() and inside(points, extent) > ALL_INSIDE
+    if corners and beyond.mean() > 1 - ALL_INSIDE:
+        yield (
+            "boxes as corners x, y, x, y in place of x, y, width, height, it seems",
+            f"{beyond.sum()} of {len(people)} boxes reach beyond their image, read so none",
+        )
 
 
 def _suspect_boxes(images: Images, people: People, sizes: np.ndarray, findings: Findings) -> None:

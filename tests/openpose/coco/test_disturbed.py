@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.openpose.coco.annotations import read_images
+from stages.openpose.coco.body import Given
+from stages.openpose.coco.categories import ANY_BODY, as_id
 from stages.openpose.coco.image_files import open_images
-from stages.openpose.coco.normalise import as_id
 from stages.openpose.errors import InputError
 from stages.openpose.evaluation import scoring
 from stages.openpose.health.inspection import inspect
@@ -202,7 +203,14 @@ def both(folder, content: bytes):
 
     def inspected():
         with open_images(folder / "images") as archive:
-            found = inspect(path, archive, folder / "normalised.json", exif="as_stored")
+            found = inspect(
+                path,
+                archive,
+                folder / "normalised.json",
+                exif="as_stored",
+                wanted=ANY_BODY,
+                given=Given(),
+            )
         found.findings.check()
         return ap_of(folder / "normalised.json")
 
