@@ -81,8 +81,8 @@ def other_frames(people: People, sizes: np.ndarray) -> Iterator[tuple[str, str]]
     low, extent = people.boxes[:, None, :2], people.boxes[:, None, 2:]
 
     def inside(points: np.ndarray, high: np.ndarray) -> float:
-        within = (points >= low - SLACK_PX) & (points <= high + SLACK_PX)
-        return float(within.all(axis=2)[labelled].mean())
+        beyond = np.maximum(low - points, points - high).max(axis=2)
+        return float((beyond[labelled] <= SLACK_PX).mean())
 
     as_is = inside(points, low + extent)
     for kind, read_so in (
