@@ -69,6 +69,9 @@ class TrainingModel(keras.Model):
         self.losses_by_output = [
             LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS
         ]
+        # all weights exist; else `fit` takes a batch to build with, and with JAX, PyTorch or a
+        # strategy of TensorFlow that batch comes last in the epoch: no exact resume
+        self.built = True
 
     def call(self, images, training=None) -> list[list]:
         """Outputs of the network for each slice of the batch."""
