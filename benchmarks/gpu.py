@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LUGGAGE = ROOT / "gpu"
+GATHERED = ROOT / "gpu"
 # name: (Keras backend, limit in seconds)
 PARTS = {
     "peak": ("jax", 40),
@@ -46,7 +46,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--packed", type=Path, default=LUGGAGE / "packed.h5")
+    parser.add_argument("--packed", type=Path, default=GATHERED / "packed.h5")
     parser.add_argument("--seconds", type=float, default=520, help="for all parts together")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--small", action="store_true", help="small sizes, to try it on a CPU")
@@ -104,7 +104,7 @@ def run_part(name: str, arguments: argparse.Namespace, left_s: float) -> dict:
 
 def environment(name: str, backend: str, output: Path) -> dict[str, str]:
     """Environment of a part: what travelled is found, XLA's compilations are shared."""
-    site = LUGGAGE / f"site-{sys.version_info[0]}.{sys.version_info[1]}"
+    site = GATHERED / f"site-{sys.version_info[0]}.{sys.version_info[1]}"
     changes = {
         "KERAS_BACKEND": backend,
         "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),

@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from benchmarks.gpu import LUGGAGE, ROOT
+from benchmarks.gpu import GATHERED, ROOT
 from benchmarks.real_images import pack_annotated
 from stages.openpose.files import whole_folder
 from stages.synthetic.dataset import write_sample
@@ -40,11 +40,11 @@ def main() -> None:
     parser.add_argument("--python", default="3.12", help="version of Python on the other machine")
     parser.add_argument("--images", type=int, default=400, help="to draw")
     arguments = parser.parse_args()
-    LUGGAGE.mkdir(exist_ok=True)
-    unpack_packages(LUGGAGE / f"site-{arguments.python}", arguments.python)
-    draw_packed(LUGGAGE / "packed.h5", arguments.images)
-    megabytes = sum(p.stat().st_size for p in LUGGAGE.rglob("*") if p.is_file()) / 1e6
-    print(f"{LUGGAGE}: {megabytes:.0f} MB; there: python -m benchmarks.gpu --output results/gpu")
+    GATHERED.mkdir(exist_ok=True)
+    unpack_packages(GATHERED / f"site-{arguments.python}", arguments.python)
+    draw_packed(GATHERED / "packed.h5", arguments.images)
+    megabytes = sum(p.stat().st_size for p in GATHERED.rglob("*") if p.is_file()) / 1e6
+    print(f"{GATHERED}: {megabytes:.0f} MB; there: python -m benchmarks.gpu --output results/gpu")
 
 
 def unpack_packages(folder: Path, python: str) -> None:

@@ -26,6 +26,7 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.inference.detection import Clock, ImageEntry, detect_people, plan_batches
 from stages.openpose.network.architecture import build, rate_multipliers
 from stages.openpose.network.forward import network_forward
+from stages.openpose.network.precision import precision_here
 from stages.openpose.samples.device_labels import device_targets
 from stages.openpose.samples.loader import TrainingBatches
 from stages.openpose.training import run as course
@@ -35,7 +36,7 @@ BFLOAT16 = "mixed_bfloat16"
 GFLOP_A_SAMPLE = 815  # full network at 368 pixels, forward and backward
 # dense bf16 TFLOP/s as the maker states them, by a word of the card's name
 PEAKS_TFLOPS = {"H100": 989, "H200": 989, "A100": 312, "L40S": 362, "L4": 121, "A10G": 70}
-ROUNDS = 3
+ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ def full(sizes: Sizes, packed: Path, report: Report) -> None:
     """
     settings = coco(sizes, BFLOAT16)
     run = steps(sizes.full, settings, sizes, packed, report, batches=sizes.batches[:1])
-    compare_reading(run, sizes, report)
+    compare_reading(run, sizes.crop_px // 8, min(60, sizes.most_steps), report)
     compare_copying(run, report)
     steps_of = partial(steps, sizes.full, settings, sizes, packed, report)
     steps_of(batches=sizes.batches[1:])
@@ -266,13 +267,13 @@ def full(sizes: Sizes, packed: Path, report: Report) -> None:
             report(network=sizes.full, batch=size, problem=" ".join(str(problem).split())[:200])
 
 
-def compare_reading(run: course.TrainingRun, sizes: Sizes, report: Report) -> None:
+def compare_reading(run: course.TrainingRun, cells: int, count: int, report: Report) -> None:
     """Losses read by Keras after every step, as it was, or some steps later; in turn."""
-    batch = synthetic(run.settings.batch_size, sizes.crop_px // 8)
+    batch = synthetic(run.settings.batch_size, cells)
     later = (course._Unread, course.MOST_UNREAD_STEPS, course.NEWEST_STEPS)
     ways = {"every step": (keras.callbacks.CallbackList, 0, 0), "later": later}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    count = max(4, min(60, sizes.most_steps))
+    fit_seconds(run, Repeated(batch, 2))  # compiles
     for _ in range(ROUNDS):
         for name, way in ways.items():
             course._Unread, course.MOST_UNREAD_STEPS, course.NEWEST_STEPS = way
@@ -345,6 +346,15 @@ def small_network(sizes: Sizes, packed: Path, report: Report, network: str, batc
     augment = replace(settings.augment, crop_px=sizes.small_crop_px)
     settings = replace(settings, train=train, augment=augment)
     steps(network, settings, sizes, packed, report, batches=batches)
+
+
+def recipe(sizes: Sizes, packed: Path, report: Report) -> None:
+    """The sample's own recipe on any backend: what reading losses and copying weights cost."""
+    settings = params.Params()
+    settings = replace(settings, train=replace(settings.train, precision=precision_here("auto")[0]))
+    run = training_run("light", settings)
+    compare_reading(run, settings.augment.crop_px // 8, 12, report)
+    compare_copying(run, report)
 
 
 # ---- detection
@@ -448,6 +458,7 @@ def likeness(a: np.ndarray, b: np.ndarray) -> dict:
 
 
 PARTS: dict[str, Callable] = {
+    "recipe": recipe,
     "peak": peak,
     "full": full,
     "full_torch": full_torch,
