@@ -44,7 +44,13 @@ def pack_mini(folder: Path, copies: int = 1, mini: Path = MINI) -> Path:
     """Pack the real images, all of them `copies` times, into `folder`/train.h5."""
     if not mini.exists():
         raise SystemExit("../shared/coco-mini is absent; name a packed file with --packed")
-    path = mini / PEOPLE
+    return pack_annotated(folder, mini / PEOPLE, mini / "images", copies)
+
+
+def pack_annotated(folder: Path, path: Path, archive: Path, copies: int = 1) -> Path:
+    """Pack the images of the annotations `path`, all of them `copies` times, into
+    `folder`/train.h5.
+    """
     crowd_masks.write_masks(folder / "masks" / "train-0.h5", path, 0, 1)
     images = annotations.read_images(path)
     people = annotations.read_people(path, images)
@@ -56,7 +62,7 @@ def pack_mini(folder: Path, copies: int = 1, mini: Path = MINI) -> Path:
             people, duplicate_radius="fixed", min_keypoints=5, min_area_px2=1024
         ),
         masks=crowd_masks.read_masks(folder / "masks", "train", images.sha256),
-        archive=image_files.open_images(mini / "images"),
+        archive=image_files.open_images(archive),
     )
     packing.write(folder / "train.h5", [source] * copies, {})
     return folder / "train.h5"

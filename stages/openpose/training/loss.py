@@ -69,8 +69,8 @@ class TrainingModel(keras.Model):
         self.losses_by_output = [
             LastValue(f"stage{stage}_{kind}") for stage in stages for kind in KINDS
         ]
-        # as the network is; else Keras builds this model on a first batch, which under JAX is then
-        # missing at its place in the epoch
+        # all weights exist; else `fit` takes a batch to build with, and with JAX, PyTorch or a
+        # strategy of TensorFlow that batch comes last in the epoch: no exact resume
         self.built = True
 
     def call(self, images, training=None) -> list[list]:

@@ -559,6 +559,19 @@ def test_checkpoint_holds_its_step_though_it_is_fetched_later(tmp_path, monkeypa
     assert_equal(CheckpointFolder(tmp_path).load()[0], saved)
 
 
+def test_batches_come_in_their_order_from_the_first_step_on(monkeypatch):
+    seen, call = [], TrainingModel.call
+
+    def watched(self, images, training=None):
+        if training:
+            seen.append(keras.ops.convert_to_numpy(images))
+        return call(self, images, training)
+
+    monkeypatch.setattr(TrainingModel, "call", watched)
+    run_of(epochs=2).train()
+    assert_equal(seen, [Blobs(epoch)[i][0] for epoch in range(2) for i in range(4)])
+
+
 def test_images_reach_the_step_as_bytes(monkeypatch):
     """Four times less to copy to a GPU than float32."""
     seen, call = set(), TrainingModel.call
