@@ -36,6 +36,7 @@ from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.network.backend import thread_count, use_backend
 from stages.openpose.network.forward import load_forward, read_model
+from stages.openpose.network.precision import said_precision
 
 
 def detect(arguments: argparse.Namespace) -> dict:
@@ -48,7 +49,7 @@ def detect(arguments: argparse.Namespace) -> dict:
     use_backend(settings.train.backend)
     model, precision = read_model(arguments.model), "of the file"
     if model["kind"] == "keras":
-        precision = cli.precision("detect", settings.detect.precision)
+        precision = said_precision("detect", settings.detect.precision)
     forward = load_forward(arguments.model, precision)
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
     clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()

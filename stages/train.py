@@ -23,6 +23,7 @@ from stages import cli, params
 from stages.openpose.files import whole_file, whole_folder
 from stages.openpose.network.backend import use_backend
 from stages.openpose.network.forward import OPENVINO_SUFFIX, brought_folder, read_model
+from stages.openpose.network.precision import said_precision
 from stages.openpose.training.checkpoints import CheckpointFolder, code_files, run_key
 
 WEIGHTS = "weights.weights.h5"
@@ -76,7 +77,7 @@ def stage(arguments: argparse.Namespace) -> dict:
 
     with all_devices() as devices:
         # from here on the key of the run too: one that is taken up elsewhere never mixes
-        precision = cli.precision("train", settings.train.precision)
+        precision = said_precision("train", settings.train.precision)
         settings = replace(settings, train=replace(settings.train, precision=precision))
         run = _prepare(arguments, settings, devices)
         progress = run.train()
