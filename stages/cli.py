@@ -54,19 +54,6 @@ def run(stage: Callable[[argparse.Namespace], dict | None], arguments: argparse.
         write_record(arguments.record, time.perf_counter() - started, facts)
 
 
-def precision(stage: str, wanted: str) -> str:
-    """The dtype policy for a parameter `precision`; what `auto` becomes here is said in one line.
-
-    To be called when the Keras backend is chosen.
-    """
-    from stages.openpose.network.precision import precision_here
-
-    resolved, why = precision_here(wanted)
-    if resolved != wanted:
-        print(f"{stage}: precision {resolved}: {why}")
-    return resolved
-
-
 def write_record(path: Path, seconds: float, facts: dict) -> None:
     """Write the JSON of one run: wall and CPU seconds, peak resident memory in MB, and the stage's
     own facts.

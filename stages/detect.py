@@ -37,6 +37,7 @@ from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.network.backend import thread_count, use_backend
 from stages.openpose.network.forward import load_forward, read_model, skeleton_of
+from stages.openpose.network.precision import said_precision
 from stages.openpose.skeleton import COCO, Skeleton
 
 
@@ -53,7 +54,7 @@ def detect(arguments: argparse.Namespace) -> dict:
     skeleton = skeleton_of(model)
     layout.check_same_body(arguments.model, skeleton, split.skeleton)
     if model["kind"] == "keras":
-        precision = cli.precision("detect", settings.detect.precision)
+        precision = said_precision("detect", settings.detect.precision)
     forward = load_forward(arguments.model, precision)
     decoding = asdict(settings.decoder) | {"skeleton": skeleton}
     decoding["bodies"] = _usual_bodies(arguments.data, skeleton)

@@ -16,6 +16,7 @@ from stages.openpose.evaluation.held_out import average_precision
 from stages.openpose.files import whole_file
 from stages.openpose.network.backend import use_backend
 from stages.openpose.network.forward import load_forward
+from stages.openpose.network.precision import said_precision
 from stages.openpose.samples.packed import open_packed
 
 
@@ -27,7 +28,7 @@ def held_out(arguments: argparse.Namespace) -> dict:
         images = min(settings.held_out.images, len(packed.image_ids))
         metrics: dict[str, float] = {"images": images}
         if images:
-            precision = cli.precision("held_out", settings.detect.precision)
+            precision = said_precision("held_out", settings.detect.precision)
             forward = load_forward(arguments.model, precision)
             ap = average_precision(forward, packed, images)()
             metrics |= {} if ap is None else {"AP": round(ap, 4)}

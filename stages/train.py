@@ -30,6 +30,7 @@ from stages.openpose.network.forward import (
     read_model,
     skeleton_of,
 )
+from stages.openpose.network.precision import said_precision
 from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO, Skeleton
 from stages.openpose.training.checkpoints import CheckpointFolder, code_files, run_key
@@ -86,7 +87,7 @@ def stage(arguments: argparse.Namespace) -> dict:
 
     with all_devices() as devices:
         # from here on the key of the run too: one that is taken up elsewhere never mixes
-        precision = cli.precision("train", settings.train.precision)
+        precision = said_precision("train", settings.train.precision)
         settings = replace(settings, train=replace(settings.train, precision=precision))
         run = _prepare(arguments, settings, devices)
         progress = run.train()

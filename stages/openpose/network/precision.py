@@ -55,6 +55,14 @@ def precision_here(wanted: str) -> tuple[str, str]:
     return resolve_precision(wanted, backend=keras.backend.backend(), gpu=gpu_capability())
 
 
+def said_precision(stage: str, wanted: str) -> str:
+    """The policy of `precision_here`; what `auto` becomes is printed in one line."""
+    precision, why = precision_here(wanted)
+    if precision != wanted:
+        print(f"{stage}: precision {precision}: {why}")
+    return precision
+
+
 def processor_flags(path: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     """Words of Linux's first line `flags` (x86) or `Features` (Arm); none elsewhere."""
     try:
