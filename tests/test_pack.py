@@ -24,6 +24,7 @@ def params(path, **changes):
     """The sample's settings with other values in the section `pack`."""
     values = yaml.safe_load((ROOT / "workflow" / "presets" / "sample.yaml").read_text())
     values["pack"] |= changes
+    values["masks"]["sources"] = ["train", "val"]
     path.write_text(yaml.safe_dump(values))
     return path
 

@@ -140,7 +140,13 @@ def _write_toy_stages(folder: Path) -> None:
         (folder / "stages" / f"{name}.py").write_text("from stages.toy import main\n\nmain()\n")
     shutil.copy(Path(__file__).with_name("toy.py"), folder / "stages" / "toy.py")
     shutil.copytree(ROOT / "stages/params", folder / "stages/params")  # both engines check with it
-    for needed in ("leftovers.py", "openpose/errors.py", "openpose/files.py"):
+    for needed in (
+        "leftovers.py",
+        "openpose/errors.py",
+        "openpose/files.py",
+        "openpose/coco/protocols.py",
+        "openpose/fetch/sources.py",
+    ):
         shutil.copy(ROOT / "stages" / needed, folder / "stages" / needed)
     (folder / "stages" / "__init__.py").touch()
 
