@@ -26,7 +26,12 @@ FILES = {
         ]
     },
     "inspect_data": {
-        "output": ["annotations/train.json", "annotations/val.json", "health/same.json"]
+        "output": [
+            "annotations/train.json",
+            "annotations/val.json",
+            "body/body.json",
+            "health/same.json",
+        ]
     },
 }
 
