@@ -255,7 +255,7 @@ def assert_names(refusal, drawn):
         fields |= {"segmentation"}
     assert any(f"`{name}" in refusal for name in fields), refusal
     assert re.search(
-        r"(annotation|image|category) (id )?('|\d|\(the)|`(images|annot|categ)", refusal
+        r"(annotation|image|category) (id )?('|-?\d|\(the)|`(images|annot|categ)", refusal
     )
 
 
