@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stages.openpose.coco import splits
+from stages.openpose.coco import protocols, splits
 from stages.openpose.coco.annotations import read_images
 from stages.openpose.errors import InputError
 from tests.tiny_coco import image, write_json
@@ -24,7 +24,7 @@ def ids(sources, protocol, split, **settings):
 
 
 def test_clean_takes_train_images_and_holds_the_last_out(sources):
-    assert splits.sources_read("clean") == ("train",)
+    assert protocols.sources_read("clean") == ("train",)
     assert ids(sources, "clean", "train") == {"train": [1, 2, 3]}
     assert ids(sources, "clean", "val") == {"train": [4, 5]}
     assert ids(sources, "clean", "val", holdout_images=0) == {"train": []}
@@ -44,7 +44,7 @@ def test_reference_persons_holds_out_the_first_val_images_with_people(sources):
 
 
 def test_clean_and_val_takes_the_val_images_that_no_list_holds(sources):
-    assert splits.sources_read("clean_and_val") == ("train", "val")
+    assert protocols.sources_read("clean_and_val") == ("train", "val")
     assert ids(sources, "clean_and_val", "train", listed_ids={10, 40}) == {
         "train": [1, 2, 3],
         "val": [20, 30, 50],
