@@ -13,6 +13,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 ENVS = Path(__file__).resolve().parent.parent / "envs"
@@ -39,6 +40,17 @@ def locked(lock: str) -> dict[str, str]:
     }
 
 
+def of_this_python(lock: str) -> set[tuple[str, str]]:
+    """(name, version) of `LIBRARIES` that the text of a lock file has for the Python that runs."""
+    lines = re.findall(r"^([\w.-]+==[^\\\n]+)", lock, re.MULTILINE)
+    pins = [Requirement(line) for line in lines if line.partition("==")[0] in LIBRARIES]
+    return {
+        (pin.name, str(pin.specifier).removeprefix("=="))
+        for pin in pins
+        if pin.marker is None or pin.marker.evaluate()
+    }
+
+
 def installed(name: str) -> str | None:
     """The installed version of a library, None where there is none."""
     try:
@@ -48,14 +60,18 @@ def installed(name: str) -> str | None:
 
 
 def differences(file: Path = ENVS / "versions.yaml") -> list[str]:
-    """One line for each library that is installed in another version than `file` says."""
+    """One line for each library that is installed in another version than `file` says, and than the
+    lock beside it has for this Python.
+    """
     if not file.exists():
         return []
+    lock = file.with_name("requirements.lock")
+    pinned = of_this_python(lock.read_text(encoding="utf-8")) if lock.exists() else set()
     named = re.findall(r'^([\w.-]+): "(.*)"$', file.read_text(encoding="utf-8"), re.MULTILINE)
     return [
         f"{name} {found} is installed, {file.parent.name}/{file.name} says {version}"
         for name, version in named
-        if (found := installed(name)) not in (None, version)
+        if (found := installed(name)) not in (None, version) and (name, found) not in pinned
     ]
 
 

@@ -44,6 +44,17 @@ def test_a_version_that_depends_on_python_is_that_of_the_oldest():
     assert versions.locked(lock)["numpy"] == "2.9.1"
 
 
+def test_what_the_lock_has_for_this_python_is_no_difference(tmp_path, monkeypatch):
+    (tmp_path / "versions.yaml").write_text('numpy: "2.4.6"\n')
+    lock = (
+        "numpy==2.4.6 ; python_full_version < '3.0' \\\n    --hash=sha256:0\nnumpy==2.5.5 ; {} \\\n"
+    )
+    monkeypatch.setattr(versions, "installed", lambda name: "2.5.5")
+    for marker, told in (("python_full_version >= '3.1'", 0), ("python_full_version < '3.1'", 1)):
+        (tmp_path / "requirements.lock").write_text(lock.format(marker))
+        assert len(versions.differences(tmp_path / "versions.yaml")) == told
+
+
 def test_installed_versions_can_be_recorded(tmp_path, other_numpy):
     found, _ = written(tmp_path / "versions.yaml", "--installed", **other_numpy)
     assert found == {**yaml.safe_load(RECORDED), "numpy": "99.0"}
