@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from stages import evaluate, inspect_data
 from stages.openpose.coco.image_files import Folder
-from stages.openpose.skeleton import COCO
+from stages.openpose.skeleton import COCO, from_dict
 from tests import tiny_coco
 from tests.test_detect import run, write_params
 
@@ -308,6 +308,8 @@ def test_a_clean_file_is_passed_on_byte_for_byte(tmp_path, monkeypatch):
             folder / f"data/annotations/{name}.json"
         ).read_bytes()
         assert health["sets"][name]["derived"] == {}
+    body = json.loads((folder / "data/inspected/body/skeleton.json").read_text())
+    assert from_dict(body) is COCO
 
 
 def test_boxes_without_extent_come_from_the_keypoints(tmp_path, monkeypatch):

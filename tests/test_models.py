@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from argparse import Namespace
+from dataclasses import replace
 
 import cv2
 import keras
@@ -16,6 +17,7 @@ from stages.openpose.errors import InputError
 from stages.openpose.network.architecture import INPUT_SCALING, build
 from stages.openpose.network.forward import load_forward, read_model
 from stages.openpose.network.weights import load_weights
+from stages.openpose.skeleton import COCO
 from tests.http_server import FileServer
 from tests.ir_files import write_ir
 from tests.test_download import FILES, coco_like
@@ -204,7 +206,8 @@ def test_training_starts_from_a_name(world, brought):
     files = train._initial_weights("far", brought)
     assert files == [brought / "far/net.xml", brought / "far/net.bin"]
     settings = params.load(world.folder / "params.yaml").train
-    network = train._network(settings.__class__(**vars(settings) | {"network": "mobilenet"}), files)
+    settings = replace(settings, network="mobilenet", precision="float32")
+    network = train._network(settings, files, COCO)
     expected = build("mobilenet")
     load_weights(expected, world.folder / "made/net.xml")
     for a, b in zip(network.get_weights(), expected.get_weights(), strict=True):

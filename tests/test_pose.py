@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ def test_a_file_gives_what_its_pixels_give(loaded, tmp_path):
 def test_maps_are_kept_on_request_only(loaded):
     image = numbered_image(1, HW)[..., ::-1]
     assert loaded(image).maps is None
-    keeping = pose.replace(loaded, keep_maps=True)
+    keeping = replace(loaded, keep_maps=True)
     assert keeping(image).maps.heatmaps.shape[2] == COCO.heatmap_channels
 
 

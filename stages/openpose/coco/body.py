@@ -86,7 +86,7 @@ def derive(
     Raises:
         InputError: a setting names a keypoint that does not exist.
     """
-    if keypoints == COCO_KEYPOINTS and given == NOTHING_GIVEN:
+    if keypoints == COCO_KEYPOINTS and not any(vars(given).values()):
         return Derived(COCO, ["body: COCO's 17 keypoints"], [])
     _check(keypoints, given)
     parts = (*keypoints, *given.derived)

@@ -22,6 +22,7 @@ def limb_names(skeleton):
 def test_cocos_keypoints_are_cocos_body():
     people = people_at(np.zeros((1, 17, 2)))
     assert derive(COCO.keypoints, (), people).skeleton is COCO
+    assert derive(COCO.keypoints, (), people, Given([], [], [], {})).skeleton is COCO
 
 
 def test_without_edges_the_limbs_are_the_links_whose_length_does_not_vary():
