@@ -129,7 +129,7 @@ def write_settings(path):
     values = yaml.safe_load(params.preset_text("sample"))
     values["dataset"] = {"name": "things", "generated": []}
     values["pack"] |= {"holdout_images": 2, "min_area_px2": 1}
-    values["masks"]["shards"] = values["detect"]["shards"] = [0]
+    values["masks"]["shards"], values["detect"]["shards"] = [0], [0]
     values["augment"] |= {"crop_px": 64}
     values["train"] |= {"epochs": 1, "batch_size": 2, "precision": "float32"}
     values["detect"] |= {"height_px": 64, "scales": [1.0], "precision": "float32"}
