@@ -1,23 +1,22 @@
 """Which keypoint belongs to whom, where a tool has only boxes around people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
-from stages.openpose.convert.labelled import Box
+from stages.openpose.convert.labelled import Keypoint, Person
 
 
-def owners(
-    points: Sequence[tuple[float, float]], boxes: Sequence[Box], margin: float
-) -> list[int | None]:
-    """For each point the index of the only box that it lies in, or beside by `margin` (unit of the
+def by_box(
+    points: Iterable[Keypoint], people: Iterable[Person], margin: float
+) -> Iterator[tuple[Keypoint, Person | None]]:
+    """Each point with the only person in whose box it lies, or beside it by `margin` (unit of the
     boxes); None where there is none, or more than one.
     """
-    found: list[int | None] = []
-    for x, y in points:
+    boxed = [(person, person.box) for person in people if person.box]
+    for point in points:
         around = [
-            i
-            for i, (left, top, width, height) in enumerate(boxes)
-            if left - margin <= x <= left + width + margin
-            and top - margin <= y <= top + height + margin
+            person
+            for person, (left, top, width, height) in boxed
+            if left - margin <= point.x <= left + width + margin
+            and top - margin <= point.y <= top + height + margin
         ]
-        found.append(around[0] if len(around) == 1 else None)
-    return found
+        yield point, around[0] if len(around) == 1 else None

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from stages.openpose.coco.findings import Findings
 from stages.openpose.convert.fields import as_json, mapping, number, numbers, records, scalar, size
-from stages.openpose.convert.grouping import owners
+from stages.openpose.convert.grouping import by_box
 from stages.openpose.convert.labelled import HIDDEN, VISIBLE, Box, Keypoint, LabelledImage, Person
 from stages.openpose.errors import InputError
 
@@ -183,15 +183,13 @@ def _give(
         people[None] = Person(f"{owner}: keypoints without a rectangle", loose)
         findings.derived["images whose keypoints have no rectangle: one person"] += 1
         return
-    boxed = [person for person in people.values() if person.box]
-    found = owners([(p.x, p.y) for p in loose], [one.box for one in boxed if one.box], MARGIN)
-    for point, place in zip(loose, found, strict=True):
-        if place is None:
+    for point, person in by_box(loose, people.values(), MARGIN):
+        if person is None:
             findings.refuse_value(
                 f"{owner}, keypoint {point.name}", "parentID", None,
                 "the rectangle of its person, since it lies in none or in several",
                 "move it into its rectangle in the list of regions",
             )  # fmt: skip
         else:
-            boxed[place].keypoints.append(point)
+            person.keypoints.append(point)
             findings.derived["keypoints without a parent: of the rectangle around them"] += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 from stages.openpose.coco.findings import Findings
 from stages.openpose.convert.fields import as_json, mapping, numbers, records, scalar, size
-from stages.openpose.convert.grouping import owners
+from stages.openpose.convert.grouping import by_box
 from stages.openpose.convert.labelled import HIDDEN, VISIBLE, Box, Keypoint, LabelledImage, Person
 from stages.openpose.errors import InputError
 
@@ -108,15 +108,13 @@ def _give(loose: list[Keypoint], people: dict[Any, Person], where: str, findings
         people[None] = Person(f"{where}: shapes without a group_id", loose)
         findings.derived["images whose keypoints have no group_id: one person"] += 1
         return
-    boxed = [person for person in people.values() if person.box]
-    found = owners([(p.x, p.y) for p in loose], [one.box for one in boxed if one.box], MARGIN_PX)
-    for point, owner in zip(loose, found, strict=True):
-        if owner is None:
+    for point, person in by_box(loose, people.values(), MARGIN_PX):
+        if person is None:
             findings.refuse_value(
                 f"{where}: keypoint {point.name}", "group_id", None,
                 "the number of its person, since it lies in no rectangle or in several",
                 "group the shapes of each person in LabelMe",
             )  # fmt: skip
         else:
-            boxed[owner].keypoints.append(point)
+            person.keypoints.append(point)
             findings.derived["keypoints without a group_id: of the rectangle around them"] += 1
