@@ -3,9 +3,11 @@ by turn.
 
     OMP_NUM_THREADS=1 python -m benchmarks.runtimes image.jpg
     OMP_NUM_THREADS=2 python -m benchmarks.runtimes image.jpg
+    OMP_NUM_THREADS=1 python -m benchmarks.runtimes image.jpg --networks
 
 Prints ms of processor time and by the clock for one image of 368 x 496, seconds of the first call
-with loading, and the largest difference of the maps from Keras in float32.
+with loading, and the largest difference of the maps from Keras in float32. `--networks`: the three
+networks in Keras instead, with random weights.
 """
 
 import argparse
@@ -53,12 +55,33 @@ def main() -> None:
     )
     parser.add_argument("image", type=Path)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--networks", action="store_true", help="time the three networks instead")
     arguments = parser.parse_args()
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     cv2.setNumThreads(threads)
     os.environ |= {"TF_NUM_INTRAOP_THREADS": str(threads), "TF_NUM_INTEROP_THREADS": "1"}
     use_backend("tensorflow")
     batch = cv2.resize(cv2.imread(str(arguments.image)), SIZE, interpolation=cv2.INTER_AREA)[None]
+    if arguments.networks:
+        time_networks(batch, arguments.rounds)
+    else:
+        time_runtimes(batch, arguments.rounds, threads)
+
+
+def time_networks(batch: np.ndarray, rounds: int) -> None:
+    """Print processor ms of each network in Keras, float32."""
+    from stages.openpose.network.architecture import build
+    from stages.openpose.network.forward import network_forward
+
+    forwards = {name: network_forward(build(name)) for name in ("light", "mobilenet", "full")}
+    calls = {name: lambda forward=forward: forward(batch) for name, forward in forwards.items()}
+    print("| network | CPU ms, float32 |\n|---|---|")
+    for name, seconds in interleaved(calls, rounds, time.process_time).items():
+        print(f"| {name} | {1000 * seconds:.0f} |")
+
+
+def time_runtimes(batch: np.ndarray, rounds: int, threads: int) -> None:
+    """Print times and differences of `light` in every runtime."""
     loaders = {
         f"{runtime}, {precision}": lambda runtime=runtime, precision=precision: load_fastest(
             LIGHT, precision, runtime
@@ -73,8 +96,8 @@ def main() -> None:
         maps[name] = forwards[name](batch)
         first_s[name] = time.perf_counter() - started
     calls = {name: lambda forward=forward: forward(batch) for name, forward in forwards.items()}
-    cpu = interleaved(calls, arguments.rounds, time.process_time)
-    wall = interleaved(calls, arguments.rounds)
+    cpu = interleaved(calls, rounds, time.process_time)
+    wall = interleaved(calls, rounds)
     print(f"| runtime, {threads} threads | CPU ms | ms by the clock | first call, s | difference |")
     print("|---|---|---|---|---|")
     for name in loaders:

@@ -41,7 +41,7 @@ def world(tmp_path, monkeypatch):
     ours = {weights.name: listed(weights) | {"path": "shipped/ours/weights.weights.h5"}}
     published = {"value": 0.428, "images": "COCO2014-Val-1k", "source": "a page"}
     table = {
-        "far": COMMON | {"network": "mobilenet", "files": far, "AP": published},
+        "far": COMMON | {"network": "mobilenet", "files": far, "AP": published, "milliseconds": 40},
         "ours": COMMON | {"network": "light", "files": ours},
         "theirs": COMMON | {"network": "full", "files": {"w.h5": {}}},
     }
@@ -84,7 +84,7 @@ def test_real_files_have_the_hashes_of_the_table(shared, tmp_path, monkeypatch):
 def test_list_shows_ap_size_licence_and_where_the_files_are(world, monkeypatch, capsys):
     run(monkeypatch, models, "list")
     far, ours, theirs = capsys.readouterr().out.splitlines()[1:4]
-    assert far.split()[:5] == ["far", "0.428", "COCO2014-Val-1k", "8.3", "MIT"]
+    assert far.split()[:6] == ["far", "0.428", "COCO2014-Val-1k", "8.3", "40", "MIT"]
     assert "to be fetched" in far
     assert "in the repository" in ours
     assert "to be supplied" in theirs

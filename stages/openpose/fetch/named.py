@@ -66,6 +66,7 @@ class NamedModel(_Strict):
     trained_on: str
     input: str
     AP: PublishedAP | None = None
+    milliseconds: PositiveInt | None = None  # how measured: head of the table
 
     @property
     def bytes(self) -> int:
