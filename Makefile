@@ -51,6 +51,9 @@ $(ENV): envs/requirements.lock
 	@echo "Making .venv from envs/requirements.lock (some minutes, about 2.5 GB) ..."
 	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/requirements.lock
+	@# numeric code is compiled at its first call and kept: here, so that the first image of a user need not wait for it
+	@scratch=`mktemp -d` && .venv/bin/python -m stages.predict docs/sample_sheet.jpg --output $$scratch/out >$$scratch/log 2>&1 \
+	  || { cat $$scratch/log >&2; rm -r $$scratch; exit 1; }; rm -r $$scratch
 	@touch $(ENV)
 
 # New pins for everything: needs uv (pip install uv). The extras' locks add packages to envs/requirements.lock, at its pins.
