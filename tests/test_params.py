@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, asdict, fields
@@ -181,6 +182,35 @@ def test_data_that_are_not_where_the_settings_say_are_named_with_what_to_do(tmp_
     (tmp_path / "mine/annotations").mkdir()
     (tmp_path / "mine/annotations/person_keypoints.json").touch()
     params.check(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ("train.init=lost.h5", True),
+        ("train.init=light", True),  # not in download.weights of the sample
+        ("train.teacher=data/sample/weights/far", True),
+        ("train.init=here.h5", False),
+    ],
+)
+def test_weights_to_start_from_that_nobody_brings_are_refused_at_once(tmp_path, change, refused):
+    (tmp_path / "here.h5").touch()
+    params.use("sample", tmp_path / "params.yaml", ["augment.variants=1", change])
+    if not refused:
+        params.check(tmp_path / "params.yaml")
+        return
+    key, _, value = change.partition("=")
+    with pytest.raises(InputError, match=rf"`{key}`: no {value}; .*`download\.weights`"):
+        params.check(tmp_path / "params.yaml")
+
+
+def test_a_teacher_that_the_download_brings_need_not_be_there_yet(tmp_path):
+    shutil.copytree(ROOT / "workflow/sources", tmp_path / "workflow/sources")
+    (tmp_path / "annotations").mkdir()
+    for name in ("train.zip", "dev.zip", "annotations/train.json", "annotations/dev.json"):
+        (tmp_path / name).touch()
+    params.use("photos", tmp_path / "params.yaml", [f"download.root={tmp_path}"])
+    params.check(tmp_path / "params.yaml")
 
 
 def test_a_file_of_sources_that_is_not_there_is_named(tmp_path):

@@ -61,6 +61,7 @@ def check(path: Path) -> Params:
     check_sources(settings, project, str(path))
     check_place(project, settings.dataset.name)
     check_places(settings, project, str(path))
+    check_start(settings, project, str(path))
     return settings
 
 
@@ -103,6 +104,26 @@ def check_places(settings: Params, project: Path, origin: str) -> None:
                 f"{download.sources} is; say where your data are: --set download.root=FOLDER of "
                 f"python -m stages.params use, or by hand in {origin}"
             )
+
+
+def check_start(settings: Params, project: Path, origin: str) -> None:
+    """Raise InputError where the weights to start from or the teacher's folder are not there and
+    the stage download will not bring them: before the data are packed for hours.
+    """
+    brought = f"data/{settings.dataset.name}/weights"
+    for key in ("init", "teacher"):
+        value = getattr(settings.train, key)
+        if not value or (project / value).exists():
+            continue
+        if value in settings.download.weights and key == "init":
+            continue
+        if settings.download.weights and Path(value).is_relative_to(brought):
+            continue
+        raise InputError(
+            f"{origin}: `train.{key}`: no {value}; name what is there, or a network of `python -m "
+            f"stages.models list` and list it in `download.weights` too"
+            + (f": its folder is {brought}/NAME then" if key == "teacher" else "")
+        )
 
 
 def _refuse_gaps(values: dict, origin: str) -> None:
