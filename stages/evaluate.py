@@ -31,7 +31,7 @@ from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO, Skeleton, from_dict
 
-HEADLINE = "multi"  # the inference whose matches are kept, for differences between models
+HEADLINE = "multi"  # the inference whose matches and worst images are kept, for the report
 PACKED_FILES = "the packed files"
 CONTAMINATED = "contaminated"
 
@@ -251,7 +251,7 @@ def write_tables(
 
     worst = [
         (scene.image_id, file_names[scene.image_id], len(scene.labelled), len(scene.detected), loss)
-        for scene, loss in diagnostics.worst(scenes[OUTPUTS[-1]])
+        for scene, loss in diagnostics.worst(scenes[HEADLINE])
     ]
     _table(folder / "worst.csv", ["image_id", "file_name", "people", "found", "lost_oks"], worst)
 

@@ -98,6 +98,7 @@ class Matches:
     Attributes:
         image_ids: int64 [I], sorted.
         image: int64 [N], row of `image_ids` that each detection belongs to.
+        scores: float64 [N], descending.
         hit: bool [T, N], matched to a person at each of the OKS thresholds.
         counted: bool [T, N], not ignored (matched to a crowd or to a person without keypoints).
         people: int64 [I], number of people to be found.
@@ -107,6 +108,7 @@ class Matches:
 
     image_ids: np.ndarray
     image: np.ndarray
+    scores: np.ndarray
     hit: np.ndarray
     counted: np.ndarray
     people: np.ndarray
@@ -182,10 +184,12 @@ def _matches(evaluation: COCOeval) -> Matches:
         hit.append(np.asarray(result["dtMatches"]) != 0)
         ignored.append(np.asarray(result["dtIgnore"]) != 0)
         people[image_row] = np.count_nonzero(np.asarray(result["gtIgnore"]) == 0)
-    order = np.argsort(-np.concatenate(scores), kind="stable")
+    all_scores = np.concatenate(scores)
+    order = np.argsort(-all_scores, kind="stable")
     return Matches(
         image_ids=np.array(settings.imgIds, np.int64),
         image=np.concatenate(image)[order],
+        scores=all_scores[order],
         hit=np.ascontiguousarray(np.concatenate(hit, axis=1)[:, order]),
         counted=np.ascontiguousarray(~np.concatenate(ignored, axis=1)[:, order]),
         people=people,
