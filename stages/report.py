@@ -21,10 +21,12 @@ from stages.openpose.coco.annotations import Images, People, read_images, read_p
 from stages.openpose.coco.image_files import find_images, open_images
 from stages.openpose.files import whole_folder
 from stages.openpose.report import gallery, inputs, page
-from stages.openpose.report.blocks import Block, Charts, GalleryImage, Page, to_html, to_markdown
+from stages.openpose.report.blocks import Block, Charts, Gallery, GalleryImage, Page
 from stages.openpose.report.health import health_blocks
 from stages.openpose.report.inputs import Evaluation
+from stages.openpose.report.markdown import to_markdown
 from stages.openpose.report.published import THIS_RUN
+from stages.openpose.report.webpage import to_html
 from stages.openpose.samples.packed import open_packed
 
 MODELS_SHOWN = 2
@@ -41,7 +43,7 @@ def report(arguments: argparse.Namespace) -> dict:
         evaluations,
         inputs.read_table(arguments.results / "train" / "log.csv"),
         inputs.read_runs(arguments.results / "runs"),
-        gallery_images(arguments, evaluations, ground_truth, settings.report.gallery_images),
+        explorer(arguments, evaluations, ground_truth, settings.report.gallery_images),
         facts(arguments, settings, ground_truth),
         arguments.params.read_text(encoding="utf-8"),
         (settings.evaluate.bootstrap_samples, settings.evaluate.seed),
@@ -60,44 +62,52 @@ def _truth(data: Path) -> tuple[Images, People] | None:
     return images, read_people(path, images)
 
 
-def gallery_images(
+def explorer(
     arguments: argparse.Namespace,
     evaluations: list[Evaluation],
     ground_truth: tuple[Images, People] | None,
     count: int,
-) -> dict[str, list[GalleryImage]]:
-    """Images spread over the evaluated ones, and those on which most was lost."""
-    models = list(dict.fromkeys(evaluation.model for evaluation in evaluations))[:MODELS_SHOWN]
+) -> Gallery | None:
+    """Images to explore: the worst, the best, those with most false positives, and others."""
+    shown = explored(evaluations)
     archives = arguments.data / "archives"
-    if not (ground_truth and models and count and archives.exists()):
-        return {}
+    if not (ground_truth and shown and count and archives.exists()):
+        return None
     images, people = ground_truth
-    row_of, skeleton = images.rows(), layout.read_skeleton(arguments.data, images)
-    folders = {model: _detections(arguments.results / "detect" / model, row_of) for model in models}
-    inference = evaluations[0].inferences[-1]
-    lost = [
-        int(line["image_id"])
-        for line in evaluations[0].tables.get("worst", [])[: max(count // 3, 1)]
-    ]
-    groups = {
-        "Images, spread evenly over those with people": gallery.choose(
-            images, people, count, gallery.detected_image_ids(folders[models[0]])
-        ),
-        f"Worst images: most OKS lost by {models[0]}": [
-            row_of[image_id] for image_id in lost if image_id in row_of
-        ],
+    skeleton = layout.read_skeleton(arguments.data, images)
+    folders = {
+        one.model: _detections(arguments.results / "detect" / one.model, images.rows())
+        for one in shown
     }
-    ids = [int(images.ids[row]) for rows in groups.values() for row in rows]
-    detected = {
-        model: gallery.detections(folder, inference, ids, skeleton)
-        for model, folder in folders.items()
+    first = shown[0]
+    lost_oks = {
+        int(line["image_id"]): float(line["lost_oks"]) for line in first.tables.get("worst", [])
+    }
+    candidates = gallery.detected_image_ids(folders[first.model])
+    if first.matches:
+        candidates &= set(first.matches.image_ids.tolist())
+    rows = gallery.choose(images, people, count, candidates, lost_oks, first.matches)
+    ids = images.ids[rows].tolist()
+    found = {
+        one.model: gallery.detections(folders[one.model], page.HEADLINE, ids, skeleton, one.matches)
+        for one in shown
     }
     with open_images(find_images(archives, "val")) as archive:
-        galleries = {
-            title: gallery.show(images, people, rows, detected, archive, skeleton)
-            for title, rows in groups.items()
-        }
-    return {title: shown_images for title, shown_images in galleries.items() if shown_images}
+        gallery_images = gallery.show(images, people, rows, found, archive, skeleton, lost_oks)
+    curves = [curve for curve in map(page.curve_of, shown) if curve]
+    return Gallery(gallery_images, curves) if gallery_images else None
+
+
+def explored(evaluations: list[Evaluation]) -> list[Evaluation]:
+    """Of each of the first models the evaluation of most images."""
+    models = list(dict.fromkeys(evaluation.model for evaluation in evaluations))[:MODELS_SHOWN]
+    return [
+        max(
+            (evaluation for evaluation in evaluations if evaluation.model == model),
+            key=lambda evaluation: evaluation.metrics.get("images", 0),
+        )
+        for model in models
+    ]
 
 
 def health(data: Path, most_images: int) -> list[Block]:

@@ -45,7 +45,7 @@ def draw_people(image: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO)
     """
     limbs, points = image.copy(), wheel(len(skeleton.parts))
     colours = wheel(len(skeleton.limbs))
-    widths = [_width_px(person) for person in parts]
+    widths = [limb_width_px(person) for person in parts]
     for person, width in zip(parts, widths, strict=True):
         for limb, (a, b) in enumerate(skeleton.limbs):
             if limb not in skeleton.late_limbs and person[a, 2] > 0 and person[b, 2] > 0:
@@ -74,7 +74,8 @@ def draw_people(image: np.ndarray, parts: np.ndarray, skeleton: Skeleton = COCO)
     return result
 
 
-def _width_px(person: np.ndarray) -> int:
+def limb_width_px(person: np.ndarray) -> int:
+    """Width in which the limbs of a person [parts, 3] are drawn: a share of its extent."""
     placed = person[person[:, 2] > 0, :2]
     extent = np.ptp(placed, axis=0).max() if len(placed) else 0
     return int(np.clip(round(extent / PERSON_HEIGHT_IN_LIMB_WIDTHS), 1, 12))

@@ -5,6 +5,7 @@ lost.
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -14,7 +15,10 @@ from matplotlib.ticker import MaxNLocator
 
 from stages.openpose.report.blocks import Chart
 from stages.openpose.report.inputs import INFERENCES, Evaluation, numbers
+from stages.openpose.report.readout import readout
+from stages.openpose.report.thresholds import ThresholdCurve
 
+INK, GRID = "#1d2730", "#e6eaee"
 BLUE, ORANGE, GREEN, GREY, RED, VIOLET = (
     "#1f5fa8",
     "#d9822b",
@@ -33,8 +37,11 @@ ERROR_COLOURS = {
     "miss": "#c2402d",
     "absent": "#c9d0d6",
 }
-STYLE = {
-    "svg.hashsalt": "report",
+STYLE: dict[Any, Any] = {
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.sans-serif": ["Segoe UI", "Roboto", "Helvetica Neue", "DejaVu Sans", "Arial"],
@@ -43,7 +50,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
     "axes.grid": True,
-    "grid.color": "#e6eaee",
+    "grid.color": GRID,
     "grid.linewidth": 0.8,
     "axes.axisbelow": True,
     "legend.frameon": False,
@@ -53,16 +60,18 @@ STYLE = {
 
 @contextmanager
 def _drawing(
-    name: str, caption: str, size: tuple[float, float] = (5.6, 3.4)
+    name: str, caption: str, size: tuple[float, float] = (5.6, 3.4), model: str = ""
 ) -> Iterator[tuple[Axes, list[Chart]]]:
-    """Axes to draw on; the finished chart is in the list afterwards."""
+    """Axes to draw on; the finished chart is in the list afterwards. `model`: as in Chart."""
     done: list[Chart] = []
-    with rc_context(STYLE):
+    # ids inside the drawings begin with the salt's hash: several of them stand on one page
+    with rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")
-        yield figure.add_subplot(), done
+        axes = figure.add_subplot()
+        yield axes, done
         out = io.BytesIO()
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    done.append(Chart(name, out.getvalue(), caption))
+        done.append(Chart(name, out.getvalue(), caption, readout(axes), model))
 
 
 def loss_charts(log: list[dict[str, str]]) -> list[Chart]:
@@ -123,12 +132,32 @@ def precision_chart(evaluation: Evaluation) -> list[Chart]:
     )
     with _drawing(f"pr-{evaluation.model}-{evaluation.split}", caption) as (axes, done):
         for name in evaluation.inferences:
-            axes.plot(recall, numbers(table, f"{name}_50"), color=COLOUR_OF[name], label=name)
-            axes.plot(
-                recall, numbers(table, f"{name}_75"), color=COLOUR_OF[name], linestyle=(0, (3, 2))
-            )
+            for oks, dashes in (("50", "solid"), ("75", (0, (3, 2)))):
+                axes.plot(
+                    recall,
+                    numbers(table, f"{name}_{oks}"),
+                    color=COLOUR_OF[name],
+                    linestyle=dashes,
+                    label=f"{name}, OKS 0.{oks}",
+                )
         axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-        axes.legend(loc="lower left")
+        axes.legend(axes.lines[::2], evaluation.inferences, loc="lower left")
+    return done
+
+
+def threshold_chart(curve: ThresholdCurve) -> list[Chart]:
+    """Precision and recall of those detections whose score reaches a threshold."""
+    name = f"threshold-{curve.model}-{curve.split}"
+    caption = (
+        f"Precision and recall by score threshold, model {curve.model}, {curve.split}, "
+        f"{curve.inference}: people found at OKS {curve.oks:.2f}"
+    )
+    with _drawing(name, caption, model=curve.model) as (axes, done):
+        axes.plot(curve.thresholds, curve.precision, color=BLUE, label="precision")
+        axes.plot(curve.thresholds, curve.recall, color=ORANGE, label="recall")
+        axes.set(xlabel="score threshold", ylabel="share", ylim=(0, 1.02))
+        axes.set_xlim(left=0)
+        axes.legend()
     return done
 
 
@@ -213,9 +242,7 @@ def group_chart(evaluation: Evaluation) -> list[Chart]:
             positions = (
                 np.arange(len(groups)) + (index - (len(evaluation.inferences) - 1) / 2) * height
             )
-            axes.barh(
-                positions, np.nan_to_num(ap), height * 0.92, color=COLOUR_OF[name], label=name
-            )
+            axes.barh(positions, ap, height * 0.92, color=COLOUR_OF[name], label=name)
         axes.set_yticks(range(len(groups)), [_plural(group) for group in groups])
         axes.invert_yaxis()
         axes.set(xlabel="AP, per cent")

@@ -1,6 +1,7 @@
-"""Images with the people who were labelled beside the people who were found."""
+"""Images with the people who were labelled and those who were found, for readers to explore."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -9,35 +10,88 @@ import orjson
 
 from stages.openpose.coco.annotations import Images, People
 from stages.openpose.coco.image_files import ImageArchive, decode_bgr
-from stages.openpose.drawing import draw_people, parts_of
 from stages.openpose.errors import InputError
-from stages.openpose.report.blocks import GalleryImage
+from stages.openpose.evaluation.scoring import Matches
+from stages.openpose.report.blocks import GalleryImage, View
+from stages.openpose.report.skeletons import IGNORED, RIGHT, WRONG, found_markup, labelled_markup
+from stages.openpose.report.thresholds import OKS
 from stages.openpose.skeleton import COCO, Skeleton
 
-FRAME_HW_PX = (460, 520)
-LARGEST_SCALE = 3.0
-JPEG_QUALITY = 82
+FRAME_HW_PX = (512, 640)
+JPEG_QUALITY = 78
 
 
-def choose(images: Images, people: People, count: int, candidates: Iterable[int]) -> list[int]:
-    """`count` rows of images with labelled people among the ids `candidates`, evenly spread over
-    them.
+@dataclass(frozen=True)
+class Found:
+    """The people found in an image, best first.
+
+    Attributes:
+        keypoints: float64 [P, K, 3], x, y in pixels, third column 0 = not found.
+        scores: float64 [P].
+        kinds: P of RIGHT, WRONG, IGNORED; all IGNORED where nobody judged them.
     """
-    candidates = set(candidates)
-    rows = [row for row in np.unique(people.image).tolist() if int(images.ids[row]) in candidates]
-    positions = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int)
-    return [rows[position] for position in positions]
+
+    keypoints: np.ndarray
+    scores: np.ndarray
+    kinds: Sequence[str]
+
+
+def choose(
+    images: Images,
+    people: People,
+    count: int,
+    candidates: Iterable[int],
+    lost_oks: Mapping[int, float],
+    matches: Matches | None = None,
+) -> list[int]:
+    """`count` rows of images among the ids `candidates`: a quarter each of those on which most and
+    least OKS was lost (`lost_oks` by id) and of those with most wrong detections, the rest spread
+    evenly over the images with people. Most OKS lost comes first.
+    """
+    row_of, candidates = images.rows(), set(candidates)
+    by_loss = sorted(lost_oks, key=lambda image_id: -lost_oks[image_id])
+    extremes = [by_loss, by_loss[::-1], _most_wrong(matches)]
+    ids = [
+        i for ranked in extremes for i in ranked[: count // 4] if i in candidates & row_of.keys()
+    ]
+    rows = list(dict.fromkeys(row_of[image_id] for image_id in ids))
+    others = [
+        row
+        for row in np.unique(people.image).tolist()
+        if int(images.ids[row]) in candidates and row not in rows
+    ]
+    places = np.linspace(0, len(others) - 1, min(count - len(rows), len(others)))
+    rows += [others[place] for place in places.round().astype(int)]
+    return sorted(rows, key=lambda row: (-lost_oks.get(int(images.ids[row]), 0.0), row))
+
+
+def _most_wrong(matches: Matches | None) -> list[int]:
+    """Ids of images with wrong detections, those with most of them first."""
+    if matches is None:
+        return []
+    at = int(np.abs(matches.thresholds - OKS).argmin())
+    wrong = matches.image[matches.counted[at] & ~matches.hit[at]]
+    counts = np.bincount(wrong, minlength=len(matches.image_ids))
+    order = np.argsort(-counts, kind="stable")
+    return matches.image_ids[order[counts[order] > 0]].tolist()
 
 
 def detections(
-    folder: Path, inference: str, image_ids: Iterable[int], skeleton: Skeleton = COCO
-) -> dict[int, np.ndarray]:
-    """Keypoints float64 [P, K, 3] (x, y in pixels, 0 = not found) by image, of those images that
-    the shards in `folder` hold.
+    folder: Path,
+    inference: str,
+    image_ids: Iterable[int],
+    skeleton: Skeleton = COCO,
+    matches: Matches | None = None,
+) -> dict[int, Found]:
+    """The people found in those images that the shards in `folder` hold.
 
     Guessed keypoints (third column 1) count as not found: what is drawn is what the network saw.
+
+    Raises:
+        InputError: `matches` are of other detections.
     """
-    wanted_ids, keypoint_lists = set(image_ids), {}
+    wanted_ids = set(image_ids)
+    results_of: dict[int, list[dict]] = {}
     for shard in sorted(folder.iterdir()) if folder.is_dir() else ():
         results = shard / f"{inference}.json"
         if not results.exists() or not (shard / "images.json").exists():
@@ -45,17 +99,41 @@ def detections(
         shard_ids = wanted_ids.intersection(orjson.loads((shard / "images.json").read_bytes()))
         if not shard_ids:
             continue
-        keypoint_lists.update({image_id: [] for image_id in shard_ids})
+        results_of.update({image_id: [] for image_id in shard_ids})
         for result in orjson.loads(results.read_bytes()):
             if result["image_id"] in shard_ids:
-                keypoint_lists[result["image_id"]].append(result["keypoints"])
-    arrays = {
-        image_id: np.array(keypoints, np.float64).reshape(-1, len(skeleton.keypoints), 3)
-        for image_id, keypoints in keypoint_lists.items()
-    }
+                results_of[result["image_id"]].append(result)
     return {
-        image_id: keypoints * (keypoints[..., 2:] == 2) for image_id, keypoints in arrays.items()
+        image_id: _found(image_id, results, len(skeleton.keypoints), matches, folder)
+        for image_id, results in results_of.items()
     }
+
+
+def _found(
+    image_id: int, results: list[dict], keypoints: int, matches: Matches | None, folder: Path
+) -> Found:
+    best = sorted(results, key=lambda result: -result["score"])  # stable, as pycocotools sorts
+    points = np.array([result["keypoints"] for result in best], np.float64)
+    points = points.reshape(-1, keypoints, 3)
+    scores = np.array([result["score"] for result in best], np.float64)
+    kinds, judged_scores = _kinds(image_id, matches)
+    if kinds and not np.array_equal(judged_scores, scores[: len(kinds)]):
+        raise InputError(
+            f"{folder}: image {image_id} has other detections than those that were evaluated; run "
+            "the stage evaluate again"
+        )
+    kinds += [IGNORED] * (len(best) - len(kinds))  # pycocotools looks at the best 20 only
+    return Found(points * (points[..., 2:] == 2), scores, kinds)
+
+
+def _kinds(image_id: int, matches: Matches | None) -> tuple[list[str], np.ndarray]:
+    """What became of the detections of an image, best first, and their scores."""
+    if matches is None:
+        return [], np.zeros(0)
+    at = int(np.abs(matches.thresholds - OKS).argmin())
+    own = np.flatnonzero(matches.image_ids[matches.image] == image_id)
+    kinds = np.where(matches.hit[at, own], RIGHT, WRONG)
+    return np.where(matches.counted[at, own], kinds, IGNORED).tolist(), matches.scores[own]
 
 
 def detected_image_ids(folder: Path) -> set[int]:
@@ -70,14 +148,13 @@ def show(
     images: Images,
     people: People,
     rows: Sequence[int],
-    detected: dict[str, dict[int, np.ndarray]],
+    found: Mapping[str, Mapping[int, Found]],
     archive: ImageArchive,
     skeleton: Skeleton = COCO,
+    lost_oks: Mapping[int, float] | None = None,
 ) -> list[GalleryImage]:
-    """The images `rows`: labelled people, then those that each model found.
-
-    Args:
-        detected: keypoints float64 [P, K, 3] by model and image id.
+    """The images `rows`: labelled people, then those that each model found (by model and image
+    id).
 
     Images that cannot be read are left out.
     """
@@ -88,32 +165,40 @@ def show(
             image = decode_bgr(archive.read(name), name, int(images.turns[row]))
         except InputError:
             continue
-        labelled = people.keypoints[people.image == row]
-        views = [(f"labelled: {len(labelled)}", draw(image, labelled, skeleton))]
-        for model, by_image in detected.items():
-            if image_id in by_image:
-                views.append(
-                    (
-                        f"found by {model}: {len(by_image[image_id])}",
-                        draw(image, by_image[image_id], skeleton),
-                    )
-                )
-        gallery_images.append(GalleryImage(views, name))
+        own = people.image == row
+        views = [
+            View(
+                "labelled",
+                f"labelled: {own.sum()}",
+                labelled_markup(people.keypoints[own], skeleton),
+            ),
+            *(
+                _view(model, by_image[image_id], image.shape[:2], skeleton)
+                for model, by_image in found.items()
+                if image_id in by_image
+            ),
+        ]
+        facts = {"people": float(own.sum())}
+        if own.any():
+            facts["size"] = float(np.sqrt(np.median(people.areas[own])))
+        if lost_oks and image_id in lost_oks:
+            facts["lost"] = lost_oks[image_id]
+        gallery_images.append(GalleryImage(jpeg_of(image), image.shape[:2], views, name, facts))
     return gallery_images
 
 
-def draw(image: np.ndarray, keypoints: np.ndarray, skeleton: Skeleton = COCO) -> bytes:
-    """JPEG of a uint8 BGR [H, W, 3] image, scaled to FRAME_HW_PX, with the skeletons of `keypoints`
-    [P, K, 3].
-    """
+def _view(model: str, found: Found, size_px: tuple[int, int], skeleton: Skeleton) -> View:
+    markup = found_markup(found.keypoints, found.scores, found.kinds, size_px, skeleton)
+    layer = f"found by {model}"
+    return View(layer, f"{layer}: {len(found.scores)}", markup, model)
+
+
+def jpeg_of(image: np.ndarray) -> bytes:
+    """JPEG of a uint8 BGR [H, W, 3] image, made smaller where it is larger than FRAME_HW_PX."""
     scale = min(
-        LARGEST_SCALE,
-        *(most / side for most, side in zip(FRAME_HW_PX, image.shape[:2], strict=True)),
+        1.0, *(most / side for most, side in zip(FRAME_HW_PX, image.shape[:2], strict=True))
     )
-    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
-    canvas = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    placed = keypoints.astype(np.float64)
-    # edges scale, centres lie half a pixel inside them
-    placed[..., :2] = (placed[..., :2] + 0.5) * scale - 0.5
-    canvas = draw_people(canvas, parts_of(placed, skeleton), skeleton)
-    return cv2.imencode(".jpg", canvas, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
+    if scale < 1:
+        size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

@@ -16,7 +16,6 @@ from stages.openpose.report.blocks import (
     Figures,
     Folded,
     Gallery,
-    GalleryImage,
     Page,
     Section,
     Table,
@@ -31,6 +30,7 @@ from stages.openpose.report.inputs import (
     percent,
     with_interval,
 )
+from stages.openpose.report.thresholds import ThresholdCurve, threshold_curve
 from stages.openpose.skeleton import ESTIMATED
 
 HEADLINE = "multi"
@@ -54,13 +54,28 @@ COMPARISON_CAPTION = (
     "(Val-1k / val where they differ)."
 )
 
+AP_MEANS = (
+    "What AP means: a found person counts as right when its joints lie near enough to labelled "
+    "ones. How near is measured by OKS: 1 is every joint in its place, 0 is nowhere near. AP is "
+    "precision averaged over recall and over ten strictnesses from OKS 0.50 to 0.95; 100 is "
+    "everybody found, each joint in its place, nobody invented. The interval says how far AP "
+    "would move with other images of the same kind (95 %, bootstrap over images)."
+)
+GALLERY_KEY = (
+    f"White: labelled. Coloured: found ({HEADLINE}), each limb in a colour of its own, with the "
+    "score. Dashed red box: a false positive, matched to nobody at OKS 0.50. Pale: not judged (on "
+    "a crowd region, on a person without labelled keypoints, or beyond the best 20 of an image). "
+    "The worst images come first; the best, those with most false positives and some spread over "
+    "all others are among them."
+)
+
 
 def build(
     dataset: str,
     evaluations: Sequence[Evaluation],
     log: list[dict[str, str]],
     runs: Sequence[Run],
-    gallery: dict[str, list[GalleryImage]],
+    gallery: Gallery | None,
     facts: Sequence[tuple[str, str]],
     params_text: str,
     bootstrap: tuple[int, int] = (0, 0),
@@ -69,13 +84,13 @@ def build(
     """Put the report together.
 
     Args:
-        gallery: images by heading.
+        gallery: images with what was labelled and what was found.
         facts: (what, value) about data and program.
         bootstrap: samples and seed of the intervals of paired differences.
         health: of report.health.
     """
     blocks: list[Block] = [verdict(evaluations), *unstated(evaluations)]
-    blocks += headline(evaluations, runs)
+    blocks += [*headline(evaluations, runs), *meaning(dataset, evaluations)]
     if any("PCK" in evaluation.metrics for evaluation in evaluations):
         blocks += [Section("All figures", "Figures"), *own_body(evaluations)]
     else:
@@ -84,15 +99,15 @@ def build(
     blocks += [all_figures(evaluations)]
     blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
     blocks += curves(evaluations, log)
-    for title, images in gallery.items():
-        blocks += [Section(title, title.split(",")[0].split(":")[0]), Gallery(images)]
+    if gallery:
+        blocks += [Section("Images", "Images"), Text(GALLERY_KEY), gallery]
     blocks += health
     blocks += [Section("Run", "Run"), *run_facts(runs, facts)]
     if params_text:
         blocks.append(Folded("params.yaml", params_text))
     lead = (
-        f"Multi-person pose estimation on the data set “{dataset}”. AP: mean average precision "
-        "at OKS 0.50 to 0.95."
+        f"Multi-person pose estimation on the data set “{dataset}”: where people are in an image, "
+        "and where their joints are."
     )
     return Page(f"OpenPose pipeline: results on {dataset}", lead, blocks)
 
@@ -174,6 +189,20 @@ def headline(evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> list[Blo
             )
         )
     return [Figures(items)] if items else []
+
+
+def meaning(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
+    """What was done and what the headline says, for readers who are new to it."""
+    ours = [found for found in evaluations if found.model == published.THIS_RUN]
+    if not ours:
+        return []
+    metrics = ours[-1].metrics
+    what = (
+        f"What was run: a network was trained on images of “{dataset}” and then looked at "
+        f"{metrics.get('images', '?')} others, on which {metrics.get('people', '?')} people are "
+        "labelled. What it found was compared with the labels."
+    )
+    return [Text(what), Text(AP_MEANS)]
 
 
 def comparison(dataset: str, evaluations: Sequence[Evaluation]) -> list[Block]:
@@ -385,10 +414,19 @@ def curves(evaluations: Sequence[Evaluation], log: list[dict[str, str]]) -> list
         drawings = [
             chart for evaluation in of_model for chart in charts.precision_chart(evaluation)
         ]
+        curve = curve_of(of_model[-1])
+        drawings += charts.threshold_chart(curve) if curve else []
         for chart_of in (charts.oks_chart, charts.group_chart, charts.keypoint_chart):
             drawings += chart_of(of_model[-1])
         blocks += [Section(f"Model: {_name(model)}"), Charts(drawings)]
     return blocks if evaluations else blocks[:-1]
+
+
+def curve_of(evaluation: Evaluation) -> ThresholdCurve | None:
+    """Precision and recall by score threshold, where matches were kept and people labelled."""
+    if evaluation.matches is None or not evaluation.matches.people.sum():
+        return None
+    return threshold_curve(evaluation.matches, evaluation.model, evaluation.split, HEADLINE)
 
 
 def run_facts(runs: Sequence[Run], facts: Sequence[tuple[str, str]]) -> list[Block]:
