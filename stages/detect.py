@@ -7,7 +7,8 @@ mirrored too.
         --output DIR
 
 Writes single.json, multi.json and multi_flip.json (COCO results), images.json (ids of all images of
-the shard) and model.json (what the model says of itself).
+the shard), model.json (what the model says of itself) and maps.npz (small maps of a hundred images
+of the shard, for the report).
 Settings: sections `detect` and `decoder` of params.yaml. Threads: OMP_NUM_THREADS, else the
 processors of this process.
 """
@@ -32,13 +33,23 @@ from stages.openpose.coco.pose_prior import PosePrior, read_prior
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.errors import InputError
 from stages.openpose.files import refuse_file, whole_folder
-from stages.openpose.inference.detection import Clock, ImageEntry, detect_people, plan_batches
+from stages.openpose.inference.detection import (
+    Clock,
+    ImageEntry,
+    PreparedImage,
+    detect_people,
+    plan_batches,
+)
 from stages.openpose.inference.results import to_results
-from stages.openpose.inference.tta import OUTPUTS
+from stages.openpose.inference.small_maps import SmallMaps, small_maps, write_small_maps
+from stages.openpose.inference.tta import OUTPUTS, Maps
 from stages.openpose.network.backend import thread_count, use_backend
 from stages.openpose.network.forward import load_forward, read_model, skeleton_of
 from stages.openpose.network.precision import said_precision
 from stages.openpose.skeleton import COCO, Skeleton
+
+MAPS_KEPT = 100  # images of a shard
+MAPS_OF = "multi"  # the inference whose people the report shows
 
 
 def detect(arguments: argparse.Namespace) -> dict:
@@ -61,6 +72,8 @@ def detect(arguments: argparse.Namespace) -> dict:
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
     clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
     results_by_output: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
+    kept_maps: dict[int, SmallMaps] = {}
+    keep = partial(_keep, kept_maps, _spread(entries), settings.detect.height_px, skeleton)
     with image_files.open_images(_archive(arguments)) as archive, _bar(len(entries)) as bar:
         people_by_image = detect_people(
             plan_batches(entries, settings.detect, settings.detect.batch_size, reference=reference),
@@ -72,6 +85,7 @@ def detect(arguments: argparse.Namespace) -> dict:
             skeleton=skeleton,
             threads=thread_count(),
             clock=clock,
+            watch=keep,
         )
         for image, by_output in people_by_image:
             for output, people_of_image in by_output.items():
@@ -84,6 +98,7 @@ def detect(arguments: argparse.Namespace) -> dict:
         results_by_output,
         [image.image_id for image in entries],
         model,
+        kept_maps,
     )
     return {"images": len(entries), "precision": precision} | _time_split(
         clock, time.perf_counter() - started, time.process_time() - started_cpu
@@ -115,6 +130,27 @@ def _images(split: layout.Split, shard: int, shards: int) -> list[ImageEntry]:
     ]
 
 
+def _spread(entries: list[ImageEntry]) -> set[int]:
+    """Ids of at most MAPS_KEPT images, evenly spread over `entries`."""
+    places = np.linspace(0, len(entries) - 1, min(MAPS_KEPT, len(entries)))
+    return {entries[place].image_id for place in places.round().astype(int)}
+
+
+def _keep(
+    kept: dict[int, SmallMaps],
+    wanted_ids: set[int],
+    height_px: int,
+    skeleton: Skeleton,
+    prepared: PreparedImage,
+    maps_by_output: dict[str, Maps],
+) -> None:
+    """Add small maps of an image to `kept` where its id is wanted."""
+    image_id = prepared.image.image_id
+    if image_id in wanted_ids:
+        maps = maps_by_output[MAPS_OF]
+        kept[image_id] = small_maps(maps, prepared.size_hw, height_px, skeleton)
+
+
 def _read(archive: ImageArchive, images: Images, image: ImageEntry) -> np.ndarray:
     """The pixels that the annotations are of."""
     turn = images.turns[np.searchsorted(images.ids, image.image_id)]
@@ -142,7 +178,11 @@ def _bar(total: int) -> tqdm:
 
 
 def _write(
-    folder: Path, results_by_output: dict[str, dict[int, bytes]], ids: list[int], model: dict
+    folder: Path,
+    results_by_output: dict[str, dict[int, bytes]],
+    ids: list[int],
+    model: dict,
+    maps: dict[int, SmallMaps],
 ) -> None:
     with whole_folder(folder) as temporary:
         for output, by_image in results_by_output.items():
@@ -150,6 +190,7 @@ def _write(
             (temporary / f"{output}.json").write_bytes(b"[" + b",\n".join(results) + b"]\n")
         (temporary / "images.json").write_bytes(orjson.dumps(sorted(ids)) + b"\n")
         (temporary / "model.json").write_bytes(orjson.dumps(model) + b"\n")
+        write_small_maps(temporary / "maps.npz", maps)
 
 
 def _time_split(clock: Clock, seconds: float, cpu_seconds: float) -> dict:

@@ -93,7 +93,10 @@ def explorer(
         for one in shown
     }
     with open_images(find_images(archives, "val")) as archive:
-        gallery_images = gallery.show(images, people, rows, found, archive, skeleton, lost_oks)
+        maps = gallery.read_maps(folders[first.model], ids)
+        gallery_images = gallery.show(
+            images, people, rows, found, archive, skeleton, lost_oks, maps
+        )
     curves = [curve for curve in map(page.curve_of, shown) if curve]
     return Gallery(gallery_images, curves) if gallery_images else None
 

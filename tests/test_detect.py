@@ -9,6 +9,7 @@ from pycocotools.coco import COCO as CocoIndex
 
 from stages import detect, params
 from stages.openpose.evaluation.scoring import evaluate, read_ground_truth
+from stages.openpose.report.gallery import read_maps
 from tests.oracle import SCALES, Oracle, figure, write_dataset
 
 SIZES = {1: (184, 240), 2: (184, 184), 3: (200, 150), 4: (184, 240), 5: (190, 190)}
@@ -108,6 +109,21 @@ def test_people_are_found_at_their_places_by_all_outputs(world, monkeypatch):
             assert np.abs(np.reshape(person["keypoints"], (17, 3)) - want)[5:].max() < 1
             assert len(person["keypoint_scores"]) == 17
         assert len(truth.loadRes(results).anns) == 5
+    maps = read_maps(world, SIZES)
+    assert maps.keys() == SIZES.keys()
+    for image_id in (2, 3, 5):
+        x, y, _ = np.reshape(truth.imgToAnns[image_id][0]["keypoints"], (17, 3)).T
+        heat, (height, width) = maps[image_id].heat, maps[image_id].covered_px
+        rows = ((y + 0.5) / height * heat.shape[0]).astype(int)
+        columns = ((x + 0.5) / width * heat.shape[1]).astype(int)
+        assert heat[rows, columns].min() > 128 > np.median(heat)
+
+
+def test_of_many_images_maps_are_kept_of_some_evenly_spread(world, monkeypatch):
+    monkeypatch.setattr(detect, "MAPS_KEPT", 3)
+    output = ["--data", world / "data", "--shards", 1, "--output", world / "out"]
+    run(monkeypatch, detect.main, *common(world), *output)
+    assert read_maps(world, SIZES).keys() == {1, 3, 5}
 
 
 def test_an_id_list_chooses_images(world, monkeypatch):
@@ -143,7 +159,7 @@ def test_two_runs_are_equal_byte_for_byte_whatever_the_threads(world, monkeypatc
             "--output",
             output,
         )
-    for name in ("single.json", "multi.json", "multi_flip.json", "images.json"):
+    for name in ("single.json", "multi.json", "multi_flip.json", "images.json", "maps.npz"):
         assert (world / "out1" / name).read_bytes() == (world / "out3" / name).read_bytes()
 
 

@@ -110,6 +110,18 @@ def field_colours(field: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR)
 
 
+def strongest(
+    heatmaps: np.ndarray, pafs: np.ndarray, skeleton: Skeleton = COCO
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of heatmaps [h, w, parts + 1] the largest part in each cell, [h, w]; of fields
+    [h, w, 2 limbs] the longest vector, [h, w, 2].
+    """
+    vectors = pafs.reshape(*pafs.shape[:2], len(skeleton.limbs), 2)
+    longest = np.linalg.norm(vectors, axis=-1).argmax(axis=-1)
+    field = np.take_along_axis(vectors, longest[..., None, None], axis=2)[:, :, 0]
+    return heatmaps[..., :-1].max(axis=-1), field
+
+
 def draw_maps(
     image: np.ndarray,
     heatmaps: np.ndarray,
@@ -126,13 +138,11 @@ def draw_maps(
 
     Of the heatmaps the largest part counts, of the fields in every cell the longest vector.
     """
-    vectors = pafs.reshape(*pafs.shape[:2], len(skeleton.limbs), 2)
-    longest = np.linalg.norm(vectors, axis=-1).argmax(axis=-1)
-    field = np.take_along_axis(vectors, longest[..., None, None], axis=2)[:, :, 0]
+    heat, field = strongest(heatmaps, pafs, skeleton)
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     size = (round(covered_hw[1]), round(covered_hw[0]))
     panels = [image]
-    for colours in (heat_colours(heatmaps[..., :-1].max(axis=-1)), field_colours(field)):
+    for colours in (heat_colours(heat), field_colours(field)):
         large = cv2.resize(colours, size, interpolation=cv2.INTER_CUBIC)[
             : grey.shape[0], : grey.shape[1]
         ]

@@ -23,6 +23,7 @@ from stages.openpose.inference.reference_maps import full_size_means, reference_
 from stages.openpose.inference.tta import (
     NATIVE,
     OUTPUTS,
+    Maps,
     Settings,
     View,
     input_sizes,
@@ -109,6 +110,7 @@ def detect_people(
     skeleton: Skeleton = COCO,
     threads: int = 2,
     clock: Clock | None = None,
+    watch: Callable[[PreparedImage, dict[str, Maps]], None] | None = None,
 ) -> Iterator[tuple[ImageEntry, dict[str, People]]]:
     """People of every image by output, in pixels of the image, in the order of `batches`.
 
@@ -122,6 +124,8 @@ def detect_people(
             used then.
         skeleton: of the network; `reference` knows COCO's only.
         threads: that read and decode.
+        watch: is shown the maps of every image by output, from several threads; not those of the
+            reference, which are as large as the image.
 
     Raises:
         InputError: an image has another size than `batches` say; whatever `read` raises.
@@ -131,7 +135,7 @@ def detect_people(
     prepare = partial(_prepare, read=read, views=views, settings=settings, clock=clock)
     network = partial(_run, forward, views, clock=clock)
     shared = {"outputs": outputs, "settings": settings, "clock": clock}
-    finish = partial(_finish, decode=decode, skeleton=skeleton, **shared)
+    finish = partial(_finish, decode=decode, skeleton=skeleton, watch=watch, **shared)
     if reference:
         if skeleton != COCO:
             raise InputError("`decoder.mode` parity is for COCO's body; choose exact")
@@ -159,9 +163,12 @@ def _finish(
     settings: Settings,
     skeleton: Skeleton,
     clock: Clock,
+    watch: Callable | None,
 ) -> dict[str, People]:
     with clock.phase("average"):
         maps_by_output = maps_for(outputs, maps, prepared.size_hw, settings, skeleton)
+    if watch:
+        watch(prepared, maps_by_output)
     with clock.phase("decode"):
         return {
             output: to_image(

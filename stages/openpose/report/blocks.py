@@ -1,5 +1,6 @@
 """The blocks of a report. How they look: webpage.py and markdown.py."""
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -119,3 +120,8 @@ class Page:
     title: str
     lead: str
     blocks: Sequence[Block] = field(default_factory=list)
+
+
+def jpeg_uri(jpeg: bytes) -> str:
+    """An address that holds the image itself."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -10,9 +10,10 @@ import orjson
 
 from stages.openpose.coco.annotations import Images, People
 from stages.openpose.coco.image_files import ImageArchive, decode_bgr
+from stages.openpose.drawing import field_colours, heat_colours
 from stages.openpose.errors import InputError
 from stages.openpose.evaluation.scoring import Matches
-from stages.openpose.report.blocks import GalleryImage, View
+from stages.openpose.report.blocks import GalleryImage, View, jpeg_uri
 from stages.openpose.report.skeletons import IGNORED, RIGHT, WRONG, found_markup, labelled_markup
 from stages.openpose.report.thresholds import OKS
 from stages.openpose.skeleton import COCO, Skeleton
@@ -34,6 +35,21 @@ class Found:
     keypoints: np.ndarray
     scores: np.ndarray
     kinds: Sequence[str]
+
+
+@dataclass(frozen=True)
+class KeptMaps:
+    """Small maps of an image, as the stage detect keeps them of some images.
+
+    Attributes:
+        heat: uint8 [h, w], largest heatmap, 255 = 1.
+        field: int8 [h, w, 2], longest vector, 127 = 1.
+        covered_px: float64 [2], (height, width) of the image that they cover.
+    """
+
+    heat: np.ndarray
+    field: np.ndarray
+    covered_px: np.ndarray
 
 
 def choose(
@@ -152,9 +168,10 @@ def show(
     archive: ImageArchive,
     skeleton: Skeleton = COCO,
     lost_oks: Mapping[int, float] | None = None,
+    maps: Mapping[int, KeptMaps] | None = None,
 ) -> list[GalleryImage]:
     """The images `rows`: labelled people, then those that each model found (by model and image
-    id).
+    id), then maps.
 
     Images that cannot be read are left out.
     """
@@ -178,6 +195,8 @@ def show(
                 if image_id in by_image
             ),
         ]
+        if maps and image_id in maps:
+            views += map_views(maps[image_id])
         facts = {"people": float(own.sum())}
         if own.any():
             facts["size"] = float(np.sqrt(np.median(people.areas[own])))
@@ -193,6 +212,36 @@ def _view(model: str, found: Found, size_px: tuple[int, int], skeleton: Skeleton
     return View(layer, f"{layer}: {len(found.scores)}", markup, model)
 
 
+def read_maps(folder: Path, image_ids: Iterable[int]) -> dict[int, KeptMaps]:
+    """Those of the images `image_ids` that the shards in `folder` hold."""
+    maps, wanted = {}, set(image_ids)
+    for path in sorted(folder.glob("*/maps.npz")):
+        with np.load(path) as arrays:
+            for image_id in wanted & {int(name.partition(".")[0]) for name in arrays.files}:
+                names = ("heat", "field", "covered_px")
+                maps[image_id] = KeptMaps(*(arrays[f"{image_id}.{name}"] for name in names))
+    return maps
+
+
+def map_views(maps: KeptMaps) -> list[View]:
+    """Heatmaps and part affinity fields as layers."""
+    height, width = maps.covered_px
+    layers = {
+        "heatmaps": heat_colours(maps.heat / 255),
+        "part affinity fields": field_colours(maps.field / 127),
+    }
+    return [
+        View(
+            layer,
+            layer,
+            f'<image width="{width:.1f}" height="{height:.1f}" preserveAspectRatio="none" '
+            f'href="{jpeg_uri(_encoded(colours))}"/>',
+            is_map=True,
+        )
+        for layer, colours in layers.items()
+    ]
+
+
 def jpeg_of(image: np.ndarray) -> bytes:
     """JPEG of a uint8 BGR [H, W, 3] image, made smaller where it is larger than FRAME_HW_PX."""
     scale = min(
@@ -201,4 +250,8 @@ def jpeg_of(image: np.ndarray) -> bytes:
     if scale < 1:
         size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return _encoded(image)
+
+
+def _encoded(image: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()

@@ -169,8 +169,8 @@ function tell(chart, place, readout) {
     const index = nearest(at, place);
     if (!at.length || (!ticks.length && Math.abs(at[index] - place) > 1e-6)) continue;
     element(readout, "i", "").style.background = colour;
-    readout.append(`${series} ${values[index]}`);
-    words.push(`${series} ${values[index]}`);
+    readout.append(`${series}: ${values[index]}`);
+    words.push(`${series}: ${values[index]}`);
   }
   return words.join(", ");
 }

@@ -68,6 +68,10 @@ GALLERY_KEY = (
     "The worst images come first; the best, those with most false positives and some spread over "
     "all others are among them."
 )
+MAPS_KEY = (
+    "Layers for some images: heatmaps (where the first model sees keypoints) and part affinity "
+    "fields (where it sees limbs; the hue is their direction)."
+)
 
 
 def build(
@@ -100,7 +104,9 @@ def build(
     blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
     blocks += curves(evaluations, log)
     if gallery:
-        blocks += [Section("Images", "Images"), Text(GALLERY_KEY), gallery]
+        maps = any(view.is_map for image in gallery.images for view in image.views)
+        key = f"{GALLERY_KEY} {MAPS_KEY}" if maps else GALLERY_KEY
+        blocks += [Section("Images", "Images"), Text(key), gallery]
     blocks += health
     blocks += [Section("Run", "Run"), *run_facts(runs, facts)]
     if params_text:

@@ -10,7 +10,7 @@ from matplotlib.container import BarContainer
 from matplotlib.patches import StepPatch
 from numpy.typing import ArrayLike
 
-DIGITS = 4  # significant, of values
+DIGITS = 4  # significant, of what is no whole number
 
 
 def readout(axes: Axes) -> dict[str, Any] | None:
@@ -67,7 +67,10 @@ def _bar_series(axes: Axes) -> Iterable[dict[str, Any]]:
             else bar.get_x() + bar.get_width() / 2
             for bar in bars
         ]
-        yield _series(bars.get_label(), bars[0].get_facecolor(), middles, lengths)
+        name = str(bars.get_label())
+        if name.startswith("_"):  # unnamed bars: the axis says what they are
+            name = (axes.xaxis if _is_horizontal(bars) else axes.yaxis).get_label_text()
+        yield _series(name, bars[0].get_facecolor(), middles, lengths)
 
 
 def _steps(axes: Axes) -> Iterable[dict[str, Any]]:
@@ -90,4 +93,4 @@ def _series(name: Any, colour: Any, at: ArrayLike, values: ArrayLike) -> dict[st
 
 
 def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+    return int(value) if value == int(value) else float(f"{value:.{DIGITS}g}")

@@ -1,6 +1,5 @@
 """A report as one HTML file that needs nothing else."""
 
-import base64
 import hashlib
 import html
 import json
@@ -22,6 +21,7 @@ from stages.openpose.report.blocks import (
     Table,
     Text,
     View,
+    jpeg_uri,
 )
 from stages.openpose.report.thresholds import ThresholdCurve
 
@@ -83,10 +83,6 @@ def _text(text: str) -> str:
     return html.escape(text, quote=True)
 
 
-def _uri(data: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
 def _html_section(block: Section) -> str:
     if not block.name:
         return f"<h3>{_text(block.title)}</h3>"
@@ -143,7 +139,7 @@ def _html_charts(block: Charts) -> str:
 
 
 def _html_chart(chart: Chart) -> str:
-    told = _json("readout", chart.readout) if chart.readout else ""
+    told = _themed(_json("readout", chart.readout)) if chart.readout else ""
     model = f' data-model="{_text(chart.model)}"' if chart.model else ""
     label = f' role="img" aria-label="{_text(chart.caption)}"'
     return (
@@ -160,6 +156,10 @@ def _inline(svg: bytes) -> str:
     text = re.sub(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1">', text, count=1)
     text = re.sub(r' id="[\w.]+_\d+"', "", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return _themed(text)
+
+
+def _themed(text: str) -> str:
     for colour, name in THEMED.items():
         text = text.replace(colour, f"var(--{name})")
     return text
@@ -195,8 +195,7 @@ def _html_view(image: GalleryImage, view: View, first: bool) -> str:
     height, width = image.size_px
     name = "photo-" + hashlib.sha256(image.jpeg + image.caption.encode()).hexdigest()[:12]
     photo = (
-        f'<image id="{name}" width="{width}" height="{height}" '
-        f'href="{_uri(image.jpeg, "image/jpeg")}"/>'
+        f'<image id="{name}" width="{width}" height="{height}" href="{jpeg_uri(image.jpeg)}"/>'
         if first
         else f'<use href="#{name}"/>'
     )

@@ -6,11 +6,12 @@ import numpy as np
 from stages.openpose.evaluation.scoring import Matches
 from stages.openpose.report import charts
 from stages.openpose.report.blocks import Charts, Gallery, GalleryImage, Page, Section, Table, View
-from stages.openpose.report.gallery import jpeg_of
+from stages.openpose.report.gallery import KeptMaps, jpeg_of, map_views
 from stages.openpose.report.skeletons import RIGHT, WRONG, found_markup, labelled_markup
 from stages.openpose.report.thresholds import threshold_curve
 from stages.openpose.skeleton import COCO, Skeleton
 
+MAPS = KeptMaps(np.eye(5, dtype=np.uint8), np.ones((5, 5, 2), np.int8), np.array([120.0, 200.0]))
 MODEL = "<b>trained</b>"  # what others call their models must stay text
 
 
@@ -43,6 +44,7 @@ def image(name, labelled, scores, kinds, lost, skeleton: Skeleton = COCO) -> Gal
     views = [
         View("labelled", f"labelled: {labelled}", labelled_markup(people(labelled, skeleton))),
         View(f"found by {MODEL}", f"found by {MODEL}: {len(scores)}", found, MODEL),
+        *map_views(MAPS),
     ]
     facts = {"people": labelled, "size": 10.0 * labelled} | ({"lost": lost} if labelled else {})
     jpeg = jpeg_of(np.full((120, 200, 3), 80 + 40 * labelled, np.uint8))

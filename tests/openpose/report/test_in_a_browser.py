@@ -99,6 +99,11 @@ def test_layers_are_switched_by_keyboard_and_stand_side_by_side(browser, page):
         assert browser.run("document.querySelector('.image .photo image').checkVisibility()"), (
             "the photograph stays"
         )
+    maps = "[...document.querySelectorAll('.map image')].filter(one => one.getClientRects().length)"
+    assert browser.run(f"{maps}.length") == 0, "maps are seen only when switched on"
+    browser.run("document.querySelector('[name=layer][value=heatmaps]').focus()")
+    browser.press("Space")
+    assert browser.run(f"{maps}.length") == 3
     browser.open(page)
     browser.run("document.querySelector('[name=beside]').focus()")
     browser.press("Space")
@@ -120,7 +125,7 @@ def test_charts_are_read_by_pointer_and_by_keyboard(browser, page):
     browser.ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
     told = browser.run("document.querySelector('.readout').textContent")
     assert told.startswith("score threshold 0.5")
-    assert "precision 0.6667" in told
+    assert "precision: 0.6667" in told
     browser.run("document.querySelector('.plot').focus()")
     browser.press("End")
     assert "score threshold 0.9" in browser.run("document.querySelector('.plot').ariaValueText")
@@ -148,7 +153,7 @@ def test_without_script_all_people_are_seen_side_by_side(browser, page):
     seen, controls = (
         browser.run(f"[...document.querySelectorAll('{what}')]"
                     ".filter(one => one.getClientRects().length).length")
-        for what in (".person", "form")
+        for what in (".person", "form, .map")
     )  # fmt: skip
     browser.ask("Emulation.setScriptExecutionDisabled", value=False)
     assert (seen, controls) == (7, 0)
