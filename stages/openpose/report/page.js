@@ -106,13 +106,13 @@ function showLayers(gallery, controls) {
 
 // ---- charts: what lies under the pointer, or under a place chosen by arrow keys
 
-function follow(figure) {
+function follow(figure, number) {
   const chart = JSON.parse(figure.dataset.readout);
   const plot = figure.querySelector(".plot");
   const places = [...new Set(chart.series.flatMap((one) => one.at))].sort((a, b) => a - b);
   const readout = document.createElement("p");
   readout.className = "readout hint";
-  readout.textContent = "Point at the chart, or choose it and press arrow keys, to read values.";
+  if (number === 0) readout.textContent = "Point at a chart, or choose it and press arrow keys, to read values.";
   figure.append(readout);
   plot.tabIndex = 0;
   plot.setAttribute("role", "slider");

@@ -59,18 +59,21 @@ def _lines(axes: Axes) -> Iterable[dict[str, Any]]:
 
 
 def _bar_series(axes: Axes) -> Iterable[dict[str, Any]]:
+    """Named bars by their lengths. Unnamed ones by where they end, which is what the axis tells."""
     for bars in _bars(axes):
-        lengths = [bar.get_width() if _is_horizontal(bars) else bar.get_height() for bar in bars]
-        middles = [
-            bar.get_y() + bar.get_height() / 2
-            if _is_horizontal(bars)
-            else bar.get_x() + bar.get_width() / 2
-            for bar in bars
-        ]
+        boxes = [bar.get_bbox() for bar in bars]
+        if _is_horizontal(bars):
+            middles = [(box.y0 + box.y1) / 2 for box in boxes]
+            lengths, ends = [box.width for box in boxes], [box.x1 for box in boxes]
+            told = axes.get_xlabel()
+        else:
+            middles = [(box.x0 + box.x1) / 2 for box in boxes]
+            lengths, ends = [box.height for box in boxes], [box.y1 for box in boxes]
+            told = axes.get_ylabel()
         name = str(bars.get_label())
-        if name.startswith("_"):  # unnamed bars: the axis says what they are
-            name = (axes.xaxis if _is_horizontal(bars) else axes.yaxis).get_label_text()
-        yield _series(name, bars[0].get_facecolor(), middles, lengths)
+        unnamed = name.startswith("_")
+        colour = bars[0].get_facecolor()
+        yield _series(told if unnamed else name, colour, middles, ends if unnamed else lengths)
 
 
 def _steps(axes: Axes) -> Iterable[dict[str, Any]]:

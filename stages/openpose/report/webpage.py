@@ -39,6 +39,7 @@ THEMED = {
     charts.RED: "red",
     charts.VIOLET: "violet",
 }
+SHORT = 12  # characters: two such cells stand side by side on a phone
 # what images can be sorted and filtered by: page.js reads the words
 SORTS = {
     "lost -1": "most OKS lost (worst)",
@@ -110,15 +111,18 @@ def _class(names: Sequence[str]) -> str:
 
 
 def _html_table(block: Table) -> str:
+    columns = list(zip(block.head, *block.rows, strict=True))
+    short = [n for n, cells in enumerate(columns) if max(map(len, cells)) <= SHORT]
+
     def cells(row: Sequence[str], tag: str) -> str:
         markup = ""
         for column, text in enumerate(row):
-            kinds = ["n"] * (column in block.numeric) + ["absent"] * (
-                text in ("–", "not measured here")
-            )
+            kinds = ["n"] * (column in block.numeric) + ["short"] * (column in short)
+            kinds += ["absent"] * (text in ("–", "not measured here"))
             # on a narrow screen each cell stands on its own line, behind its column's name
             name = f' data-head="{_text(block.head[column])}"' if tag == "td" else ""
-            markup += f"<{tag}{_class(kinds)}{name}>{_text(text)}</{tag}>"
+            cell = tag if text else "td"  # an empty heading is none
+            markup += f"<{cell}{_class(kinds)}{name}>{_text(text)}</{cell}>"
         return markup
 
     rows = "\n".join(

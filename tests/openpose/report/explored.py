@@ -61,7 +61,7 @@ def gallery() -> Gallery:
 
 
 def page() -> Page:
-    wide = Table([f"column {i}" for i in range(12)], [[f"value {i}" * 3 for i in range(12)]])
+    wide = Table(["", *(f"column {i}" for i in range(11))], [[f"value {i}" * 3 for i in range(12)]])
     chart = charts.threshold_chart(threshold_curve(matches(), MODEL, "val", "multi"))
     blocks = [Section("Curves", "Curves"), wide, Charts(chart), Section("Images", "Images")]
     return Page("Results", "What was found.", [*blocks, gallery()])

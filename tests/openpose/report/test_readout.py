@@ -39,6 +39,16 @@ def test_bars_are_told_by_the_names_of_their_places():
     assert readout["range"][0] < readout["range"][1], "from top to bottom"
 
 
+def test_bars_without_a_name_are_told_by_where_they_end():
+    def draw(axes):
+        axes.barh(["found", "jitter"], [30.0, 5.0], left=[0, 30.0])
+        axes.set_xlabel("AP")
+
+    assert told(draw)["series"][0] | {"colour": "", "at": []} == {
+        "name": "AP", "colour": "", "at": [], "values": [30, 35]
+    }  # fmt: skip
+
+
 def test_steps_are_told_at_their_middles():
     readout = told(lambda axes: axes.stairs([3, 123456], [0, 0.5, 1], label="multi"))
     assert readout["series"][0]["at"] == [0.25, 0.75]
