@@ -55,10 +55,10 @@ COMPARISON_CAPTION = (
 )
 
 AP_MEANS = (
-    "What AP means: a found person counts as right when its joints lie near enough to labelled "
-    "ones. How near is measured by OKS: 1 is every joint in its place, 0 is nowhere near. AP is "
+    "What AP means: a found person counts as right when its keypoints lie near enough to labelled "
+    "ones. How near is measured by OKS: 1 is each keypoint in its place, 0 is nowhere near. AP is "
     "precision averaged over recall and over ten strictnesses from OKS 0.50 to 0.95; 100 is "
-    "everybody found, each joint in its place, nobody invented. The interval says how far AP "
+    "everybody found, each keypoint in its place, nobody invented. The interval says how far AP "
     "would move with other images of the same kind (95 %, bootstrap over images)."
 )
 GALLERY_KEY = (
@@ -113,7 +113,7 @@ def build(
         blocks.append(Folded("params.yaml", params_text))
     lead = (
         f"Multi-person pose estimation on the data set “{dataset}”: where people are in an image, "
-        "and where their joints are."
+        "and where their keypoints (joints, eyes, ears or others) are."
     )
     return Page(f"OpenPose pipeline: results on {dataset}", lead, blocks)
 
