@@ -189,6 +189,7 @@ def write_params(path: Path, divisor: int) -> None:
         "duplicate_radius": "reference",
         "reference_images": round(2645 / divisor),
     }
+    values["masks"] |= {"sources": ["train", "val"]}
     values["evaluate"] |= {"bootstrap_samples": 1000}
     path.write_text(json.dumps(values))
 

@@ -25,13 +25,22 @@ from stages.openpose.coco.categories import PERSON
 from stages.openpose.coco.protocols import CLEAN
 from stages.openpose.coco.splits import leaks
 from stages.openpose.errors import InputError
-from stages.openpose.evaluation import diagnostics, scoring
+from stages.openpose.evaluation import diagnostics, reliability, scoring
+from stages.openpose.evaluation.comparison import (
+    Comparison,
+    compare,
+    detections,
+    labelled_people,
+)
+from stages.openpose.evaluation.sensitivity import sensitivity
+from stages.openpose.evaluation.waterfall import Step, waterfall
 from stages.openpose.files import whole_file, whole_folder
 from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO, Skeleton, from_dict
 
-HEADLINE = "multi"  # the inference whose matches and worst images are kept, for the report
+HEADLINE = "multi"  # the inference whose matches, worst images and losses are kept
+LEAST_DIFFERENCE = 1e-6  # of two APs: what metrics are rounded to
 PACKED_FILES = "the packed files"
 CONTAMINATED = "contaminated"
 
@@ -46,23 +55,31 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     skeleton = split.skeleton
     check_bodies(folders, skeleton)
     ground_truth = scoring.read_ground_truth(split.images.path, split.images)
-    scores, matches, scenes, bootstraps = {}, {}, {}, {}
+    people = labelled_people(ground_truth, split.ids, skeleton)
+    samples, seed = settings.evaluate.bootstrap_samples, settings.evaluate.seed
+    scores, matches, comparisons, bootstraps = {}, {}, {}, {}
     for output in OUTPUTS:
         results = read_results(folders, owners, output, inside_id)
+        comparison = compare(people, detections(results, people.image_ids, skeleton), skeleton)
         scores[output], matches[output] = scoring.evaluate(
-            ground_truth, results, split.ids, title=output, skeleton=skeleton
+            ground_truth, results, split.ids, output, skeleton, comparison
         )
-        scenes[output] = diagnostics.scenes(ground_truth, results, split.ids, skeleton)
+        comparisons[output] = comparison
         bootstraps[output] = scoring.bootstrap(
-            matches[output],
-            settings.evaluate.bootstrap_samples,
-            np.random.default_rng(settings.evaluate.seed),
+            matches[output], samples, np.random.default_rng(seed)
         )
         scores[output] |= _interval(bootstraps[output])
+    steps = waterfall(comparisons[HEADLINE], samples, seed)
+    if steps and abs(steps[0].ap - scores[HEADLINE]["AP"]) > LEAST_DIFFERENCE:
+        print(
+            f"evaluate: AP is {scores[HEADLINE]['AP']:.6f} by pycocotools, but {steps[0].ap:.6f} by "
+            "the matches that errors are counted on: tables of errors are of the latter"
+        )
     audited = audit(folders, arguments, split.ids)
     metrics = {
         **scores,
         "gains": {output: _gain(matches, bootstraps, output) for output in OUTPUTS[1:]},
+        "lost": {step.name: step.gain for step in steps[1:]},
         "images": len(split.ids),
         "people": int(matches["single"].people.sum()),
         **audited,
@@ -70,7 +87,7 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     }
     if skeleton != COCO:
         metrics["sigmas"] = skeleton.sigmas_from
-        metrics["PCK"] = {output: diagnostics.pck(scenes[output]) for output in OUTPUTS}
+        metrics["PCK"] = {output: diagnostics.pck(comparisons[output]) for output in OUTPUTS}
     if not metrics["people"]:
         name = arguments.split if arguments.data else split.images.path
         print(f"evaluate: no people with labelled keypoints in {name}: AP cannot be stated")
@@ -78,7 +95,8 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         temporary.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
     names = dict(zip(split.ids, (split.images.file_names[row] for row in split.rows), strict=True))
     with whole_folder(arguments.plots) as folder:
-        write_tables(folder, scores, matches, scenes, names, skeleton)
+        write_tables(folder, scores, matches, comparisons, names)
+        write_losses(folder, steps, comparisons[HEADLINE], matches[HEADLINE], samples, seed)
         np.savez_compressed(folder / "matches.npz", **vars(matches[HEADLINE]))
     return {"images": len(split.ids)}
 
@@ -133,9 +151,7 @@ def read_results(
     output: str,
     inside_id: Callable[[Any], Any] = int,
 ) -> list[dict]:
-    """COCO results of the images of `owners`, each from its folder, as people of category 1,
-    without the keypoints' scores.
-    """
+    """COCO results of the images of `owners`, each from its folder, as people of category 1."""
     results = []
     for folder in folders:
         try:
@@ -147,7 +163,6 @@ def read_results(
         for result in shard_results:
             image_id = inside_id(result["image_id"])
             if owners.get(image_id) == folder:
-                result.pop("keypoint_scores", None)
                 results.append(result | {"image_id": image_id, "category_id": PERSON})
     return results
 
@@ -222,9 +237,8 @@ def write_tables(
     folder: Path,
     scores: dict,
     matches: dict,
-    scenes: dict,
+    comparisons: dict[str, Comparison],
     file_names: dict[int, str],
-    skeleton: Skeleton = COCO,
 ) -> None:
     """The CSV files of the plots: pr, oks, keypoints, groups, worst."""
     curves = {output: diagnostics.precision_recall(matches[output]) for output in OUTPUTS}
@@ -235,14 +249,14 @@ def write_tables(
         }
     _table(folder / "pr.csv", list(columns), zip(*columns.values(), strict=True))
 
-    counts = [diagnostics.oks_histogram(scenes[output]) for output in OUTPUTS]
+    counts = [diagnostics.oks_histogram(comparisons[output]) for output in OUTPUTS]
     edges = np.linspace(0, 1, len(counts[0]), endpoint=False)
     _table(folder / "oks.csv", ["oks_from", *OUTPUTS], zip(edges, *counts, strict=True))
 
     _table(
         folder / "keypoints.csv",
         ["inference", "keypoint", "labelled", *diagnostics.KINDS],
-        _error_rows(scenes, skeleton),
+        _error_rows(comparisons),
     )
     groups = [
         row for output in OUTPUTS for row in _group_rows(output, scores[output], matches[output])
@@ -250,19 +264,59 @@ def write_tables(
     _table(folder / "groups.csv", ["inference", "group", "images", "people", "AP"], groups)
 
     worst = [
-        (scene.image_id, file_names[scene.image_id], len(scene.labelled), len(scene.detected), loss)
-        for scene, loss in diagnostics.worst(scenes[HEADLINE])
+        (image_id, file_names[image_id], *figures)
+        for image_id, *figures in diagnostics.worst(comparisons[HEADLINE])
     ]
     _table(folder / "worst.csv", ["image_id", "file_name", "people", "found", "lost_oks"], worst)
 
 
-def _error_rows(scenes: dict, skeleton: Skeleton) -> Iterable[tuple]:
+def write_losses(
+    folder: Path,
+    steps: list[Step],
+    comparison: Comparison,
+    matches: scoring.Matches,
+    samples: int,
+    seed: int,
+) -> None:
+    """The CSV files of what the headline's AP is lost to: waterfall, points, sensitivity,
+    reliability, thresholds.
+    """
+    lines = [
+        {"step": step.name, "AP": step.ap, "gain": step.gain, "alone": step.alone}
+        | dict(zip(("AP_low", "AP_high"), step.ap_interval or (None, None), strict=True))
+        | dict(zip(("gain_low", "gain_high"), step.gain_interval or (None, None), strict=True))
+        for step in steps
+    ]
+    _lines(folder / "waterfall.csv", lines)
+    points = zip(
+        comparison.skeleton.keypoints,
+        diagnostics.keypoint_ap(comparison).tolist(),
+        diagnostics.keypoint_figures(comparison),
+        strict=True,
+    )
+    _lines(
+        folder / "points.csv",
+        [{"keypoint": name, "AP": ap} | figures for name, ap, figures in points],
+    )
+    _lines(folder / "sensitivity.csv", sensitivity(comparison, samples, seed))
+    bins = {
+        "person": reliability.person_bins(matches),
+        "keypoint": reliability.keypoint_bins(comparison),
+    }
+    _lines(
+        folder / "reliability.csv",
+        [{"of": kind} | one for kind, lines_of in bins.items() for one in lines_of],
+    )
+    _lines(folder / "thresholds.csv", reliability.thresholds(matches))
+
+
+def _error_rows(comparisons: dict[str, Comparison]) -> Iterable[tuple]:
     """Per inference and keypoint: number of labelled keypoints of matched people, share of each
     kind.
     """
-    for output in OUTPUTS:
-        errors = diagnostics.keypoint_errors(scenes[output], skeleton)
-        for name, counts in zip(skeleton.keypoints, errors, strict=True):
+    for output, comparison in comparisons.items():
+        errors = diagnostics.keypoint_errors(comparison)
+        for name, counts in zip(comparison.skeleton.keypoints, errors, strict=True):
             yield output, name, int(counts.sum()), *(counts / max(counts.sum(), 1))
 
 
@@ -275,7 +329,12 @@ def _group_rows(output: str, scores: dict, matches: scoring.Matches) -> Iterable
         yield output, row["group"], row["images"], row["people"], row["AP"]
 
 
-def _table(path: Path, heading: list[str], rows: Iterable[Sequence]) -> None:
+def _lines(path: Path, lines: Sequence[dict]) -> None:
+    """A CSV file of lines with the same keys; empty where there are none."""
+    _table(path, list(lines[0]) if lines else [], [line.values() for line in lines])
+
+
+def _table(path: Path, heading: list[str], rows: Iterable[Iterable]) -> None:
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(heading)

@@ -8,6 +8,7 @@ import pytest
 from stages import detect, evaluate, params
 from stages.openpose.evaluation import scoring
 from stages.openpose.report import inputs
+from stages.openpose.skeleton import COCO
 from tests.oracle import Oracle
 from tests.test_detect import PEOPLE, SIZES, run, write_dataset, write_params
 
@@ -125,6 +126,21 @@ def test_tables_hold_what_plots_need(world, monkeypatch):
     assert float(groups["multi", "all"]["AP"]) == pytest.approx(metrics["multi"]["AP"])
     assert groups["multi", "people 9+"]["AP"] == ""
     assert {row["image_id"] for row in table(folder / "worst.csv")} == {"1", "2", "3", "5"}
+
+
+def test_tables_say_what_the_headline_is_lost_to(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data")
+    folder = world / "scores/val"
+    steps = table(folder / "waterfall.csv")
+    assert float(steps[0]["AP"]) == metrics["multi"]["AP"]
+    assert {step["step"]: float(step["gain"]) for step in steps[1:]} == metrics["lost"]
+    points = table(folder / "points.csv")
+    assert [row["keypoint"] for row in points] == list(COCO.keypoints)
+    assert all(float(row["median_sigmas"]) < 1 < 2 * float(row["AP"]) for row in points)
+    groups = table(folder / "sensitivity.csv")
+    assert sum(int(row["people"]) for row in groups if row["attribute"] == "size, px") == 5
+    assert {row["of"] for row in table(folder / "reliability.csv")} == {"person", "keypoint"}
+    assert len(table(folder / "thresholds.csv")) == 5
 
 
 def test_images_that_were_not_looked_at_are_named(world, monkeypatch):

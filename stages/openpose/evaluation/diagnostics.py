@@ -1,5 +1,5 @@
-"""What kind of errors stand behind an AP: keypoint errors by kind, OKS, size, crowding, the worst
-images.
+"""What kind of errors stand behind an AP: keypoint errors by kind and size, OKS, crowding, the
+worst images.
 
 Kinds of keypoint errors after Ronchi & Perona 2017 (arXiv:1707.05388, section 3), by ks = exp(-d^2
 / (2 s^2 k^2)) of a found keypoint against a labelled one, with s^2 the person's area and k twice
@@ -17,199 +17,201 @@ Detections are matched to people greedily by score at OKS >= 0.1. Crowd regions 
 keypoints are left out.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pycocotools.coco import COCO
 
-from stages.openpose.coco.categories import PERSON
-from stages.openpose.evaluation.scoring import Matches, precision_at_recall
-from stages.openpose.skeleton import COCO as COCO_BODY
-from stages.openpose.skeleton import Skeleton
+from stages.openpose.compiled import jit
+from stages.openpose.evaluation.comparison import (
+    Comparison,
+    box_similarity,
+    keypoint_similarity,
+    pairs,
+)
+from stages.openpose.evaluation.scoring import (
+    Matches,
+    average_precision,
+    matches_of,
+    precision_at_recall,
+)
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss", "absent")
-GOOD_KS, NEAR_KS, MATCH_OKS = 0.85, 0.5, 0.1
-DETECTIONS_PER_IMAGE = 20  # as COCO's AP
+GOOD_KS, NEAR_KS = 0.85, 0.5
 CROWDING = ((1, 1), (2, 3), (4, 8), (9, None))  # people to be found in an image
 CURVE_OKS = (0.5, 0.75)
-PCK_SHARE = 0.2
+PCK_SHARES = (0.1, 0.2, 0.5)  # of the square root of a person's area
+PCK_SHARE = 0.2  # where one must do
 
 
-@dataclass(frozen=True)
-class Scene:
-    """One image: the people labelled in it and what was found.
-
-    Attributes:
-        image_id: COCO id.
-        labelled: float64 [G, K, 3], x, y, v of COCO's annotations.
-        areas: float64 [G], square pixels.
-        detected: float64 [D, K, 3], x, y, v of COCO's results, best first.
-        oks: float64 [D, G].
-        match: int64 [G], the detection matched to each person, -1 for none.
+def kinds(comparison: Comparison) -> np.ndarray:
+    """Index into KINDS of each person's keypoints, int64 [G, K]; -1 where the keypoint is not
+    labelled or the person not found.
     """
-
-    image_id: int
-    labelled: np.ndarray
-    areas: np.ndarray
-    detected: np.ndarray
-    oks: np.ndarray
-    match: np.ndarray
-
-    @property
-    def person_oks(self) -> np.ndarray:
-        """OKS of each labelled person with its detection, float64 [G]; 0 for the unmatched."""
-        people = np.arange(len(self.match))
-        return (
-            np.where(self.match >= 0, self.oks[self.match, people], 0.0)
-            if len(self.oks)
-            else np.zeros(len(people))
-        )
-
-
-def scenes(
-    ground_truth: COCO,
-    results: Iterable[dict],
-    image_ids: Collection[int],
-    skeleton: Skeleton = COCO_BODY,
-) -> list[Scene]:
-    """Scenes of `image_ids`, sorted by id."""
-    by_image: dict[int, list[dict]] = {image_id: [] for image_id in sorted(image_ids)}
-    for result in results:
-        if result["image_id"] in by_image:
-            by_image[result["image_id"]].append(result)
-    return [
-        _scene(ground_truth, image_id, detections, skeleton)
-        for image_id, detections in by_image.items()
-    ]
-
-
-def _scene(ground_truth: COCO, image_id: int, results: list[dict], skeleton: Skeleton) -> Scene:
-    people = [
-        person
-        for person in ground_truth.imgToAnns.get(image_id, [])
-        if person["category_id"] == PERSON
-        and not person.get("iscrowd")
-        and any(person["keypoints"][2::3])
-    ]
-    best = sorted(results, key=lambda result: -result["score"])[:DETECTIONS_PER_IMAGE]
-    count = len(skeleton.keypoints)
-    labelled = _points((person["keypoints"] for person in people), count)
-    areas = np.array([person["area"] for person in people], np.float64)
-    detected = _points((result["keypoints"] for result in best), count)
-    similarity = oks(detected, labelled, areas, skeleton)
-    return Scene(image_id, labelled, areas, detected, similarity, _greedy(similarity))
-
-
-def _points(keypoint_lists: Iterable[Sequence[float]], count: int) -> np.ndarray:
-    points = list(keypoint_lists)
-    return np.array(points, np.float64).reshape(len(points), count, 3)
-
-
-def keypoint_similarity(
-    points: np.ndarray, labelled: np.ndarray, areas: np.ndarray, sigmas: np.ndarray
-) -> np.ndarray:
-    """ks of `points` [..., K, 2 or 3] with `labelled` points of people of `areas` [..., 1]; shapes
-    broadcast.
-    """
-    # np.spacing(1) as in pycocotools: a person of area 0 divides nothing by zero
-    squared = ((points[..., :2] - labelled[..., :2]) ** 2).sum(axis=-1)
-    return np.exp(-squared / (2 * (2 * sigmas) ** 2 * (areas + np.spacing(1))))
-
-
-def oks(
-    detected: np.ndarray,
-    labelled: np.ndarray,
-    areas: np.ndarray,
-    skeleton: Skeleton = COCO_BODY,
-) -> np.ndarray:
-    """OKS float64 [D, G] of detections [D, K, 3] with people [G, K, 3] that have at least one
-    labelled keypoint.
-    """
-    sigmas = np.array(skeleton.oks_sigmas)
-    similarity = keypoint_similarity(
-        detected[:, None], labelled[None], areas[None, :, None], sigmas
+    labelled = comparison.labelled
+    return _kinds(
+        labelled.start,
+        labelled.points,
+        labelled.areas,
+        labelled.ignored,
+        comparison.match,
+        comparison.detected.points,
+        np.array(comparison.skeleton.oks_sigmas),
+        np.array(comparison.skeleton.mirrored_keypoints),
     )
-    visible = labelled[None, :, :, 2] > 0
-    return (similarity * visible).sum(axis=2) / np.maximum(visible.sum(axis=2), 1)
 
 
-def _greedy(similarity: np.ndarray) -> np.ndarray:
-    match = np.full(similarity.shape[1], -1)
-    for detection, similarities in enumerate(similarity):
-        free = np.where(match < 0, similarities, -1)
-        if len(free) and free.max() >= MATCH_OKS:
-            match[free.argmax()] = detection
-    return match
+@jit
+def _kinds(start, labelled, areas, ignored, match, found, sigmas, mirrored):
+    out = np.full(labelled.shape[:2], -1)
+    for i in range(len(start) - 1):
+        for g in range(start[i], start[i + 1]):
+            for k in range(len(sigmas)):
+                if match[g] < 0 or labelled[g, k, 2] <= 0:
+                    continue
+                point = found[match[g], k]
+                if point[2] == 0:
+                    out[g, k] = 5
+                    continue
+                right = inverted = swapped = 0.0
+                for other in range(start[i], start[i + 1]):
+                    if ignored[other]:
+                        continue
+                    for j in (k, mirrored[k]):
+                        if labelled[other, j, 2] <= 0:
+                            continue
+                        x, y = point[0] - labelled[other, j, 0], point[1] - labelled[other, j, 1]
+                        variance = (2 * sigmas[j]) ** 2 * (areas[other] + 2.220446049250313e-16)
+                        ks = np.exp(-(x * x + y * y) / (2 * variance))
+                        if other != g:
+                            swapped = max(swapped, ks)
+                        elif j == k:
+                            right = ks
+                        else:
+                            inverted = ks
+                if right >= 0.85:
+                    out[g, k] = 0
+                elif right >= 0.5:
+                    out[g, k] = 1
+                elif inverted >= 0.5 and inverted >= swapped:
+                    out[g, k] = 2
+                elif swapped >= 0.5:
+                    out[g, k] = 3
+                else:
+                    out[g, k] = 4
+    return out
 
 
-def keypoint_errors(scene_list: Iterable[Scene], skeleton: Skeleton = COCO_BODY) -> np.ndarray:
+def keypoint_errors(comparison: Comparison) -> np.ndarray:
     """How often each kind occurs, int64 [K, len(KINDS)], over labelled keypoints of matched
     people.
     """
-    counts = np.zeros((len(skeleton.keypoints), len(KINDS)), np.int64)
-    for scene in scene_list:
-        for person in np.flatnonzero(scene.match >= 0):
-            kinds = _kinds(scene, int(person), skeleton)
-            labelled = scene.labelled[person, :, 2] > 0
-            counts[np.flatnonzero(labelled), kinds[labelled]] += 1
-    return counts
+    found = kinds(comparison)
+    return (found[:, :, None] == np.arange(len(KINDS))).sum(axis=0)
 
 
-def _kinds(scene: Scene, person: int, skeleton: Skeleton) -> np.ndarray:
-    """Index into KINDS of each of the person's keypoints."""
-    keypoints = scene.detected[scene.match[person]]
-    same, mirrored = np.arange(len(keypoints)), np.array(skeleton.mirrored_keypoints)
-    sigmas = np.array(skeleton.oks_sigmas)
-    own = _near(keypoints, scene, same, sigmas)
-    other = _near(keypoints, scene, mirrored, sigmas)
-    others = np.arange(len(scene.labelled)) != person
-    right = own[person]
-    inverted = np.where(same == mirrored, 0.0, other[person])
-    swapped = np.maximum(own[others], other[others]).max(axis=0, initial=0.0)
-    kinds = np.full(len(keypoints), KINDS.index("miss"))
-    kinds[swapped >= NEAR_KS] = KINDS.index("swap")
-    kinds[(inverted >= NEAR_KS) & (inverted >= swapped)] = KINDS.index("inversion")
-    kinds[right >= NEAR_KS] = KINDS.index("jitter")
-    kinds[right >= GOOD_KS] = KINDS.index("good")
-    kinds[keypoints[:, 2] == 0] = KINDS.index("absent")
-    return kinds
+@dataclass(frozen=True)
+class Distances:
+    """How far found keypoints lie from their labels.
 
-
-def _near(keypoints: np.ndarray, scene: Scene, order: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """ks of one detection's keypoints with keypoints `order` of every person, float64 [G, K]; 0
-    where not labelled.
+    Attributes:
+        px: float64 [G, K]; NaN where the person or the keypoint was not found, or is not labelled.
+        scale_px: float64 [G], square roots of the people's areas.
+        labelled: bool [G, K], keypoints of all people who count.
     """
-    labelled = scene.labelled[:, order]
-    return keypoint_similarity(keypoints, labelled, scene.areas[:, None], sigmas[order]) * (
-        labelled[:, :, 2] > 0
-    )
+
+    px: np.ndarray
+    scale_px: np.ndarray
+    labelled: np.ndarray
+
+    def pck(self, share: float) -> np.ndarray:
+        """How many labelled keypoints lie within `share` of their person's scale, int64 [K]."""
+        return (self.px <= share * self.scale_px[:, None]).sum(axis=0)
 
 
-def pck(scene_list: Iterable[Scene]) -> float | None:
+def distances(comparison: Comparison) -> Distances:
+    """Distances of all people, found or not."""
+    people = comparison.labelled
+    labelled = (people.points[..., 2] > 0) & ~people.ignored[:, None]
+    px = np.full(labelled.shape, np.nan)
+    person = np.flatnonzero(comparison.match >= 0)
+    points = comparison.detected.points[comparison.match[person]]
+    gap = np.linalg.norm(points[..., :2] - people.points[person, :, :2], axis=2)
+    px[person] = np.where(labelled[person] & (points[..., 2] > 0), gap, np.nan)
+    return Distances(px, np.sqrt(people.areas), labelled)
+
+
+def pck(comparison: Comparison) -> float | None:
     """Share of the labelled keypoints of all people that lie within PCK_SHARE square roots of the
     person's area of those of its detection; None where nobody is labelled.
 
     Needs no OKS sigma. Keypoints of people who were not found, and left out or guessed ones that
     lie elsewhere, are wrong.
     """
-    right = labelled_count = 0
-    for scene in scene_list:
-        labelled = scene.labelled[..., 2] > 0
-        labelled_count += int(labelled.sum())
-        for person in np.flatnonzero(scene.match >= 0):
-            found = scene.detected[scene.match[person]]
-            gap = np.linalg.norm(found[:, :2] - scene.labelled[person, :, :2], axis=1)
-            near = (gap <= PCK_SHARE * np.sqrt(scene.areas[person])) & (found[:, 2] > 0)
-            right += int((near & labelled[person]).sum())
-    return right / labelled_count if labelled_count else None
+    found = distances(comparison)
+    labelled = int(found.labelled.sum())
+    return int(found.pck(PCK_SHARE).sum()) / labelled if labelled else None
 
 
-def oks_histogram(scene_list: Iterable[Scene], bins: int = 20) -> np.ndarray:
+def keypoint_figures(comparison: Comparison) -> list[dict[str, float | None]]:
+    """Per keypoint: PCK at PCK_SHARES, median and 90th percentile of the distance of found ones in
+    pixels and in sigmas; None where nothing is labelled or found.
+
+    One sigma is the keypoint's OKS sigma times the square root of the person's area: what people
+    who label the same keypoint differ by.
+    """
+    found = distances(comparison)
+    sigmas_px = found.scale_px[:, None] * np.array(comparison.skeleton.oks_sigmas)
+    in_sigmas = np.divide(found.px, sigmas_px, out=np.full(found.px.shape, np.nan),
+                          where=sigmas_px > 0)  # fmt: skip
+    labelled = found.labelled.sum(axis=0)
+    within = {f"PCK{round(100 * share)}": found.pck(share) for share in PCK_SHARES}
+    return [
+        {
+            name: int(counts[k]) / int(labelled[k]) if labelled[k] else None
+            for name, counts in within.items()
+        }
+        | _percentiles(found.px[:, k], "px")
+        | _percentiles(in_sigmas[:, k], "sigmas")
+        for k in range(len(labelled))
+    ]
+
+
+def _percentiles(values: np.ndarray, unit: str) -> dict[str, float | None]:
+    known = values[~np.isnan(values)]
+    median, high = np.percentile(known, [50, 90]).tolist() if len(known) else (None, None)
+    return {f"median_{unit}": median, f"p90_{unit}": high}
+
+
+def keypoint_ap(comparison: Comparison) -> np.ndarray:
+    """AP of each keypoint alone, as if no other were labelled, float64 [K]; NaN where nobody shows
+    it. People without it count neither way.
+    """
+    single = np.empty((len(comparison.oks), len(comparison.skeleton.keypoints)))
+    beside = np.empty(len(comparison.oks))
+    labelled = comparison.labelled.points[..., 2] > 0
+    for chosen, detection, person in pairs(comparison):
+        beside[chosen] = box_similarity(comparison, detection, person).mean(axis=1)
+        similarity = keypoint_similarity(comparison, detection, person)
+        single[chosen] = np.where(labelled[person], similarity, beside[chosen][:, None])
+    people = comparison.labelled
+    return np.array(
+        [
+            average_precision(
+                matches_of(
+                    comparison, np.ascontiguousarray(single[:, k]), people.crowd | ~labelled[:, k]
+                )
+            )
+            for k in range(single.shape[1])
+        ]
+    )
+
+
+def oks_histogram(comparison: Comparison, bins: int = 20) -> np.ndarray:
     """Labelled people by OKS with their detection, int64 [bins] over 0..1; unmatched people count
     as OKS 0.
     """
-    values = np.concatenate([np.zeros(0), *[scene.person_oks for scene in scene_list]])
+    values = comparison.person_oks[~comparison.labelled.ignored]
     return np.histogram(values, bins, (0, 1))[0]
 
 
@@ -243,11 +245,16 @@ def crowding(matches: Matches) -> list[dict]:
     return groups
 
 
-def worst(scene_list: Iterable[Scene]) -> list[tuple[Scene, float]]:
-    """Scenes with people, most OKS lost (sum of 1 - OKS over labelled people) first, and that
-    loss.
+def worst(comparison: Comparison) -> Sequence[tuple[int, int, int, float]]:
+    """Images with people, most OKS lost (sum of 1 - OKS over labelled people) first: id, people,
+    detections, that loss.
     """
-    losses = [
-        (scene, float((1 - scene.person_oks).sum())) for scene in scene_list if len(scene.labelled)
-    ]
-    return sorted(losses, key=lambda pair: (-pair[1], pair[0].image_id))
+    people = comparison.labelled
+    images, counted = len(people.image_ids), ~people.ignored
+    count = np.bincount(people.image[counted], minlength=images)
+    lost = np.bincount(people.image[counted], 1 - comparison.person_oks[counted], minlength=images)
+    found = np.diff(comparison.detected.start)
+    lines = zip(
+        people.image_ids.tolist(), count.tolist(), found.tolist(), lost.tolist(), strict=True
+    )
+    return sorted((line for line in lines if line[1]), key=lambda line: (-line[3], line[0]))

@@ -13,17 +13,24 @@ from pathlib import Path
 
 import numpy as np
 from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
+from pycocotools.cocoeval import COCOeval, Params
 from tqdm import tqdm
 
 from stages.openpose.coco.annotations import Images, each_person, read_images
 from stages.openpose.coco.categories import PERSON
 from stages.openpose.compiled import jit
 from stages.openpose.errors import InputError
+from stages.openpose.evaluation.comparison import (
+    Comparison,
+    compare,
+    detections,
+    labelled_people,
+)
 from stages.openpose.skeleton import COCO as COCO_BODY
 from stages.openpose.skeleton import Skeleton
 
 FEWEST_WITH_PEOPLE = 2  # images that an interval needs
+OKS_THRESHOLDS = Params(iouType="keypoints").iouThrs
 METRICS = ("AP", "AP50", "AP75", "APm", "APl", "AR", "AR50", "AR75", "ARm", "ARl")
 
 
@@ -60,7 +67,7 @@ def to_ground_truth(images: Images, annotations: Iterable[dict]) -> COCO:
 
 
 class _Evaluation(COCOeval):
-    """COCOeval of people's keypoints that shows progress."""
+    """COCOeval of people's keypoints that shows progress and takes every OKS from a comparison."""
 
     def __init__(
         self,
@@ -68,17 +75,19 @@ class _Evaluation(COCOeval):
         results: COCO,
         image_ids: Sequence[int],
         title: str,
-        skeleton: Skeleton,
+        comparison: Comparison,
     ):
         super().__init__(ground_truth, results, "keypoints")
         self.params.imgIds = sorted(image_ids)
         self.params.catIds = [PERSON]
-        self.params.kpt_oks_sigmas = np.array(skeleton.oks_sigmas)
+        self.params.kpt_oks_sigmas = np.array(comparison.skeleton.oks_sigmas)
+        self._comparison = comparison
+        self._row_of = {i: row for row, i in enumerate(self.params.imgIds)}
         self._bar = tqdm(total=len(image_ids), desc=title, unit="image", mininterval=1.0, delay=2.0)
 
     def computeOks(self, imgId, catId):  # pycocotools chose these names
         self._bar.update()
-        return super().computeOks(imgId, catId)
+        return self._comparison.block(self._row_of[imgId])
 
     def run(self) -> dict[str, float | None]:
         with contextlib.redirect_stdout(io.StringIO()), self._bar:
@@ -122,11 +131,15 @@ def evaluate(
     image_ids: Collection[int],
     title: str = "AP",
     skeleton: Skeleton = COCO_BODY,
+    comparison: Comparison | None = None,
 ) -> tuple[dict[str, float | None], Matches]:
     """Metrics (of METRICS; 0..1, None where no such person exists) and matches of COCO results on
     `image_ids`.
 
     Images without detections count. InputError where an image id is not in the annotations.
+
+    Args:
+        comparison: of these people and results, where it was made already.
     """
     results = list(results)
     annotated_ids = set(ground_truth.getImgIds())
@@ -145,7 +158,11 @@ def evaluate(
     results_index = _results_index(
         ground_truth, [result for result in results if result["image_id"] in evaluated_ids]
     )
-    evaluation = _Evaluation(ground_truth, results_index, sorted(evaluated_ids), title, skeleton)
+    if comparison is None:
+        labelled = labelled_people(ground_truth, evaluated_ids, skeleton)
+        detected = detections(results, labelled.image_ids, skeleton)
+        comparison = compare(labelled, detected, skeleton)
+    evaluation = _Evaluation(ground_truth, results_index, sorted(evaluated_ids), title, comparison)
     metrics = evaluation.run()
     return metrics, _matches(evaluation)
 
@@ -195,6 +212,33 @@ def _matches(evaluation: COCOeval) -> Matches:
         people=people,
         thresholds=np.array(settings.iouThrs),
         recalls=np.array(settings.recThrs),
+    )
+
+
+def matches_of(
+    comparison: Comparison, oks: np.ndarray | None = None, ignored: np.ndarray | None = None
+) -> Matches:
+    """What pycocotools would match, without it: for evaluations by the dozen, of changed people.
+
+    Args:
+        oks: float64 [P], in place of the comparison's.
+        ignored: bool [G], in place of the people's.
+    """
+    ignored = comparison.labelled.ignored if ignored is None else ignored
+    person = comparison.matched(OKS_THRESHOLDS, comparison.oks if oks is None else oks, ignored)
+    order = np.argsort(-comparison.detected.scores, kind="stable")
+    hit = person >= 0
+    counted = ~(hit & ignored[person]) if len(ignored) else ~hit
+    images = len(comparison.labelled.image_ids)
+    return Matches(
+        image_ids=comparison.labelled.image_ids,
+        image=comparison.detected.image[order],
+        scores=comparison.detected.scores[order],
+        hit=np.ascontiguousarray(hit[:, order]),
+        counted=np.ascontiguousarray(counted[:, order]),
+        people=np.bincount(comparison.labelled.image[~ignored], minlength=images),
+        thresholds=OKS_THRESHOLDS,
+        recalls=Params(iouType="keypoints").recThrs,
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from pycocotools.cocoeval import COCOeval
 
 from stages.openpose.evaluation import diagnostics, scoring
+from stages.openpose.evaluation.comparison import compare, detections, labelled_people
 from stages.openpose.skeleton import COCO
 from tests import tiny_coco
 from tests.oracle import annotation, figure
@@ -44,6 +45,11 @@ def truth(tmp_path):
     )
 
 
+def compared(truth, results, ids, skeleton=COCO):
+    people = labelled_people(truth, ids, skeleton)
+    return compare(people, detections(results, people.image_ids, skeleton), skeleton)
+
+
 def kinds_of(truth, changed, keypoint):
     """Kind of one keypoint of the left figure of image 1, found at `changed`; everyone else is
     found exactly.
@@ -51,7 +57,7 @@ def kinds_of(truth, changed, keypoint):
     points = coco_points(figure(60, 30, 150))
     points[keypoint] = changed
     results = [result(points), result(coco_points(figure(170, 30, 150)), score=0.9)]
-    counts = diagnostics.keypoint_errors(diagnostics.scenes(truth, results, [1, 2, 3]))
+    counts = diagnostics.keypoint_errors(compared(truth, results, [1, 2, 3]))
     assert counts.sum() == 34
     assert counts[np.arange(17) != keypoint, diagnostics.KINDS.index("good")].tolist() == [2] * 16
     row = counts[keypoint].copy()
@@ -92,36 +98,71 @@ def test_a_keypoint_that_was_not_found_is_absent(truth):
 
 def test_only_labelled_keypoints_count(truth):
     truth.anns[3]["keypoints"][2] = 0
-    scenes = diagnostics.scenes(truth, [result(coco_points(figure(100, 40, 140)), 2)], [2])
-    counts = diagnostics.keypoint_errors(scenes)
+    found = compared(truth, [result(coco_points(figure(100, 40, 140)), 2)], [2])
+    counts = diagnostics.keypoint_errors(found)
     assert counts[NOSE].sum() == 0
     assert counts[1:].sum() == 16
 
 
-def test_oks_equals_that_of_pycocotools(shared):
+def real_detections(shared, name):
     truth = scoring.read_ground_truth(shared / "coco-mini/annotations/person_keypoints.json")
-    results = json.loads((shared / "golden/seed_detections.json").read_text())
+    return truth, json.loads((shared / f"golden/{name}_detections.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["seed", "tfpose"])
+def test_oks_is_that_of_pycocotools_to_the_last_bit(shared, name):
+    truth, results = real_detections(shared, name)
     reference = COCOeval(truth, truth.loadRes([dict(person) for person in results]), "keypoints")
+    reference.params.kpt_oks_sigmas = np.array(COCO.oks_sigmas)
     reference.evaluate()
-    compared = 0
-    for scene in diagnostics.scenes(truth, results, truth.getImgIds()):
-        people = [person for person in truth.imgToAnns[scene.image_id] if not person["iscrowd"]]
-        labelled = [
-            row
-            for row, person in enumerate(truth.imgToAnns[scene.image_id])
-            if person["num_keypoints"]
-        ]
-        assert len([person for person in people if person["num_keypoints"]]) == len(scene.labelled)
-        if scene.oks.size:
-            theirs = np.asarray(reference.ious[scene.image_id, 1])[:, labelled]
-            np.testing.assert_allclose(scene.oks, theirs, atol=1e-9)
-            compared += scene.oks.size
-    assert compared > 300
+    ours = compared(truth, results, truth.getImgIds())
+    assert len(ours.oks) > 1000
+    assert (ours.labelled.points[..., 2] == 0).all(axis=1).any(), "some have only a box"
+    for row, image_id in enumerate(ours.labelled.image_ids.tolist()):
+        theirs = np.asarray(reference.ious[image_id, 1])
+        np.testing.assert_array_equal(ours.block(row).ravel(), theirs.ravel())
+
+
+@pytest.mark.parametrize("name", ["seed", "tfpose"])
+def test_matches_are_those_of_pycocotools(shared, name):
+    truth, results = real_detections(shared, name)
+    _, theirs = scoring.evaluate(truth, results, truth.getImgIds())
+    ours = scoring.matches_of(compared(truth, results, truth.getImgIds()))
+    for field, values in vars(theirs).items():
+        np.testing.assert_array_equal(getattr(ours, field), values, err_msg=field)
+
+
+def test_the_ap_of_a_keypoint_is_that_of_pycocotools_with_no_other_labelled(shared):
+    truth, results = real_detections(shared, "tfpose")
+    ours = diagnostics.keypoint_ap(compared(truth, results, truth.getImgIds()))
+    for keypoint in (NOSE, LEFT_WRIST):
+        for person in truth.anns.values():
+            visibility = np.array(person["keypoints"][2::3])
+            visibility[np.arange(17) != keypoint] = 0
+            person["keypoints"][2::3] = visibility.tolist()
+            person["num_keypoints"] = int((visibility > 0).sum())
+        wanted = scoring.evaluate(truth, results, truth.getImgIds())[0]["AP"]
+        assert ours[keypoint] == pytest.approx(wanted, abs=1e-9)
+        truth, results = real_detections(shared, "tfpose")
+
+
+def test_distances_are_told_in_pixels_in_sigmas_and_as_pck(truth):
+    points = coco_points(figure(100, 40, 140))
+    area = truth.anns[3]["area"]
+    points[LEFT_WRIST, 0] += 0.3 * np.sqrt(area)
+    points[RIGHT_WRIST] = 0
+    figures = diagnostics.keypoint_figures(compared(truth, [result(points, 2)], [2, 3]))
+    nose, left, right = (figures[keypoint] for keypoint in (NOSE, LEFT_WRIST, RIGHT_WRIST))
+    assert [nose["PCK10"], nose["median_px"], nose["p90_sigmas"]] == [1, 0, 0]
+    assert [left["PCK10"], left["PCK20"], left["PCK50"]] == [0, 0, 1]
+    assert left["median_px"] == pytest.approx(0.3 * np.sqrt(area))
+    assert left["p90_sigmas"] == pytest.approx(0.3 / COCO.oks_sigmas[LEFT_WRIST])
+    assert [right["PCK50"], right["median_px"], right["p90_sigmas"]] == [0, None, None]
 
 
 def test_histogram_counts_every_labelled_person_once(truth):
     results = [result(coco_points(figure(60, 30, 150)))]
-    counts = diagnostics.oks_histogram(diagnostics.scenes(truth, results, [1, 2, 3]))
+    counts = diagnostics.oks_histogram(compared(truth, results, [1, 2, 3]))
     assert counts.sum() == 3
     assert counts[-1] == 1
     assert counts[0] == 2
@@ -130,9 +171,9 @@ def test_histogram_counts_every_labelled_person_once(truth):
 def test_each_person_takes_its_nearest_detection_once(truth):
     exact = coco_points(figure(60, 30, 150))
     near = exact + np.array([6, 0, 0])
-    (scene,) = diagnostics.scenes(truth, [result(exact, score=0.5), result(near, score=0.9)], [1])
-    assert scene.match[0] == 0  # the best-scored detection chooses first, as in COCO's AP
-    assert 0.2 < scene.person_oks[0] < 1
+    found = compared(truth, [result(exact, score=0.5), result(near, score=0.9)], [1])
+    assert found.match[0] == 0  # the best-scored detection chooses first, as in COCO's AP
+    assert 0.2 < found.person_oks[0] < 1
 
 
 def test_ap_by_crowding_covers_every_person_once(truth):
@@ -160,15 +201,18 @@ def test_curves_belong_to_their_thresholds(truth):
 
 def test_the_image_with_most_lost_oks_is_the_worst(truth):
     ranked = diagnostics.worst(
-        diagnostics.scenes(truth, [result(coco_points(figure(60, 30, 150)))], [1, 2, 3])
+        compared(truth, [result(coco_points(figure(60, 30, 150)))], [1, 2, 3])
     )
-    assert [(scene.image_id, round(loss, 6)) for scene, loss in ranked] == [(1, 1.0), (2, 1.0)]
+    assert [(line[0], line[1:3], round(line[3], 6)) for line in ranked] == [
+        (1, (2, 1), 1.0),
+        (2, (1, 0), 1.0),
+    ]
 
 
-def test_no_detections_and_no_people_are_no_error():
-    empty = np.zeros((0, 17, 3))
-    scene = diagnostics.Scene(1, empty, np.zeros(0), empty, np.zeros((0, 0)), np.zeros(0, int))
-    assert diagnostics.keypoint_errors([scene]).sum() == 0
-    assert diagnostics.oks_histogram([scene]).sum() == 0
-    assert diagnostics.oks_histogram([]).sum() == 0
-    assert diagnostics.worst([scene]) == []
+def test_no_detections_and_no_people_are_no_error(truth):
+    nobody = compared(truth, [], [3])
+    assert diagnostics.keypoint_errors(nobody).sum() == 0
+    assert diagnostics.oks_histogram(nobody).sum() == 0
+    assert diagnostics.worst(nobody) == []
+    assert diagnostics.pck(nobody) is None
+    assert np.isnan(diagnostics.keypoint_ap(nobody)).all()
