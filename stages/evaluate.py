@@ -72,8 +72,8 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     steps = waterfall(comparisons[HEADLINE], samples, seed)
     if steps and abs(steps[0].ap - scores[HEADLINE]["AP"]) > LEAST_DIFFERENCE:
         print(
-            f"evaluate: AP is {scores[HEADLINE]['AP']:.6f} by pycocotools, but {steps[0].ap:.6f} by "
-            "the matches that errors are counted on: tables of errors are of the latter"
+            f"evaluate: AP is {scores[HEADLINE]['AP']:.6f} by pycocotools, but {steps[0].ap:.6f} "
+            "by the matches that errors are counted on: tables of errors are of the latter"
         )
     audited = audit(folders, arguments, split.ids)
     metrics = {

@@ -155,32 +155,36 @@ def evaluate(
                 "ids of the annotation file given"
             )
     evaluated_ids = set(image_ids)
-    results_index = _results_index(
-        ground_truth, [result for result in results if result["image_id"] in evaluated_ids]
-    )
+    results = [result for result in results if result["image_id"] in evaluated_ids]
     if comparison is None:
         labelled = labelled_people(ground_truth, evaluated_ids, skeleton)
         detected = detections(results, labelled.image_ids, skeleton)
         comparison = compare(labelled, detected, skeleton)
+    results_index = _results_index(ground_truth, results, len(comparison.skeleton.keypoints))
     evaluation = _Evaluation(ground_truth, results_index, sorted(evaluated_ids), title, comparison)
     metrics = evaluation.run()
     return metrics, _matches(evaluation)
 
 
-def _results_index(ground_truth: COCO, results: list[dict]) -> COCO:
-    if results:
-        with contextlib.redirect_stdout(io.StringIO()):
-            # loadRes writes into what it is given
-            return ground_truth.loadRes([dict(result) for result in results])
-    empty = COCO()
-    empty.dataset = {
+def _results_index(ground_truth: COCO, results: list[dict], keypoints: int) -> COCO:
+    """What COCO.loadRes makes of results, as far as keypoints are evaluated, in a tenth of its
+    time: a detection's area is that of the box around all its points, those at (0, 0) too.
+    """
+    points = np.array([result["keypoints"] for result in results], np.float64)
+    points = points.reshape(len(results), keypoints, 3)[..., :2]
+    areas = np.ptp(points, axis=1).prod(axis=1).tolist()
+    index = COCO()
+    index.dataset = {
         "images": ground_truth.dataset["images"],
         "categories": ground_truth.dataset["categories"],
-        "annotations": [],
+        "annotations": [
+            result | {"id": number, "area": area}
+            for number, (result, area) in enumerate(zip(results, areas, strict=True), 1)
+        ],
     }
     with contextlib.redirect_stdout(io.StringIO()):
-        empty.createIndex()
-    return empty
+        index.createIndex()
+    return index
 
 
 def _matches(evaluation: COCOeval) -> Matches:
@@ -268,22 +272,19 @@ def _precision(hit, counted, weights, people, recalls):
     """
     thresholds, detections = hit.shape
     out = np.zeros((thresholds, len(recalls)))
-    precision, recall = np.empty(detections), np.empty(detections)
+    true_positives = np.empty(detections + 1, np.int64)
+    positives = np.empty(detections + 1, np.int64)
     for t in range(thresholds):
-        true_positives, false_positives, hits = 0, 0, 0
-        for n in range(detections):
-            if not counted[t, n]:
-                continue
-            if hit[t, n]:
-                true_positives += weights[n]
-                # 2.2e-16: np.spacing(1), which pycocotools adds
-                precision[hits] = true_positives / (
-                    true_positives + false_positives + 2.220446049250313e-16
-                )
-                recall[hits] = true_positives / people
-                hits += 1
-            else:
-                false_positives += weights[n]
+        true, every, hits = 0, 0, 0
+        for n in range(detections):  # without branches: what is no hit is written over
+            is_hit = hit[t, n] & counted[t, n]
+            every += weights[n] * counted[t, n]
+            true += weights[n] * is_hit
+            true_positives[hits], positives[hits] = true, every
+            hits += is_hit
+        # 2.2e-16: np.spacing(1), which pycocotools adds
+        precision = true_positives[:hits] / (positives[:hits] + 2.220446049250313e-16)
+        recall = true_positives[:hits] / people
         r, best = len(recalls) - 1, 0.0
         for n in range(hits - 1, -1, -1):
             while r >= 0 and recall[n] < recalls[r]:

@@ -30,6 +30,7 @@ from stages.openpose.report.inputs import (
     percent,
     with_interval,
 )
+from stages.openpose.report.lost import lost
 from stages.openpose.report.thresholds import ThresholdCurve, threshold_curve
 from stages.openpose.skeleton import ESTIMATED
 
@@ -102,6 +103,7 @@ def build(
         blocks += [*comparison(dataset, evaluations), Section("All figures", "Figures")]
     blocks += [all_figures(evaluations)]
     blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
+    blocks += lost(evaluations, {published.THIS_RUN: _name(published.THIS_RUN)})
     blocks += curves(evaluations, log)
     if gallery:
         maps = any(view.is_map for image in gallery.images for view in image.views)

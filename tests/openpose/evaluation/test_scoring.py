@@ -101,6 +101,16 @@ def test_accumulation_equals_pycocotools_on_real_detections(shared):
         assert scoring.average_precision(matches) == pytest.approx(metrics["AP"], abs=1e-9)
 
 
+def test_detections_have_the_areas_that_pycocotools_gives_them(shared):
+    truth = scoring.read_ground_truth(shared / "coco-mini/annotations/person_keypoints.json")
+    results = json.loads((shared / "golden/tfpose_detections.json").read_text())
+    theirs = truth.loadRes([dict(result) for result in results]).anns
+    ours = scoring._results_index(truth, results, 17).anns
+    assert {number: one["area"] for number, one in ours.items()} == {
+        number: one["area"] for number, one in theirs.items()
+    }
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_an_image_drawn_twice_counts_as_two_images(tmp_path_factory, seed):

@@ -1,0 +1,135 @@
+"""Where AP is lost: what each kind of error costs, keypoint by keypoint, whom the method finds, and
+what scores are worth.
+"""
+
+from collections.abc import Sequence
+
+from stages.openpose.report import lost_charts
+from stages.openpose.report.blocks import Block, Charts, Section, Table, Text
+from stages.openpose.report.inputs import Evaluation, percent
+
+FEW_PEOPLE = 50  # below, shares by group say little
+MEANING = {
+    "found": "as found",
+    "jitter": "keypoints beside their label (ks 0.5 to 0.85)",
+    "inversion": "left taken for right",
+    "swap": "keypoints of another person",
+    "miss": "keypoints near nothing",
+    "absent": "keypoints left out of found people",
+    "duplicates": "a second detection of somebody",
+    "background": "detections where nobody is",
+    "score order": "worse people scored above better ones",
+    "missed people": "people who were not found",
+}
+WATERFALL_CAPTION = (
+    "AP in per cent after each kind of error is put right, one after the other, and what putting "
+    "it right alone would bring. Kinds after Ronchi & Perona 2017; what the last row lacks to 100 "
+    "is lost by good keypoints (ks of 0.85 and more) at OKS 0.90 and 0.95."
+)
+KEYPOINT_CAPTION = (
+    "AP: as if no other keypoint were labelled. PCK: share of labelled keypoints, of all people, "
+    "found within this share of the root of the person's area, in per cent. Distances: of found "
+    "keypoints of found people; one sigma is what people who label differ by."
+)
+SENSITIVE_CAPTION = "share of people found, averaged over OKS 0.50 to 0.95 (AR)"
+
+
+def lost(evaluations: Sequence[Evaluation], name_of: dict[str, str]) -> list[Block]:
+    """The section, for the last split of each model whose tables are there.
+
+    Args:
+        name_of: what a model is called on the page.
+    """
+    blocks: list[Block] = []
+    for model in dict.fromkeys(evaluation.model for evaluation in evaluations):
+        evaluation = [found for found in evaluations if found.model == model][-1]
+        if evaluation.tables.get("waterfall"):
+            blocks += [Section(f"Model: {name_of.get(model, model)}, {evaluation.split}")]
+            blocks += _of_model(evaluation)
+    return [Section("Where AP is lost", "Losses"), *blocks] if blocks else []
+
+
+def _of_model(evaluation: Evaluation) -> list[Block]:
+    blocks: list[Block] = []
+    people = evaluation.metrics.get("people", 0)
+    if people < FEW_PEOPLE:
+        blocks.append(
+            Text(f"Only {people} people are to be found: shares of them say little.", "unknown")
+        )
+    blocks += [Charts(lost_charts.waterfall_chart(evaluation)), waterfall_table(evaluation)]
+    blocks += [keypoint_table(evaluation)]
+    blocks += [
+        Charts(
+            [*lost_charts.sensitivity_chart(evaluation), *lost_charts.reliability_chart(evaluation)]
+        ),
+        threshold_table(evaluation),
+    ]
+    return blocks
+
+
+def waterfall_table(evaluation: Evaluation) -> Table:
+    """AP after each step, its gain with the interval, and what it would bring alone."""
+    rows = []
+    for line in evaluation.tables["waterfall"]:
+        first = line["step"] == "found"
+        gain = "" if first else f"{_signed(line['gain'])}{_span(line, 'gain')}"
+        rows.append(
+            [
+                line["step"],
+                MEANING.get(line["step"], ""),
+                f"{_percent(line['AP'])}{_span(line, 'AP')}",
+                gain,
+                "" if first else _signed(line["alone"]),
+            ]
+        )
+    head = ("put right", "what it is", "AP [95 %]", "gain [95 %]", "alone")
+    return Table(head, rows, WATERFALL_CAPTION, numeric=(2, 3, 4))
+
+
+def keypoint_table(evaluation: Evaluation) -> Table:
+    """AP, PCK and distances of each keypoint."""
+    shares = ("AP", "PCK10", "PCK20", "PCK50")
+    distances = ("median_px", "p90_px", "median_sigmas", "p90_sigmas")
+    rows = [
+        [
+            line["keypoint"].replace("_", " "),
+            *(_percent(line[name]) for name in shares),
+            *(f"{float(line[name]):.1f}" if line[name] else "–" for name in distances),
+        ]
+        for line in evaluation.tables.get("points", [])
+    ]
+    head = ("keypoint", "AP", "PCK 0.1", "0.2", "0.5", "median px", "90 % px", "median sigmas",
+            "90 % sigmas")  # fmt: skip
+    return Table(head, rows, KEYPOINT_CAPTION, numeric=range(1, 9))
+
+
+def threshold_table(evaluation: Evaluation) -> Table:
+    """From which score on detections have a wanted precision, and what is left of the recall."""
+    rows = [
+        [
+            percent(float(line["wanted"])),
+            f"{float(line['score']):.3f}" if line["score"] else "no score does",
+            _percent(line["precision"]),
+            _percent(line["recall"]),
+        ]
+        for line in evaluation.tables.get("thresholds", [])
+    ]
+    return Table(
+        ("wanted precision", "people from score", "precision", "recall"),
+        rows,
+        "Where to cut people's scores (multi, OKS of 0.5 and more counts as right), in per cent.",
+        numeric=(0, 1, 2, 3),
+    )
+
+
+def _percent(text: str) -> str:
+    return percent(float(text) if text else None)
+
+
+def _signed(text: str) -> str:
+    return f"{100 * float(text):+.1f}"
+
+
+def _span(line: dict[str, str], name: str) -> str:
+    low, high = line[f"{name}_low"], line[f"{name}_high"]
+    return f" [{100 * float(low):.1f}, {100 * float(high):.1f}]" if low and high else ""
