@@ -6,6 +6,8 @@ behind it.
     python -m stages.evaluate --annotations val.json --ids val1k.txt --detections DIR \\
         --output FILE --plots DIR --train-packed train.h5 val.h5
 
+AP is pycocotools'; where hotcoco is installed (extra `judge`), it computes every figure again.
+
 Reads the shards that stage detect left below --detections; they must hold every image of the split.
 Settings: section `evaluate` of params.yaml.
 """
@@ -25,7 +27,7 @@ from stages.openpose.coco.categories import PERSON
 from stages.openpose.coco.protocols import CLEAN
 from stages.openpose.coco.splits import leaks
 from stages.openpose.errors import InputError
-from stages.openpose.evaluation import diagnostics, reliability, scoring
+from stages.openpose.evaluation import diagnostics, reliability, scoring, second_judge
 from stages.openpose.evaluation.comparison import (
     Comparison,
     compare,
@@ -57,7 +59,8 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     ground_truth = scoring.read_ground_truth(split.images.path, split.images)
     people = labelled_people(ground_truth, split.ids, skeleton)
     samples, seed = settings.evaluate.bootstrap_samples, settings.evaluate.seed
-    scores, matches, comparisons, bootstraps = {}, {}, {}, {}
+    second_opinion = second_judge.judge(ground_truth, split.ids, skeleton)
+    scores, matches, comparisons, bootstraps, second = {}, {}, {}, {}, {}
     for output in OUTPUTS:
         results = read_results(folders, owners, output, inside_id)
         comparison = compare(people, detections(results, people.image_ids, skeleton), skeleton)
@@ -65,16 +68,15 @@ def evaluate(arguments: argparse.Namespace) -> dict:
             ground_truth, results, split.ids, output, skeleton, comparison
         )
         comparisons[output] = comparison
+        if second_opinion:
+            second[output] = second_opinion(results)
         bootstraps[output] = scoring.bootstrap(
             matches[output], samples, np.random.default_rng(seed)
         )
         scores[output] |= _interval(bootstraps[output])
+    judges = agreement(scores, second)
     steps = waterfall(comparisons[HEADLINE], samples, seed)
-    if steps and abs(steps[0].ap - scores[HEADLINE]["AP"]) > LEAST_DIFFERENCE:
-        print(
-            f"evaluate: AP is {scores[HEADLINE]['AP']:.6f} by pycocotools, but {steps[0].ap:.6f} "
-            "by the matches that errors are counted on: tables of errors are of the latter"
-        )
+    say_difference(steps, scores[HEADLINE]["AP"])
     audited = audit(folders, arguments, split.ids)
     metrics = {
         **scores,
@@ -98,7 +100,27 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         write_tables(folder, scores, matches, comparisons, names)
         write_losses(folder, steps, comparisons[HEADLINE], matches[HEADLINE], samples, seed)
         np.savez_compressed(folder / "matches.npz", **vars(matches[HEADLINE]))
-    return {"images": len(split.ids)}
+    return {"images": len(split.ids), "judges": judges}
+
+
+def agreement(scores: dict, second: dict) -> str:
+    """Whether the second judge's figures are pycocotools', said aloud where there is one."""
+    if not second:
+        return "pycocotools alone"
+    different = second_judge.disagreement(scores, second)
+    judges = f"pycocotools and {second_judge.NAME}"
+    told = f"{judges} differ: {different}" if different else f"{judges} agree"
+    print(f"evaluate: {told}")
+    return told
+
+
+def say_difference(steps: list[Step], ap: float | None) -> None:
+    """Say where errors are counted on other matches than pycocotools'."""
+    if steps and ap is not None and abs(steps[0].ap - ap) > LEAST_DIFFERENCE:
+        print(
+            f"evaluate: AP is {ap:.6f} by pycocotools, but {steps[0].ap:.6f} by the matches that "
+            "errors are counted on: tables of errors are of the latter"
+        )
 
 
 def shard_folders(detections: Path, splits: Sequence[str], shards: Sequence[int]) -> list[Path]:

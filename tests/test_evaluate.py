@@ -143,6 +143,16 @@ def test_tables_say_what_the_headline_is_lost_to(world, monkeypatch):
     assert len(table(folder / "thresholds.csv")) == 5
 
 
+def test_a_second_judge_that_disagrees_is_named(world, monkeypatch, capsys):
+    def wrong(*_):
+        return lambda results: {"AP": 0.25, "AP50": None}
+
+    monkeypatch.setattr(evaluate.second_judge, "judge", wrong)
+    score(world, monkeypatch, "--data", world / "data")
+    told = capsys.readouterr().out
+    assert "differ: single AP 1.0 and 0.25, single AP50 1.0 and None, multi AP" in told
+
+
 def test_images_that_were_not_looked_at_are_named(world, monkeypatch):
     (world / "found/val/1/images.json").write_text("[4]")
     with pytest.raises(SystemExit, match=r"1 of 5 images.*\[2\]"):

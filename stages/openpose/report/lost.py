@@ -31,7 +31,6 @@ KEYPOINT_CAPTION = (
     "found within this share of the root of the person's area, in per cent. Distances: of found "
     "keypoints of found people; one sigma is what people who label differ by."
 )
-SENSITIVE_CAPTION = "share of people found, averaged over OKS 0.50 to 0.95 (AR)"
 
 
 def lost(evaluations: Sequence[Evaluation], name_of: dict[str, str]) -> list[Block]:
@@ -56,15 +55,13 @@ def _of_model(evaluation: Evaluation) -> list[Block]:
         blocks.append(
             Text(f"Only {people} people are to be found: shares of them say little.", "unknown")
         )
-    blocks += [Charts(lost_charts.waterfall_chart(evaluation)), waterfall_table(evaluation)]
-    blocks += [keypoint_table(evaluation)]
-    blocks += [
-        Charts(
-            [*lost_charts.sensitivity_chart(evaluation), *lost_charts.reliability_chart(evaluation)]
-        ),
-        threshold_table(evaluation),
+    overview = [
+        *lost_charts.waterfall_chart(evaluation),
+        *lost_charts.sensitivity_chart(evaluation),
     ]
-    return blocks
+    blocks += [Charts(overview), waterfall_table(evaluation), keypoint_table(evaluation)]
+    reliability = lost_charts.reliability_charts(evaluation)
+    return [*blocks, *([Charts(reliability)] if reliability else []), threshold_table(evaluation)]
 
 
 def waterfall_table(evaluation: Evaluation) -> Table:

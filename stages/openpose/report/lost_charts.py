@@ -79,27 +79,29 @@ def sensitivity_chart(evaluation: Evaluation) -> list[Chart]:
     return done
 
 
-def reliability_chart(evaluation: Evaluation) -> list[Chart]:
-    """Share of people and of keypoints that are right, by their score."""
-    table = evaluation.tables.get("reliability")
-    if not table:
-        return []
-    caption = (
-        "Share that is right by score, with 95 % intervals: people (OKS of 0.5 and more) and "
-        "keypoints of found people (ks of 0.5 and more), in bins of equal number, "
-        f"model {evaluation.model}, {evaluation.split}, multi"
-    )
-    with _drawing(f"reliability-{evaluation.model}-{evaluation.split}", caption) as (axes, done):
-        for kind, label, colour in (("person", "people", BLUE), ("keypoint", "keypoints", ORANGE)):
-            lines = [line for line in table if line["of"] == kind]
-            score, share, low, high = (
-                np.array(numbers(lines, name))
-                for name in ("mean_score", "share", "share_low", "share_high")
-            )
-            axes.fill_between(score, low, high, color=colour, alpha=0.18, linewidth=0)
-            axes.plot(score, share, "o-", color=colour, markersize=3.5, label=label)
-        low, high = axes.get_xlim()
-        axes.axline((0, 0), slope=1, color=GREY, linestyle=(0, (2, 3)), linewidth=1)
-        axes.set(xlim=(low, high), ylim=(0, 1.02), xlabel="score", ylabel="share that is right")
-        axes.legend(loc="lower right")
-    return done
+def reliability_charts(evaluation: Evaluation) -> list[Chart]:
+    """Share of people, and of keypoints, that are right, by their score."""
+    kinds = {
+        "person": ("people", "OKS of 0.5 and more", BLUE),
+        "keypoint": ("keypoints of found people", "ks of 0.5 and more", ORANGE),
+    }
+    charts: list[Chart] = []
+    for kind, (label, right, colour) in kinds.items():
+        lines = [line for line in evaluation.tables.get("reliability", []) if line["of"] == kind]
+        if not lines:
+            continue
+        score, share, low, high = (
+            np.array(numbers(lines, name))
+            for name in ("mean_score", "share", "share_low", "share_high")
+        )
+        caption = (
+            f"Share of {label} that is right ({right}) by score, in bins of equal number, with "
+            f"95 % intervals, model {evaluation.model}, {evaluation.split}, multi"
+        )
+        name = f"reliability-{kind}-{evaluation.model}-{evaluation.split}"
+        with _drawing(name, caption) as (axes, done):
+            axes.fill_between(score, low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(score, share, "o-", color=colour, markersize=3.5, label="share that is right")
+            axes.set(ylim=(0, 1.02), xlabel=f"score of {label}", ylabel="share that is right")
+        charts += done
+    return charts

@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from pycocotools.coco import COCO as CocoIndex
 
 from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
-from stages.openpose.evaluation import scoring
+from stages.openpose.evaluation import scoring, second_judge
 from stages.openpose.inference.results import to_results
 from stages.openpose.skeleton import COCO
 from tests import tiny_coco
@@ -109,6 +111,19 @@ def test_detections_have_the_areas_that_pycocotools_gives_them(shared):
     assert {number: one["area"] for number, one in ours.items()} == {
         number: one["area"] for number, one in theirs.items()
     }
+
+
+@pytest.mark.skipif(find_spec("hotcoco") is None, reason="hotcoco (extra judge) is not installed")
+def test_hotcoco_agrees_with_pycocotools_and_a_difference_is_named(shared):
+    truth = scoring.read_ground_truth(shared / "coco-mini/annotations/person_keypoints.json")
+    results = json.loads((shared / "golden/tfpose_detections.json").read_text())
+    ids = truth.getImgIds()
+    for skeleton in (COCO, replace(COCO, oks_sigmas=(0.05,) * 17)):
+        second = second_judge.judge(truth, ids[::2], skeleton)
+        ours = {"multi": scoring.evaluate(truth, results, ids[::2], skeleton=skeleton)[0]}
+        assert second_judge.disagreement(ours, {"multi": second(results)}) == ""
+        fewer = second_judge.disagreement(ours, {"multi": second(results[:40])})
+        assert fewer.startswith(f"multi AP {ours['multi']['AP']} and 0.")
 
 
 @settings(max_examples=20, deadline=None)
