@@ -9,13 +9,17 @@ behind it.
 AP is pycocotools'; where hotcoco is installed (extra `judge`), it computes every figure again.
 
 Reads the shards that stage detect left below --detections; they must hold every image of the split.
-Settings: section `evaluate` of params.yaml.
+Settings: section `evaluate` of params.yaml. Processes on many images: OMP_NUM_THREADS, else the
+processors of this process.
 """
 
 import argparse
 import csv
 import json
+import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +46,23 @@ from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO, Skeleton, from_dict
 
 HEADLINE = "multi"  # the inference whose matches, worst images and losses are kept
+MANY_IMAGES = 5000  # from here on the three inferences are scored side by side
 LEAST_DIFFERENCE = 1e-6  # of two APs: what metrics are rounded to
 PACKED_FILES = "the packed files"
 CONTAMINATED = "contaminated"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The detections of one inference beside the labels: pycocotools' figures, AP of the draws of
+    the bootstrap, the second judge's figures.
+    """
+
+    figures: dict[str, float | None]
+    matches: scoring.Matches
+    comparison: Comparison
+    drawn: np.ndarray
+    second: second_judge.Figures | None
 
 
 def evaluate(arguments: argparse.Namespace) -> dict:
@@ -57,23 +75,26 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     skeleton = split.skeleton
     check_bodies(folders, skeleton)
     ground_truth = scoring.read_ground_truth(split.images.path, split.images)
-    people = labelled_people(ground_truth, split.ids, skeleton)
     samples, seed = settings.evaluate.bootstrap_samples, settings.evaluate.seed
+    people = labelled_people(ground_truth, split.ids, skeleton)
     second_opinion = second_judge.judge(ground_truth, split.ids, skeleton)
-    scores, matches, comparisons, bootstraps, second = {}, {}, {}, {}, {}
-    for output in OUTPUTS:
+
+    def score(output: str) -> Scored:
         results = read_results(folders, owners, output, inside_id)
         comparison = compare(people, detections(results, people.image_ids, skeleton), skeleton)
-        scores[output], matches[output] = scoring.evaluate(
+        figures, matches = scoring.evaluate(
             ground_truth, results, split.ids, output, skeleton, comparison
         )
-        comparisons[output] = comparison
-        if second_opinion:
-            second[output] = second_opinion(results)
-        bootstraps[output] = scoring.bootstrap(
-            matches[output], samples, np.random.default_rng(seed)
-        )
-        scores[output] |= _interval(bootstraps[output])
+        drawn = scoring.bootstrap(matches, samples, np.random.default_rng(seed))
+        second = second_opinion(results) if second_opinion else None
+        return Scored(figures | _interval(drawn), matches, comparison, drawn, second)
+
+    scored = dict(zip(OUTPUTS, in_processes(score, OUTPUTS, processes(split.ids)), strict=True))
+    scores = {output: one.figures for output, one in scored.items()}
+    matches = {output: one.matches for output, one in scored.items()}
+    comparisons = {output: one.comparison for output, one in scored.items()}
+    bootstraps = {output: one.drawn for output, one in scored.items()}
+    second = {output: one.second for output, one in scored.items() if one.second}
     judges = agreement(scores, second)
     steps = waterfall(comparisons[HEADLINE], samples, seed)
     say_difference(steps, scores[HEADLINE]["AP"])
@@ -101,6 +122,39 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         write_losses(folder, steps, comparisons[HEADLINE], matches[HEADLINE], samples, seed)
         np.savez_compressed(folder / "matches.npz", **vars(matches[HEADLINE]))
     return {"images": len(split.ids), "judges": judges}
+
+
+def processes(ids: Sequence[int]) -> int:
+    """How many score side by side: OMP_NUM_THREADS, else the processors of this process; one where
+    forking costs more than it saves.
+    """
+    if len(ids) < MANY_IMAGES:
+        return 1
+    requested = os.environ.get("OMP_NUM_THREADS", "")
+    return int(requested) if requested.isdigit() else len(os.sched_getaffinity(0))
+
+
+_work: Callable | None = None  # what the processes of `in_processes` run: theirs by being forked
+
+
+def in_processes(work: Callable, items: Sequence, processes: int) -> list:
+    """`work` of each item, at most so many at once, each in a process that sees what this one has
+    read; here, one after the other, where one process is asked for or none can be forked.
+    """
+    global _work
+    if min(processes, len(items)) < 2 or "fork" not in multiprocessing.get_all_start_methods():
+        return [work(item) for item in items]
+    _work = work
+    try:
+        with multiprocessing.get_context("fork").Pool(min(processes, len(items))) as pool:
+            return pool.map(_run, items, chunksize=1)
+    finally:
+        _work = None
+
+
+def _run(item: Any) -> Any:
+    assert _work is not None
+    return _work(item)
 
 
 def agreement(scores: dict, second: dict) -> str:

@@ -1,6 +1,9 @@
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -102,6 +105,19 @@ def test_two_runs_are_equal_byte_for_byte(world, monkeypatch):
         return {file.name: file.read_bytes() for file in files}
 
     assert content() == content()
+
+
+def test_many_images_are_scored_side_by_side_with_the_same_result(world, monkeypatch):
+    metrics = score(world, monkeypatch, "--data", world / "data")
+    code = "from stages import evaluate; evaluate.MANY_IMAGES = 1; evaluate.main()"
+    command = [sys.executable, "-c", code, "--params", world / "params.yaml"]
+    command += ["--data", world / "data", "--detections", world / "found"]
+    command += ["--output", world / "other/val.json", "--plots", world / "other/val"]
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    subprocess.run([*map(str, command)], check=True, env=environment, timeout=120)
+    assert json.loads((world / "other/val.json").read_text()) == metrics
+    for path in (world / "scores/val").iterdir():
+        assert path.read_bytes() == (world / "other/val" / path.name).read_bytes()
 
 
 def test_tables_hold_what_plots_need(world, monkeypatch):

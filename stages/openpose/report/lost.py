@@ -4,7 +4,7 @@ what scores are worth.
 
 from collections.abc import Sequence
 
-from stages.openpose.report import lost_charts
+from stages.openpose.report import charts
 from stages.openpose.report.blocks import Block, Charts, Section, Table, Text
 from stages.openpose.report.inputs import Evaluation, percent
 
@@ -56,11 +56,11 @@ def _of_model(evaluation: Evaluation) -> list[Block]:
             Text(f"Only {people} people are to be found: shares of them say little.", "unknown")
         )
     overview = [
-        *lost_charts.waterfall_chart(evaluation),
-        *lost_charts.sensitivity_chart(evaluation),
+        *charts.waterfall_chart(evaluation),
+        *charts.sensitivity_chart(evaluation),
     ]
     blocks += [Charts(overview), waterfall_table(evaluation), keypoint_table(evaluation)]
-    reliability = lost_charts.reliability_charts(evaluation)
+    reliability = charts.reliability_charts(evaluation)
     return [*blocks, *([Charts(reliability)] if reliability else []), threshold_table(evaluation)]
 
 
