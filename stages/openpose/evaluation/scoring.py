@@ -10,6 +10,7 @@ import io
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -123,6 +124,13 @@ class Matches:
     people: np.ndarray
     thresholds: np.ndarray
     recalls: np.ndarray
+
+
+def read_matches(file: Path | BinaryIO) -> Matches:
+    """Matches as the stage evaluate keeps them (npz). Older files hold no scores: those are NaN."""
+    with np.load(file) as arrays:
+        found = dict(arrays)
+    return Matches(**{"scores": np.full(len(found["image"]), np.nan)} | found)
 
 
 def evaluate(

@@ -263,8 +263,13 @@ def _plural(group: str) -> str:
     )
 
 
-COLOUR_OF_STEP = {"found": GREY, "missed people": ORANGE, "duplicates": ORANGE, "background": ORANGE,
-             "score order": GREEN}  # fmt: skip
+COLOUR_OF_STEP = {
+    "found": GREY,
+    "duplicates": ORANGE,
+    "background": ORANGE,
+    "missed people": ORANGE,
+    "score order": GREEN,
+}  # kinds of keypoint errors are blue
 
 
 def waterfall_chart(evaluation: Evaluation) -> list[Chart]:

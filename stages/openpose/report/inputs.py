@@ -10,10 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stages.openpose.errors import InputError
-from stages.openpose.evaluation.scoring import Matches
+from stages.openpose.evaluation.scoring import Matches, read_matches
 
 INFERENCES = ("single", "multi", "multi_flip")
 STAGES = (
@@ -108,10 +106,7 @@ def _tables(folder: Path) -> dict[str, list[dict[str, str]]]:
 
 def _matches(folder: Path) -> Matches | None:
     path = folder / "matches.npz"
-    if not path.exists():
-        return None
-    with np.load(path) as arrays:
-        return Matches(**arrays)
+    return read_matches(path) if path.exists() else None
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
