@@ -66,7 +66,7 @@ lock:
 
 lock-extras:
 	sed 's/ [\\]$$//; /--hash/d' envs/requirements.lock > .lock-constraints
-	$(COMPILE) --extra pipeline --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra export \
+	$(COMPILE) --extra pipeline --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra export --extra judge \
 	  --extra test-remotes --extra test-backends -c .lock-constraints \
 	  pyproject.toml -o envs/requirements-extras.lock
 	$(COMPILE) --extra pipeline --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o envs/requirements-gpu-jax.lock

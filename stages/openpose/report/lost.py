@@ -4,7 +4,7 @@ what scores are worth.
 
 from collections.abc import Sequence
 
-from stages.openpose.report import charts
+from stages.openpose.report import charts, published
 from stages.openpose.report.blocks import Block, Charts, Section, Table, Text
 from stages.openpose.report.inputs import Evaluation, percent
 
@@ -33,35 +33,31 @@ KEYPOINT_CAPTION = (
 )
 
 
-def lost(evaluations: Sequence[Evaluation], name_of: dict[str, str]) -> list[Block]:
-    """The section, for the last split of each model whose tables are there.
-
-    Args:
-        name_of: what a model is called on the page.
-    """
-    blocks: list[Block] = []
+def blocks(evaluations: Sequence[Evaluation]) -> list[Block]:
+    """The section, for the last split of each model whose tables are there."""
+    found: list[Block] = []
     for model in dict.fromkeys(evaluation.model for evaluation in evaluations):
-        evaluation = [found for found in evaluations if found.model == model][-1]
+        evaluation = [one for one in evaluations if one.model == model][-1]
         if evaluation.tables.get("waterfall"):
-            blocks += [Section(f"Model: {name_of.get(model, model)}, {evaluation.split}")]
-            blocks += _of_model(evaluation)
-    return [Section("Where AP is lost", "Losses"), *blocks] if blocks else []
+            name = "this run" if model == published.THIS_RUN else model
+            found += [Section(f"Model: {name}, {evaluation.split}"), *_of_model(evaluation)]
+    return [Section("Where AP is lost", "Losses"), *found] if found else []
 
 
 def _of_model(evaluation: Evaluation) -> list[Block]:
-    blocks: list[Block] = []
+    found: list[Block] = []
     people = evaluation.metrics.get("people", 0)
     if people < FEW_PEOPLE:
-        blocks.append(
+        found.append(
             Text(f"Only {people} people are to be found: shares of them say little.", "unknown")
         )
     overview = [
         *charts.waterfall_chart(evaluation),
         *charts.sensitivity_chart(evaluation),
     ]
-    blocks += [Charts(overview), waterfall_table(evaluation), keypoint_table(evaluation)]
+    found += [Charts(overview), waterfall_table(evaluation), keypoint_table(evaluation)]
     reliability = charts.reliability_charts(evaluation)
-    return [*blocks, *([Charts(reliability)] if reliability else []), threshold_table(evaluation)]
+    return [*found, *([Charts(reliability)] if reliability else []), threshold_table(evaluation)]
 
 
 def waterfall_table(evaluation: Evaluation) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stages.openpose.evaluation.scoring import FEWEST_WITH_PEOPLE, paired_difference
-from stages.openpose.report import charts, published
+from stages.openpose.report import charts, lost, published
 from stages.openpose.report.blocks import (
     Block,
     Charts,
@@ -30,7 +30,6 @@ from stages.openpose.report.inputs import (
     percent,
     with_interval,
 )
-from stages.openpose.report.lost import lost
 from stages.openpose.report.thresholds import ThresholdCurve, threshold_curve
 from stages.openpose.skeleton import ESTIMATED
 
@@ -102,8 +101,7 @@ def build(
         blocks += [Section("Measured beside published", "Published")]
         blocks += [*comparison(dataset, evaluations), Section("All figures", "Figures")]
     blocks += [all_figures(evaluations)]
-    blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
-    blocks += lost(evaluations, {published.THIS_RUN: _name(published.THIS_RUN)})
+    blocks += [*differences(evaluations, *bootstrap), audit(evaluations), *lost.blocks(evaluations)]
     blocks += curves(evaluations, log)
     if gallery:
         maps = any(view.is_map for image in gallery.images for view in image.views)

@@ -1,9 +1,9 @@
 import csv
 import io
 
+from stages.openpose.report import lost
 from stages.openpose.report.blocks import Charts, Section, Table, Text
 from stages.openpose.report.inputs import Evaluation
-from stages.openpose.report.lost import lost
 
 TABLES = {
     "waterfall": """step,AP,gain,alone,AP_low,AP_high,gain_low,gain_high
@@ -38,7 +38,7 @@ def of_kind(blocks, kind):
 
 
 def test_the_section_says_what_each_error_costs():
-    blocks = lost([evaluation(), evaluation("other")], {"trained": "this run"})
+    blocks = lost.blocks([evaluation(), evaluation("other")])
     assert [block.title for block in of_kind(blocks, Section)] == [
         "Where AP is lost", "Model: this run, val", "Model: other, val",
     ]  # fmt: skip
@@ -64,7 +64,7 @@ def test_the_section_says_what_each_error_costs():
 
 
 def test_few_people_are_said_and_what_was_not_counted_is_left_out():
-    (said,) = of_kind(lost([evaluation(people=7)], {}), Text)
+    (said,) = of_kind(lost.blocks([evaluation(people=7)]), Text)
     assert "Only 7 people" in said.text
-    assert lost([evaluation(tables={})], {}) == lost([], {}) == []
-    assert lost([evaluation(tables={"waterfall": ""})], {}) == [], "nobody was to be found"
+    assert lost.blocks([evaluation(tables={})]) == lost.blocks([]) == []
+    assert lost.blocks([evaluation(tables={"waterfall": ""})]) == [], "nobody was to be found"
