@@ -45,7 +45,7 @@ from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO, Skeleton, from_dict
 
-HEADLINE = "multi"  # the inference whose matches, worst images and losses are kept
+HEADLINE = "multi"  # the inference whose matches and worst images are kept, for the report
 MANY_IMAGES = 5000  # from here on the three inferences are scored side by side
 LEAST_DIFFERENCE = 1e-6  # of two APs: what metrics are rounded to
 PACKED_FILES = "the packed files"

@@ -263,6 +263,7 @@ def _plural(group: str) -> str:
     )
 
 
+FEWEST_BINS = 2  # that make a curve
 COLOUR_OF_STEP = {
     "found": GREY,
     "duplicates": ORANGE,
@@ -303,7 +304,13 @@ def waterfall_chart(evaluation: Evaluation) -> list[Chart]:
 
 def sensitivity_chart(evaluation: Evaluation) -> list[Chart]:
     """AR of people by size, by how much of them is visible, by how their boxes overlap."""
-    table = evaluation.tables.get("sensitivity")
+    every = [line["attribute"] for line in evaluation.tables.get("sensitivity", [])]
+    # all people in one group say what AR says
+    table = [
+        line
+        for line in evaluation.tables.get("sensitivity", [])
+        if every.count(line["attribute"]) > 1
+    ]
     if not table:
         return []
     recall, low, high = (
@@ -350,7 +357,7 @@ def reliability_charts(evaluation: Evaluation) -> list[Chart]:
     charts: list[Chart] = []
     for kind, (label, right, colour) in kinds.items():
         lines = [line for line in evaluation.tables.get("reliability", []) if line["of"] == kind]
-        if not lines:
+        if len(lines) < FEWEST_BINS:
             continue
         score, share, low, high = (
             np.array(numbers(lines, name))

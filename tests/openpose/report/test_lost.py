@@ -23,6 +23,7 @@ tail,,,,,,,,
     "reliability": """of,score_from,score_to,mean_score,count,share,share_low,share_high
 person,0.1,0.5,0.3,20,0.2,0.1,0.4
 person,0.5,1.5,1.0,20,0.9,0.8,0.97
+keypoint,0.5,1.5,1.0,20,0.9,0.8,0.97
 """,
     "thresholds": "wanted,score,precision,recall\n0.5,0.1,0.6,0.9\n0.9,,,\n",
 }
@@ -57,9 +58,11 @@ def test_the_section_says_what_each_error_costs():
     drawings = [chart for block in of_kind(blocks, Charts) for chart in block.charts]
     names = ["waterfall", "sensitivity", "reliability-person"]
     assert [chart.name for chart in drawings[:3]] == [f"{name}-trained-val" for name in names]
+    assert len(drawings) == 6, "one bin of keypoints is no curve"
     waterfall, sensitivity, _ = (chart.svg.decode() for chart in drawings[:3])
     assert "+30.0" in waterfall
     assert "under 32  (1,440)" in sensitivity
+    assert "overlap" not in sensitivity, "all people are in one group of it"
     assert of_kind(blocks, Text) == []
 
 
