@@ -90,27 +90,18 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         return Scored(figures | _interval(drawn), matches, comparison, drawn, second)
 
     scored = dict(zip(OUTPUTS, in_processes(score, OUTPUTS, processes(split.ids)), strict=True))
-    scores = {output: one.figures for output, one in scored.items()}
-    matches = {output: one.matches for output, one in scored.items()}
-    comparisons = {output: one.comparison for output, one in scored.items()}
-    bootstraps = {output: one.drawn for output, one in scored.items()}
-    second = {output: one.second for output, one in scored.items() if one.second}
-    judges = agreement(scores, second)
-    steps = waterfall(comparisons[HEADLINE], samples, seed)
-    say_difference(steps, scores[HEADLINE]["AP"])
+    judges = agreement(scored)
+    steps = waterfall(scored[HEADLINE].comparison, samples, seed)
+    say_difference(steps, scored[HEADLINE].figures["AP"])
     audited = audit(folders, arguments, split.ids)
     metrics = {
-        **scores,
-        "gains": {output: _gain(matches, bootstraps, output) for output in OUTPUTS[1:]},
-        "lost": {step.name: step.gain for step in steps[1:]},
-        "images": len(split.ids),
-        "people": int(matches["single"].people.sum()),
+        **metrics_of(scored, steps),
         **audited,
         "protocol": protocol_of(audited, settings.pack.protocol),
     }
     if skeleton != COCO:
         metrics["sigmas"] = skeleton.sigmas_from
-        metrics["PCK"] = {output: diagnostics.pck(comparisons[output]) for output in OUTPUTS}
+        metrics["PCK"] = {name: diagnostics.pck(one.comparison) for name, one in scored.items()}
     if not metrics["people"]:
         name = arguments.split if arguments.data else split.images.path
         print(f"evaluate: no people with labelled keypoints in {name}: AP cannot be stated")
@@ -118,10 +109,22 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         temporary.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
     names = dict(zip(split.ids, (split.images.file_names[row] for row in split.rows), strict=True))
     with whole_folder(arguments.plots) as folder:
-        write_tables(folder, scores, matches, comparisons, names)
-        write_losses(folder, steps, comparisons[HEADLINE], matches[HEADLINE], samples, seed)
-        np.savez_compressed(folder / "matches.npz", **vars(matches[HEADLINE]))
+        write_tables(folder, scored, names)
+        write_losses(folder, scored[HEADLINE], steps, samples, seed)
+        np.savez_compressed(folder / "matches.npz", **vars(scored[HEADLINE].matches))
     return {"images": len(split.ids), "judges": judges}
+
+
+def metrics_of(scored: dict[str, Scored], steps: list[Step]) -> dict[str, Any]:
+    """Figures of each inference, gains over `single`, what kinds of errors cost, counts."""
+    single = scored["single"].matches
+    return {
+        **{name: one.figures for name, one in scored.items()},
+        "gains": {name: _gain(scored[name], scored["single"]) for name in OUTPUTS[1:]},
+        "lost": {step.name: step.gain for step in steps[1:]},
+        "images": len(single.image_ids),
+        "people": int(single.people.sum()),
+    }
 
 
 def processes(ids: Sequence[int]) -> int:
@@ -157,11 +160,13 @@ def _run(item: Any) -> Any:
     return _work(item)
 
 
-def agreement(scores: dict, second: dict) -> str:
+def agreement(scored: dict[str, Scored]) -> str:
     """Whether the second judge's figures are pycocotools', said aloud where there is one."""
+    second = {name: one.second for name, one in scored.items() if one.second}
     if not second:
         return "pycocotools alone"
-    different = second_judge.disagreement(scores, second)
+    figures = {name: one.figures for name, one in scored.items()}
+    different = second_judge.disagreement(figures, second)
     judges = f"pycocotools and {second_judge.NAME}"
     told = f"{judges} differ: {different}" if different else f"{judges} agree"
     print(f"evaluate: {told}")
@@ -291,10 +296,10 @@ def protocol_of(audited: dict, protocol: str) -> str | None:
     return CONTAMINATED if audited["contaminated"] and protocol in CLEAN else protocol
 
 
-def _gain(matches: dict, bootstraps: dict, output: str) -> dict[str, float | None]:
+def _gain(scored: Scored, single: Scored) -> dict[str, float | None]:
     """AP of an inference minus that of `single`, with the interval of the paired difference."""
-    gain = scoring.average_precision(matches[output]) - scoring.average_precision(matches["single"])
-    return {"AP": gain} | _interval(bootstraps[output] - bootstraps["single"])
+    ours, theirs = (scoring.average_precision(one.matches) for one in (scored, single))
+    return {"AP": ours - theirs} | _interval(scored.drawn - single.drawn)
 
 
 def _interval(bootstraps: np.ndarray) -> dict[str, float | None]:
@@ -309,54 +314,42 @@ def _rounded(value):
     return (None if np.isnan(value) else round(value, 6)) if isinstance(value, float) else value
 
 
-def write_tables(
-    folder: Path,
-    scores: dict,
-    matches: dict,
-    comparisons: dict[str, Comparison],
-    file_names: dict[int, str],
-) -> None:
+def write_tables(folder: Path, scored: dict[str, Scored], file_names: dict[int, str]) -> None:
     """The CSV files of the plots: pr, oks, keypoints, groups, worst."""
-    curves = {output: diagnostics.precision_recall(matches[output]) for output in OUTPUTS}
-    columns = {"recall": curves["single"]["recall"]}
-    for output, curve in curves.items():
+    columns = {"recall": scored["single"].matches.recalls}
+    for output, one in scored.items():
+        curves = diagnostics.precision_recall(one.matches)
         columns |= {
-            f"{output}_{name[-2:]}": values for name, values in curve.items() if name != "recall"
+            f"{output}_{name[-2:]}": values for name, values in curves.items() if name != "recall"
         }
     _table(folder / "pr.csv", list(columns), zip(*columns.values(), strict=True))
 
-    counts = [diagnostics.oks_histogram(comparisons[output]) for output in OUTPUTS]
+    counts = [diagnostics.oks_histogram(one.comparison) for one in scored.values()]
     edges = np.linspace(0, 1, len(counts[0]), endpoint=False)
-    _table(folder / "oks.csv", ["oks_from", *OUTPUTS], zip(edges, *counts, strict=True))
+    _table(folder / "oks.csv", ["oks_from", *scored], zip(edges, *counts, strict=True))
 
     _table(
         folder / "keypoints.csv",
         ["inference", "keypoint", "labelled", *diagnostics.KINDS],
-        _error_rows(comparisons),
+        _error_rows(scored),
     )
-    groups = [
-        row for output in OUTPUTS for row in _group_rows(output, scores[output], matches[output])
-    ]
+    groups = [row for output, one in scored.items() for row in _group_rows(output, one)]
     _table(folder / "groups.csv", ["inference", "group", "images", "people", "AP"], groups)
 
     worst = [
         (image_id, file_names[image_id], *figures)
-        for image_id, *figures in diagnostics.worst(comparisons[HEADLINE])
+        for image_id, *figures in diagnostics.worst(scored[HEADLINE].comparison)
     ]
     _table(folder / "worst.csv", ["image_id", "file_name", "people", "found", "lost_oks"], worst)
 
 
 def write_losses(
-    folder: Path,
-    steps: list[Step],
-    comparison: Comparison,
-    matches: scoring.Matches,
-    samples: int,
-    seed: int,
+    folder: Path, headline: Scored, steps: list[Step], samples: int, seed: int
 ) -> None:
     """The CSV files of what the headline's AP is lost to: waterfall, points, sensitivity,
     reliability, thresholds.
     """
+    comparison, matches = headline.comparison, headline.matches
     lines = [
         {"step": step.name, "AP": step.ap, "gain": step.gain, "alone": step.alone}
         | dict(zip(("AP_low", "AP_high"), step.ap_interval or (None, None), strict=True))
@@ -386,17 +379,18 @@ def write_losses(
     _lines(folder / "thresholds.csv", reliability.thresholds(matches))
 
 
-def _error_rows(comparisons: dict[str, Comparison]) -> Iterable[tuple]:
+def _error_rows(scored: dict[str, Scored]) -> Iterable[tuple]:
     """Per inference and keypoint: number of labelled keypoints of matched people, share of each
     kind.
     """
-    for output, comparison in comparisons.items():
-        errors = diagnostics.keypoint_errors(comparison)
-        for name, counts in zip(comparison.skeleton.keypoints, errors, strict=True):
+    for output, one in scored.items():
+        errors = diagnostics.keypoint_errors(one.comparison)
+        for name, counts in zip(one.comparison.skeleton.keypoints, errors, strict=True):
             yield output, name, int(counts.sum()), *(counts / max(counts.sum(), 1))
 
 
-def _group_rows(output: str, scores: dict, matches: scoring.Matches) -> Iterable[tuple]:
+def _group_rows(output: str, scored: Scored) -> Iterable[tuple]:
+    scores, matches = scored.figures, scored.matches
     images, people = len(matches.image_ids), int(matches.people.sum())
     yield output, "all", images, people, scores["AP"]
     for group, metric in (("medium (32 to 96 px)", "APm"), ("large (96 px and more)", "APl")):
