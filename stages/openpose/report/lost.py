@@ -91,8 +91,8 @@ def keypoint_table(evaluation: Evaluation) -> Table:
         ]
         for line in evaluation.tables.get("points", [])
     ]
-    head = ("keypoint", "AP", "PCK 0.1", "0.2", "0.5", "median px", "90 % px", "median sigmas",
-            "90 % sigmas")  # fmt: skip
+    head = ("keypoint", "AP", "PCK 0.1", "PCK 0.2", "PCK 0.5", "median px", "90 % px",
+            "median sigmas", "90 % sigmas")  # fmt: skip
     return Table(head, rows, KEYPOINT_CAPTION, numeric=range(1, 9))
 
 
