@@ -19,6 +19,8 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,9 +150,15 @@ def in_processes(work: Callable, items: Sequence, processes: int) -> list:
     if min(processes, len(items)) < 2 or "fork" not in multiprocessing.get_all_start_methods():
         return [work(item) for item in items]
     _work = work
+    context = multiprocessing.get_context("fork")
     try:
-        with multiprocessing.get_context("fork").Pool(min(processes, len(items))) as pool:
-            return pool.map(_run, items, chunksize=1)
+        with ProcessPoolExecutor(min(processes, len(items)), context) as pool:
+            return list(pool.map(_run, items))
+    except BrokenProcessPool:
+        raise InputError(
+            "a process that scored one inference was ended from outside, by the system where "
+            "memory ran out; score one after the other: OMP_NUM_THREADS=1"
+        ) from None
     finally:
         _work = None
 

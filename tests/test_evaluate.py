@@ -120,6 +120,18 @@ def test_many_images_are_scored_side_by_side_with_the_same_result(world, monkeyp
         assert path.read_bytes() == (world / "other/val" / path.name).read_bytes()
 
 
+def test_a_process_that_is_killed_while_it_scores_is_one_line():
+    code = (
+        "import os\nfrom stages.evaluate import InputError, in_processes\n"
+        "try: in_processes(lambda item: os.kill(os.getpid(), 9), (1, 2), 2)\n"
+        "except InputError as problem: print(problem)"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    assert "was ended from outside" in said
+
+
 def test_tables_hold_what_plots_need(world, monkeypatch):
     metrics = score(world, monkeypatch, "--data", world / "data")
     folder = world / "scores/val"
