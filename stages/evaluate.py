@@ -33,7 +33,13 @@ from stages.openpose.coco.categories import PERSON
 from stages.openpose.coco.protocols import CLEAN
 from stages.openpose.coco.splits import leaks
 from stages.openpose.errors import InputError
-from stages.openpose.evaluation import diagnostics, reliability, scoring, second_judge
+from stages.openpose.evaluation import (
+    crowd_index,
+    diagnostics,
+    reliability,
+    scoring,
+    second_judge,
+)
 from stages.openpose.evaluation.comparison import (
     Comparison,
     compare,
@@ -104,6 +110,12 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     if skeleton != COCO:
         metrics["sigmas"] = skeleton.sigmas_from
         metrics["PCK"] = {name: diagnostics.pck(one.comparison) for name, one in scored.items()}
+    crowd_indices = crowd_index.read(split.images)
+    if crowd_indices:
+        metrics["crowd_index"] = {
+            name: _by_level(crowd_index.groups(one.matches, crowd_indices))
+            for name, one in scored.items()
+        }
     if not metrics["people"]:
         name = arguments.split if arguments.data else split.images.path
         print(f"evaluate: no people with labelled keypoints in {name}: AP cannot be stated")
@@ -111,7 +123,7 @@ def evaluate(arguments: argparse.Namespace) -> dict:
         temporary.write_text(json.dumps(_rounded(metrics), indent=2) + "\n")
     names = dict(zip(split.ids, (split.images.file_names[row] for row in split.rows), strict=True))
     with whole_folder(arguments.plots) as folder:
-        write_tables(folder, scored, names)
+        write_tables(folder, scored, names, crowd_indices)
         write_losses(folder, scored[HEADLINE], steps, samples, seed)
         np.savez_compressed(folder / "matches.npz", **vars(scored[HEADLINE].matches))
     return {"images": len(split.ids), "judges": judges}
@@ -322,7 +334,12 @@ def _rounded(value):
     return (None if np.isnan(value) else round(value, 6)) if isinstance(value, float) else value
 
 
-def write_tables(folder: Path, scored: dict[str, Scored], file_names: dict[int, str]) -> None:
+def write_tables(
+    folder: Path,
+    scored: dict[str, Scored],
+    file_names: dict[int, str],
+    crowd_indices: dict[int, float] | None = None,
+) -> None:
     """The CSV files of the plots: pr, oks, keypoints, groups, worst."""
     columns = {"recall": scored["single"].matches.recalls}
     for output, one in scored.items():
@@ -341,7 +358,9 @@ def write_tables(folder: Path, scored: dict[str, Scored], file_names: dict[int, 
         ["inference", "keypoint", "labelled", *diagnostics.KINDS],
         _error_rows(scored),
     )
-    groups = [row for output, one in scored.items() for row in _group_rows(output, one)]
+    groups = [
+        row for output, one in scored.items() for row in _group_rows(output, one, crowd_indices)
+    ]
     _table(folder / "groups.csv", ["inference", "group", "images", "people", "AP"], groups)
 
     worst = [
@@ -397,13 +416,20 @@ def _error_rows(scored: dict[str, Scored]) -> Iterable[tuple]:
             yield output, name, int(counts.sum()), *(counts / max(counts.sum(), 1))
 
 
-def _group_rows(output: str, scored: Scored) -> Iterable[tuple]:
+def _by_level(groups: list[dict]) -> dict[str, float]:
+    return {row["group"].rpartition(" ")[2]: row["AP"] for row in groups}
+
+
+def _group_rows(
+    output: str, scored: Scored, crowd_indices: dict[int, float] | None
+) -> Iterable[tuple]:
     scores, matches = scored.figures, scored.matches
     images, people = len(matches.image_ids), int(matches.people.sum())
     yield output, "all", images, people, scores["AP"]
     for group, metric in (("medium (32 to 96 px)", "APm"), ("large (96 px and more)", "APl")):
         yield output, group, "", "", scores[metric]
-    for row in diagnostics.crowding(matches):
+    crowded = crowd_index.groups(matches, crowd_indices) if crowd_indices else []
+    for row in (*diagnostics.crowding(matches), *crowded):
         yield output, row["group"], row["images"], row["people"], row["AP"]
 
 

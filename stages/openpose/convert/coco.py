@@ -23,6 +23,7 @@ from stages.openpose.convert.labelled import Body, Box, Export, Keypoint, Labell
 from stages.openpose.errors import InputError
 
 KEPT = ("segmentation", "area", "iscrowd")
+KEPT_OF_IMAGES = ("crowdIndex",)  # CrowdPose's, by which the stage evaluate groups
 Record = dict[str, Any]
 
 
@@ -160,5 +161,5 @@ def _image(
     people_here = people.pop(scalar(one.get("id")), [])
     return LabelledImage(
         posixpath.join(folder, str(name)), people_here, hw, split=split_of(where),
-        other_name=str(name),
+        other_name=str(name), more={field: one[field] for field in KEPT_OF_IMAGES if field in one},
     )  # fmt: skip

@@ -11,7 +11,7 @@ from stages.openpose.coco.findings import Findings
 from stages.openpose.errors import InputError
 
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "test": "test"}
-_SPLITS |= {"validation": "val", "testing": "test"}
+_SPLITS |= {"validation": "val", "testing": "test", "trainval": "train"}
 
 
 def as_json(data: bytes, where: str) -> Any:

@@ -56,6 +56,7 @@ class LabelledImage:
         split: "train", "val" ..., "" where there is one only.
         other_name: what it may be called instead.
         encode: makes the image's bytes, where it is no file but a frame of a video.
+        more: other fields of a COCO image.
     """
 
     name: str
@@ -65,6 +66,7 @@ class LabelledImage:
     split: str = ""
     other_name: str = ""
     encode: Callable[[], bytes] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +187,8 @@ def to_coco(
 
 def _image_record(number: int, image: LabelledImage) -> dict[str, Any]:
     height, width = image.hw or (0, 0)
-    return {"id": number, "file_name": image.name, "width": width, "height": height}
+    own = {"id": number, "file_name": image.name, "width": width, "height": height}
+    return own | image.more
 
 
 def _category_record(number: int, body: Body) -> dict[str, Any]:
