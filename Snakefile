@@ -1,30 +1,9 @@
-# The schedule: which stage runs when, beside which, with what resources. What the stages read and write stands in
-# dvc.yaml; workflow/bridge.py brings it here.
-import sys
-from pathlib import Path
-
-from snakemake.utils import min_version
-
-min_version("9.0")
-sys.path.insert(0, workflow.basedir)
-
-from workflow.bridge import ONE_STAGE, connect
-
-bridge = connect(Path(workflow.basedir), config, main=workflow.is_main_process, dry=workflow.dryrun)
+# `snakemake --cores 8` finds this file; the schedule itself stands where Snakemake's conventions look for it.
+include: "workflow/Snakefile"
 
 
-include: "workflow/rules/stages.smk"
-
-
-rule all:
+# an included file's default target is not taken over
+rule everything:
     default_target: True
     input:
-        bridge.everything(),
-
-
-onerror:
-    bridge.repeat_failures()
-
-
-onsuccess:
-    print(bridge.summary(workflow.dag_settings.targets), file=sys.stderr)
+        rules.all.input,

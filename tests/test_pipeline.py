@@ -20,7 +20,16 @@ ROOT = Path(__file__).resolve().parent.parent
 SNAKEMAKE = "snakemake --cores 2"
 KILLED = ("sample", "download", "inspect_data", "masks", "pack", "train", "detect", "evaluate")
 SAME = (*KILLED, "coco_api")  # the report shows times
-PARTS = ("Snakefile", "dvc.yaml", "workflow", "envs", "stages", ".gitignore", ".dvcignore")
+PARTS = (
+    "Snakefile",
+    "config",
+    "dvc.yaml",
+    "workflow",
+    "envs",
+    "stages",
+    ".gitignore",
+    ".dvcignore",
+)
 
 pytestmark = pytest.mark.slow
 

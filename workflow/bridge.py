@@ -15,6 +15,7 @@ import fcntl
 import json
 import re
 import shutil
+import subprocess
 import sys
 import time
 import uuid
@@ -28,7 +29,7 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from snakemake.exceptions import WorkflowError
-from snakemake.io import ancient, directory
+from snakemake.io import ancient, directory, report
 
 from stages import params
 from stages.openpose.errors import InputError
@@ -44,6 +45,32 @@ WITHOUT_GIT = (  # a ZIP that was downloaded
 CONFIG = {"gpus"}  # what rules read of `snakemake --config`
 FORCE = {"--forceall", "-F", "--forcerun", "-R", "--force", "-f"}
 LOGS = Path("logs")
+RECORD = ("dvc.lock", "results")  # what git keeps of a run
+# What `snakemake --report` shows, by output pattern; captions by their place from workflow/rules.
+SHOWN = {
+    "results/report": {
+        "caption": "../report/page.rst",
+        "category": "Results",
+        "labels": {"what": "page of results"},
+        "htmlindex": "index.html",
+    },
+    "results/evaluate/{model}/{split}.json": {
+        "caption": "../report/average_precision.rst",
+        "category": "Average precision",
+        "labels": {"model": "{model}", "split": "{split}"},
+    },
+    "results/evaluate/{model}/{split}": {
+        "caption": "../report/errors.rst",
+        "category": "Errors",
+        "labels": {"model": "{model}", "split": "{split}", "table": "{table}"},
+        "patterns": ["{table}.csv"],
+    },
+    "results/train/log.csv": {
+        "caption": "../report/training.rst",
+        "category": "Training",
+        "labels": {"what": "losses"},
+    },
+}
 # Shell command of the rule: DVC runs the one stage.
 ONE_STAGE = "bash workflow/one_stage.sh {params.stage:q} {log:q}"
 
@@ -135,6 +162,18 @@ class Bridge:
             lines.append(f"{name:32} {'ran' if ran else 'cached':8} {figures}".rstrip())
         return "\n".join(lines)
 
+    def to_commit(self) -> str:
+        """A line on what git shows as changed by a run; empty where nothing is, or without git."""
+        command = ["git", "status", "--porcelain", "--", *RECORD]
+        done = subprocess.run(command, capture_output=True, text=True)
+        changed = [line[3:] for line in done.stdout.splitlines()]
+        shown = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if changed[3:] else "")
+        return (
+            f"git shows {shown} as changed: the record of this run, which a commit versions"
+            if changed
+            else ""
+        )
+
     def failures(self) -> str:
         """What stages that failed in this run say, a line each."""
         lines = []
@@ -178,17 +217,11 @@ class Bridge:
 def connect(root: Path, config: dict, *, main: bool, dry: bool = False) -> Bridge:
     """Read dvc.yaml; in the `main` process also find out which stages are stale and mark them.
 
-    Raises WorkflowError where the environment is not active, the folder is not the project's,
-    `config` holds what no rule reads, dvc.yaml is not valid or another run is at work.
+    Raises WorkflowError where the environment is not active, `config` holds what no rule reads,
+    dvc.yaml is not valid or another run is at work.
     """
     _require_environment()
-    if Path.cwd().resolve() != root.resolve():
-        raise WorkflowError(f"started for the folder {Path.cwd()}; type: cd {root}")
-    if unread := set(config) - CONFIG:
-        raise WorkflowError(
-            f"--config {min(unread)} is read by no rule (only {', '.join(CONFIG)} is); settings "
-            f"stand in params.yaml, see: python -m stages.params --help"
-        )
+    _check_config(config)
     if main and FORCE.intersection(sys.argv):
         print(
             "note: DVC decides what runs; to run a stage again: "
@@ -211,6 +244,17 @@ def connect(root: Path, config: dict, *, main: bool, dry: bool = False) -> Bridg
     except DvcException as problem:
         hint = f"; {WITHOUT_GIT}" if "not a git repository" in str(problem) else ""
         raise WorkflowError(f"DVC cannot read the pipeline: {problem}{hint}") from None
+
+
+def _check_config(config: dict) -> None:
+    if unread := set(config) - CONFIG:
+        raise WorkflowError(
+            f"--config {min(unread)} is read by no rule (only {', '.join(CONFIG)} is); settings "
+            f"stand in params.yaml, see: python -m stages.params --help"
+        )
+    gpus = config.get("gpus", 0)
+    if type(gpus) is not int or gpus < 0:
+        raise WorkflowError(f"config `gpus`: expected a whole number from 0 on, found {gpus!r}")
 
 
 def _connect(root: Path, main: bool) -> Bridge:
@@ -371,5 +415,8 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _flagged(path: str):
-    """Outputs without a suffix are folders; Snakemake wants to be told."""
-    return path if Path(path).suffix else directory(path)
+    """Outputs without a suffix are folders; Snakemake wants to be told. What its report shows is
+    marked.
+    """
+    flagged = path if Path(path).suffix else directory(path)
+    return report(flagged, **SHOWN[path]) if path in SHOWN else flagged

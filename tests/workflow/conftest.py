@@ -16,6 +16,7 @@ from tests.processes import active_environment
 ROOT = Path(__file__).resolve().parent.parent.parent
 PARTS = (
     "Snakefile",
+    "config",
     "dvc.yaml",
     "workflow",
     "envs",

@@ -6,8 +6,10 @@ import json
 import os
 import shutil
 import time
+import zipfile
 
 import pytest
+from snakemake.exceptions import WorkflowError
 
 from tests.processes import active_environment
 from workflow import bridge
@@ -31,6 +33,59 @@ def test_config_that_no_rule_reads_is_refused(project):
 def test_from_another_folder_the_message_says_where_to_go(project, command):
     (project.folder / "docs").mkdir()
     assert f"type: cd {project.folder}" in project.run(command, fails=True)
+
+
+def test_as_a_module_of_another_workflow_it_says_that_it_needs_its_repository(project, tmp_path):
+    other = project.__class__(tmp_path / "other")
+    other.folder.mkdir()
+    (other.folder / "Snakefile").write_text(
+        f'module pose:\n    snakefile: "{project.folder}/workflow/Snakefile"\n'
+        "use rule * from pose as pose_*\n"
+    )
+    printed = other.run(DRY, fails=True)
+    assert "it is no module of another workflow" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize("gpus", ["many", -1, True])
+def test_a_number_of_gpus_that_is_none_is_refused(gpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(bridge, "_require_environment", lambda: None)
+    with pytest.raises(WorkflowError, match=r"`gpus`: expected a whole number from 0 on"):
+        bridge.connect(tmp_path, {"gpus": gpus}, main=False)
+
+
+def test_what_git_shows_as_changed_after_a_run_is_told(fresh, tmp_path, monkeypatch):
+    project = fresh.copy(tmp_path / "project")
+    monkeypatch.chdir(project.folder)
+    stages = bridge.Bridge({}, {})
+    assert stages.to_commit() == ""
+    (project.folder / "dvc.lock").write_text("{}")
+    (project.folder / "results/train").mkdir(parents=True)
+    (project.folder / "results/train/log.csv").write_text("")
+    assert stages.to_commit().startswith("git shows dvc.lock, results/ as changed: the record")
+
+
+@pytest.mark.slow
+def test_the_report_of_snakemake_holds_the_page_and_the_tables(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    project.run("snakemake --report report.zip")
+    with zipfile.ZipFile(project.folder / "report.zip") as packed:
+        names = {name.rpartition("/")[2] for name in packed.namelist()}
+    assert names >= {"report.html", "index.html", "log.csv", "val.json", "val1k.json", "pr.csv"}
+    assert project.work_of("dvc repro") == []
+
+
+@pytest.mark.slow
+def test_rules_can_be_used_by_a_file_in_the_repository(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    (project.folder / "mine.smk").write_text(
+        'module pose:\n    snakefile: "workflow/Snakefile"\n'
+        "use rule * from pose as pose_*\n"
+        'rule mine:\n    default_target: True\n    input: "models/trained"\n'
+        '    output: "mine.txt"\n    shell: "ls {input} > {output}"\n'
+    )
+    assert project.work_of("snakemake --cores 2 -s mine.smk") == []
+    assert (project.folder / "mine.txt").exists()
 
 
 @pytest.mark.parametrize("option", ["--forceall", "-R train"])

@@ -33,6 +33,8 @@ FILES = {
             "health/same.json",
         ]
     },
+    "evaluate": {"plots": ["part.txt", "pr.csv"]},
+    "report": {"output": ["index.html", "report.md"]},
 }
 
 
