@@ -132,11 +132,12 @@ def test_citation_and_changelog_tell_the_version_of_the_project():
 
 
 def messages() -> list[str]:
-    """Pieces of text between the gaps of all strings in the code, and the Makefile."""
+    """Pieces of text between the gaps of all strings in the code, the Makefile, the Snakefile."""
     files = [*(ROOT / "stages").rglob("*.py"), *(ROOT / "workflow").rglob("*.py")]
     nodes = (node for file in files for node in ast.walk(ast.parse(text_of(file))))
     strings = [str(node.value) for node in nodes if isinstance(node, ast.Constant)]
-    return [text.replace("`", "") for text in [*strings, text_of(ROOT / "Makefile")]]
+    whole = [text_of(ROOT / name) for name in ("Makefile", "workflow/Snakefile")]
+    return [text.replace("`", "") for text in [*strings, *whole]]
 
 
 def test_every_message_that_troubleshooting_quotes_is_one_of_the_code():
