@@ -3,8 +3,8 @@ run.
 
     python -m stages.report --results results --data data/sample --output results/report
 
-Writes index.html (opens from disk, needs nothing else), report.md and figures/*.svg. What a stage
-has not left behind is left out of the page.
+Writes index.html (opens from disk, needs nothing else), report.md, figures/*.svg and images/*.jpg,
+which `dvc plots diff` compares. What a stage has not left behind is left out of the page.
 """
 
 import argparse
@@ -12,7 +12,9 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
+import cv2
 import h5py
+import numpy as np
 import orjson
 import yaml
 
@@ -20,7 +22,7 @@ from stages import cli, layout, params
 from stages.openpose.coco.annotations import Images, People, read_images, read_people
 from stages.openpose.coco.image_files import find_images, open_images
 from stages.openpose.files import whole_folder
-from stages.openpose.report import gallery, inputs, page
+from stages.openpose.report import gallery, inputs, page, sheets
 from stages.openpose.report.blocks import Block, Charts, Gallery, GalleryImage, Page
 from stages.openpose.report.health import health_blocks
 from stages.openpose.report.inputs import Evaluation
@@ -28,8 +30,10 @@ from stages.openpose.report.markdown import to_markdown
 from stages.openpose.report.published import THIS_RUN
 from stages.openpose.report.webpage import to_html
 from stages.openpose.samples.packed import open_packed
+from stages.openpose.samples.sheet import contact_sheet
 
 MODELS_SHOWN = 2
+SHEET_QUALITY = 85  # of JPEGs
 SHOWN_OF_A_KIND = 3
 
 
@@ -49,7 +53,7 @@ def report(arguments: argparse.Namespace) -> dict:
         (settings.evaluate.bootstrap_samples, settings.evaluate.seed),
         health(arguments.data, settings.report.gallery_images),
     )
-    write(built, arguments.output)
+    write(built, arguments.output, image_sheets(arguments, settings, evaluations, ground_truth))
     print(f"report: {arguments.output / 'index.html'}")
     return {"evaluations": len(evaluations)}
 
@@ -218,9 +222,39 @@ def _parameters(weights: Path) -> int:
     return sum(sizes)
 
 
-def write(page: Page, output: Path) -> None:
-    """index.html, report.md and the charts as files."""
+def image_sheets(
+    arguments: argparse.Namespace,
+    settings: params.Params,
+    evaluations: list[Evaluation],
+    ground_truth: tuple[Images, People] | None,
+) -> dict[str, np.ndarray]:
+    """By name, for `dvc plots diff`: people labelled and found in images of val, and what the
+    network learned from; uint8 [H, W, 3] BGR.
+    """
+    shown = {}
+    archives, packed = arguments.data / "archives", arguments.data / "packed" / "train.h5"
+    if ground_truth and len(ground_truth[1]) and evaluations and archives.exists():
+        images, people = ground_truth
+        rows, skeleton = sheets.spread(images, people), layout.read_skeleton(arguments.data, images)
+        first = evaluations[0]
+        folder = _detections(arguments.results / "detect" / first.model, images.rows())
+        ids = images.ids[rows].tolist()
+        found = sheets.read_found(folder, page.HEADLINE, ids, skeleton)
+        with open_images(find_images(archives, "val")) as archive:
+            shown["people"] = sheets.people_sheet(images, people, rows, found, archive, skeleton)
+    if packed.exists():
+        with open_packed(packed) as samples:
+            shown["labels"] = contact_sheet(samples, settings)
+    return shown
+
+
+def write(page: Page, output: Path, shown: dict[str, np.ndarray]) -> None:
+    """index.html, report.md, the charts and the sheets of images as files."""
     with whole_folder(output) as folder:
+        (folder / "images").mkdir()
+        for name, pixels in shown.items():
+            jpeg = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, SHEET_QUALITY])[1]
+            (folder / "images" / f"{name}.jpg").write_bytes(jpeg.tobytes())
         (folder / "index.html").write_text(to_html(page), encoding="utf-8")
         (folder / "report.md").write_text(to_markdown(page), encoding="utf-8")
         (folder / "figures").mkdir()
