@@ -149,7 +149,8 @@ def _write_toy_stages(folder: Path) -> None:
         "openpose/fetch/sources.py",
     ):
         shutil.copy(ROOT / "stages" / needed, folder / "stages" / needed)
-    (folder / "stages" / "__init__.py").touch()
+    for module in ("__init__.py", "summary.py"):
+        (folder / "stages" / module).touch()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import time
-import zipfile
 
 import pytest
 from snakemake.exceptions import WorkflowError
@@ -63,16 +62,6 @@ def test_what_git_shows_as_changed_after_a_run_is_told(fresh, tmp_path, monkeypa
     (project.folder / "results/train").mkdir(parents=True)
     (project.folder / "results/train/log.csv").write_text("")
     assert stages.to_commit().startswith("git shows dvc.lock, results/ as changed: the record")
-
-
-@pytest.mark.slow
-def test_the_report_of_snakemake_holds_the_page_and_the_tables(finished, tmp_path):
-    project = finished.copy(tmp_path / "project")
-    project.run("snakemake --report report.zip")
-    with zipfile.ZipFile(project.folder / "report.zip") as packed:
-        names = {name.rpartition("/")[2] for name in packed.namelist()}
-    assert names >= {"report.html", "index.html", "log.csv", "val.json", "val1k.json", "pr.csv"}
-    assert project.work_of("dvc repro") == []
 
 
 @pytest.mark.slow

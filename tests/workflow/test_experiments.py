@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import zipfile
 
 import pytest
 
@@ -65,7 +66,10 @@ def test_the_pages_of_plots_load_nothing_from_the_network(project):
         assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page)
 
 
-def test_the_report_of_snakemake_is_made_of_one_file(project):
-    project.run(f"{SNAKEMAKE} --report report.html")
-    page = (project.folder / "report.html").read_text()
+def test_the_report_of_snakemake_holds_the_page_and_the_tables_and_is_read_offline(project):
+    project.run("snakemake --report report.zip")
+    with zipfile.ZipFile(project.folder / "report.zip") as packed:
+        names = {name.rpartition("/")[2] for name in packed.namelist()}
+        page = packed.read("report/report.html").decode()
+    assert names >= {"index.html", "log.csv", "val.json", "val1k.json", "pr.csv"}
     assert not re.search(r"<(script|link)[^>]*(src|href)=.https?:", page)
