@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,6 +147,22 @@ def s3_server(tmp_path) -> tuple[str, str]:
 
 def test_a_clone_gets_everything_from_a_folder(project, tmp_path):
     travels(project, tmp_path, str(tmp_path / "remote"), {})
+
+
+def test_a_stranger_pulls_by_http_what_a_web_server_shows(project, tmp_path):
+    project.run("dvc push")
+    shown = project.folder.parent / "openpose-pipeline-remote"
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
+    command += ["--directory", str(shown)]
+    clone = project.__class__(tmp_path / "elsewhere" / "clone")
+    project.run(f"git clone -q . {clone.folder}")
+    with server(command, port, tmp_path / "http.log"):
+        clone.run(f"dvc remote add --local published http://127.0.0.1:{port}")
+        clone.run("dvc pull --remote published")
+    assert len(tree(clone.folder)) > 10
+    assert tree(clone.folder) == tree(project.folder)
+    assert clone.work_of("snakemake --cores 4") == []
 
 
 def test_a_clone_gets_everything_by_ssh(project, tmp_path, ssh_server):
