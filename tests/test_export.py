@@ -16,7 +16,9 @@ from stages.openpose.network.architecture import build
 from stages.openpose.network.forward import load_forward
 from tests.backend_run import given_weights
 
-NEEDS = {"onnx": ("tf2onnx", "onnx"), "openvino": ("openvino", "scipy")}
+NEEDS = {"openvino": ("openvino", "scipy")} | dict.fromkeys(
+    ("onnx", "onnx_half"), ("tf2onnx", "onnx")
+)
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="Keras exports TensorFlow's networks"
 )
@@ -105,6 +107,17 @@ def test_onnx_runtime(model, batch, tmp_path):
     assert_same(
         model, batch, loaded.run(None, {loaded.get_inputs()[0].name: batch.astype(np.float32)})
     )
+
+
+def test_onnx_with_half_of_the_bytes_gives_nearly_the_same_maps(model, batch, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    file = exported(model, tmp_path, "onnx_half") / "model.onnx"
+    assert file.stat().st_size < 0.6 * (model / "weights.weights.h5").stat().st_size
+    loaded = runtime.InferenceSession(file)
+    assert loaded.get_inputs()[0].type == "tensor(float)"
+    maps = loaded.run(None, {loaded.get_inputs()[0].name: batch.astype(np.float32)})
+    for found, wanted in zip(maps, load_forward(model)(batch), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=0.01 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnx"])
