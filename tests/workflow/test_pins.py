@@ -1,5 +1,6 @@
 """Pins agree with each other, and nothing secret is committed."""
 
+import json
 import re
 import subprocess
 import tomllib
@@ -34,6 +35,14 @@ def test_every_package_that_the_project_names_is_locked_with_hashes(locked):
     assert {re.split(r"[<>=]", name)[0].lower().replace(".", "-") for name in named} <= set(locked)
     entries = re.split(r"\n(?=\S)", (ENVS / "requirements.lock").read_text().strip())
     assert all("--hash=sha256:" in entry for entry in entries)
+
+
+def test_the_development_container_has_a_python_that_the_lock_is_for_and_a_target_of_make():
+    described = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    version = re.fullmatch(r"python:(3\.\d+)-\w+", described["image"])[1]
+    assert version == yaml.safe_load((ENVS / "pipeline.yaml").read_text())["dependencies"][0][7:]
+    target = described["postCreateCommand"].removeprefix("make ")
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 EXTRAS = {
