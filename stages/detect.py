@@ -43,7 +43,7 @@ from stages.openpose.inference.detection import (
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.small_maps import SmallMaps, small_maps, write_small_maps
 from stages.openpose.inference.tta import OUTPUTS, Maps
-from stages.openpose.network.backend import thread_count, use_backend
+from stages.openpose.network.backend import load_quietly, thread_count, use_backend
 from stages.openpose.network.forward import load_forward, read_model, skeleton_of
 from stages.openpose.network.precision import said_precision
 from stages.openpose.skeleton import COCO, Skeleton
@@ -65,6 +65,7 @@ def detect(arguments: argparse.Namespace) -> dict:
     skeleton = skeleton_of(model)
     layout.check_same_body(arguments.model, skeleton, split.skeleton)
     if model["kind"] == "keras":
+        load_quietly()
         precision = said_precision("detect", settings.detect.precision)
     forward = load_forward(arguments.model, precision)
     decoding = asdict(settings.decoder) | {"skeleton": skeleton}

@@ -14,7 +14,7 @@ from pathlib import Path
 from stages import cli, params
 from stages.openpose.evaluation.held_out import average_precision
 from stages.openpose.files import whole_file
-from stages.openpose.network.backend import use_backend
+from stages.openpose.network.backend import load_quietly, use_backend
 from stages.openpose.network.forward import load_forward
 from stages.openpose.network.precision import said_precision
 from stages.openpose.samples.packed import open_packed
@@ -24,6 +24,7 @@ def held_out(arguments: argparse.Namespace) -> dict:
     """Measure AP and write it with the number of images; without people there is no AP."""
     settings = params.load(arguments.params)
     use_backend(settings.train.backend)
+    load_quietly()
     with open_packed(arguments.val) as packed:
         images = min(settings.held_out.images, len(packed.image_ids))
         metrics: dict[str, float] = {"images": images}

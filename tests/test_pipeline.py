@@ -124,6 +124,16 @@ def test_the_pipeline_ends_with_metrics_of_two_splits_and_a_report(finished):
     assert "http://" not in page.split("<body")[0]
 
 
+def test_no_stage_repeats_what_tensorflow_says_at_its_start(finished):
+    logs = {path.name: path.read_text() for path in (finished / "logs").glob("*.log")}
+    assert {"train.log", "held_out.log", "detect@trained-val-0.log"} <= set(logs)
+    assert [name for name, text in logs.items() if "oneDNN custom operations" in text] == []
+
+
+def test_a_run_leaves_a_page_of_results_for_git(finished):
+    assert "Data set `tiny`" in (finished / "results/README.md").read_text()
+
+
 def test_after_a_run_both_engines_have_nothing_to_do(finished):
     assert "Nothing to be done" in run(finished, SNAKEMAKE)
     assert "up to date" in run(finished, "dvc repro")
