@@ -18,6 +18,7 @@ from stages.openpose.report import blocks, charts, inputs, page, published
 from stages.openpose.report.inputs import Evaluation
 from stages.openpose.report.webpage import to_html
 from stages.report import report
+from tests.openpose.samples.test_loader import write_packed
 
 METRICS = {
     "AP": 0.5123,
@@ -202,6 +203,14 @@ def test_same_results_give_the_same_report(arguments):
     first = {path.name: path.read_bytes() for path in arguments.output.rglob("*.*")}
     report(arguments)
     assert {path.name: path.read_bytes() for path in arguments.output.rglob("*.*")} == first
+
+
+def test_sheets_of_images_for_dvc_plots_are_written(arguments):
+    write_packed(arguments.data / "packed/train.h5", [1, 2], [(60, 80)] * 2)
+    report(arguments)
+    sheets = {path.name: cv2.imread(str(path)) for path in (arguments.output / "images").iterdir()}
+    assert sorted(sheets) == ["labels.jpg", "people.jpg"]
+    assert all(sheet.std() > 10 for sheet in sheets.values())
 
 
 def test_a_larger_set_without_annotations_changes_no_image(arguments):
