@@ -451,6 +451,10 @@ def test_local_sources_need_no_hash(case):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"a\nb": {}}, "unknown group `a b`"),
+        ({"annotations": ["a"]}, "`annotations`: expected entries by name"),
+        ({"ids": {"../a": {"url": "a"}}}, "expected a name of letters.* found '../a'"),
+        ({"ids": {"a": {"url": "http://["}}}, "no address"),
         ({"archive": {}}, "unknown group `archive`"),
         ({"archives": {"train": {"url": "a.zip"}}}, "`archives` lacks val"),
         (
@@ -519,7 +523,7 @@ def test_val1k_list_has_the_ids_of_the_reference(shared):
 
 def test_zip_without_directory_is_named(tmp_path):
     (tmp_path / "a.zip").write_bytes(FILES["/zips/val2014.zip"][:-30])
-    with pytest.raises(InputError, match=r"archives\.val: .*a\.zip: no usable zip"):
+    with pytest.raises(InputError, match=r"archives\.val: .*a\.zip: expected a usable zip"):
         check_archive(tmp_path / "a.zip", "archives.val")
 
 
@@ -529,6 +533,14 @@ def patched(offset_in_directory, value, content=b"abc" * 1000):
     at = made.rindex(b"PK\x01\x02") + offset_in_directory
     made[at : at + len(value)] = value
     return made
+
+
+@pytest.mark.parametrize("change", [(6, b"\xfe\x00"), (28, b"\x00\x00"), (46, b"\x00")])
+def test_zip_whose_directory_is_damaged_is_named(tmp_path, change):
+    (tmp_path / "a.zip").write_bytes(patched(*change))
+    with pytest.raises(InputError, match=r"archives\.val: .*a\.zip"):
+        extract_member(tmp_path / "a.zip", "a.json", tmp_path / "a.json", "archives.val")
+    assert tree(tmp_path) == ["a.zip"]
 
 
 @pytest.mark.parametrize(

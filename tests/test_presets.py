@@ -73,6 +73,11 @@ def test_key_set_on_the_command_line_is_read_back_the_same(tmp_path, change, fou
         ("detect.scales=[1", "not a YAML value"),
         ("train.epochs=!y", "not a YAML value"),
         ("train.epochs=1.0", r"expected type integer, found 1\.0"),
+        ("detect.scales.a=1", r"unknown key"),
+        ("train=\n- a", r"--set train= - a: expected section\.key=value"),
+        ("detect.scales=['\ud800']", "not a YAML value"),
+        ("train.epochs=2001-99-99", "not a YAML value"),
+        ("train.epochs=" + "x" * 3000, r"^.{,900}$"),
         ("train.epochs=", r"expected type integer, found None"),
         ("train.backend=tensorflo", r"expected one of tensorflow, jax, torch, found"),
         ("coco_api.self_test=1", r"expected true or false, found 1"),
@@ -163,6 +168,7 @@ def test_a_root_out_of_the_project_is_written_in_full(tmp_path, given, written):
     "value",
     [
         "!y", "!!python/object/apply:os.system [touch pwned]", "&a [*a]", "{", "[[[[", "[" * 5000,
+        "[" * 10**6, "? " * 10**5,
         "[&a [1], *a]", "{a: &a [1, 1], b: &b [*a, *a], c: &c [*b, *b], d: [*c, *c]}",
     ],
 )  # fmt: skip

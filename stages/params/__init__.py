@@ -4,6 +4,7 @@
 docs/parameters.md and the preset `sample` are generated from it.
 """
 
+from stages.openpose.plain_yaml import parse_yaml
 from stages.params.presets import (
     PRESETS,
     SCHEMA,
@@ -13,7 +14,7 @@ from stages.params.presets import (
     use,
     with_changes,
 )
-from stages.params.reading import build, check, load, parse_yaml, read_yaml
+from stages.params.reading import build, check, load, read_yaml
 from stages.params.sections import (
     Augment,
     Dataset,

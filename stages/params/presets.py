@@ -8,8 +8,9 @@ from typing import Any
 from stages import leftovers
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
+from stages.openpose.plain_yaml import parse_yaml
 from stages.params import keys
-from stages.params.reading import build, check_sources, parse_yaml
+from stages.params.reading import build, check_sources
 
 STAGES = Path(__file__).resolve().parents[1]
 # in an installed package a part of it travels inside the package (pyproject.toml)
@@ -17,6 +18,7 @@ REPOSITORY = STAGES.parent if (STAGES.parent / "workflow").is_dir() else STAGES 
 WORKFLOW = REPOSITORY / "workflow"
 PRESETS = WORKFLOW / "presets"
 OWN_FILES = ("download.sources", "download.root", "download.have")
+LONGEST_SHOWN = 200  # characters of what was typed
 SCHEMA = WORKFLOW / "schemas" / "params.schema.json"
 FOR_EDITORS = "# yaml-language-server: $schema=workflow/schemas/params.schema.json"
 
@@ -129,20 +131,23 @@ def with_changes(text: str, changes: Iterable[str]) -> str:
     values = editor.load(text)
     for change in changes:
         name, equals, value = change.partition("=")
+        option = f"--set {' '.join(change.split())[:LONGEST_SHOWN]}"
         if not (equals and "." in name.strip(".")):
             raise InputError(
-                f"--set {change}: expected section.key=value, as in download.root=/data/mine"
+                f"{option}: expected section.key=value, as in download.root=/data/mine"
             )
         path = steps_of(name)
         described = keys.find(path)
         known = values.get("models") or {}
         new_model = path[0] == "models" and len(path) > 2 and path[1] not in known
         if described is None or new_model:
-            raise InputError(f"--set {change}: {keys.unknown(name, known)}")
+            raise InputError(f"{option}: {keys.unknown(name[:LONGEST_SHOWN], known)}")
         place = values
         for step in path[:-1]:
             place = place.setdefault(step, {})
-        place[path[-1]] = _typed(editor, value, described, change)
+            if not isinstance(place, dict):
+                raise InputError(f"{option}: `{step}` is {place!r}, which has no keys of its own")
+        place[path[-1]] = _typed(editor, value, described, option)
     return _dump(editor, values, _heading(text))
 
 
@@ -153,7 +158,7 @@ def steps_of(name: str) -> list[str]:
     return name.split(".", 3) if in_files else steps
 
 
-def _typed(editor: Any, text: str, described: dict, change: str) -> Any:
+def _typed(editor: Any, text: str, described: dict, option: str) -> Any:
     """The value that `text` stands for, in a form that YAML 1.1 (PyYAML) and 1.2 read the same:
     `off`, `2e-5`.
     """
@@ -163,10 +168,10 @@ def _typed(editor: Any, text: str, described: dict, change: str) -> Any:
     if keys.is_text(described) and not quoted:
         return DoubleQuotedScalarString(text)
     try:
-        value = parse_yaml(text, f"--set {change}")
+        value = parse_yaml(text, option)
     except InputError:
         raise InputError(
-            f"--set {change}: {text!r} is not a YAML value; put it in quotes"
+            f"{option}: {text[:LONGEST_SHOWN]!r} is not a YAML value; put it in quotes"
         ) from None
     if isinstance(value, str):
         return DoubleQuotedScalarString(value)

@@ -1,15 +1,14 @@
 """From YAML to checked Params; every mistake is one line that names the key."""
 
-import re
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from stages.openpose.errors import InputError
 from stages.openpose.fetch.sources import in_folder, parse_sources, places
+from stages.openpose.plain_yaml import parse_yaml
 from stages.params import keys
 from stages.params.place import check_place
 from stages.params.sections import PATTERNS, Params
@@ -47,7 +46,8 @@ def build(values: Any, origin: str) -> Params:
         settings = keys.adapter().validate_python(values)
     except ValidationError as problem:
         first = problem.errors(include_url=False)[0]
-        raise InputError(f"{origin}: {_explained(dict(first), values)}") from None
+        explained = " ".join(_explained(dict(first), values).split())
+        raise InputError(f"{origin}: {explained}") from None
     _refuse_gaps(values, origin)
     check_together(settings, origin)
     return settings
@@ -177,20 +177,6 @@ def _expected(problem: dict, described: dict) -> str:
     return TYPES[kind].format(**context) if kind in TYPES else problem["msg"]
 
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth
-
-
-class _Yaml(LOADER):
-    """Reads `5e-05` as a number, as YAML 1.2 does: so writes `dvc exp run -S
-    train.weight_decay=0.00005`.
-    """
-
-
-_Yaml.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
-)
-
-
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file; InputError where it is missing, not YAML, or has a key twice."""
     try:
@@ -201,50 +187,3 @@ def read_yaml(path: Path) -> Any:
         ) from None
     except UnicodeDecodeError as problem:
         raise InputError(f"{path}: not text in UTF-8 ({problem})") from None
-
-
-def parse_yaml(text: str, origin: str) -> Any:
-    """The values of YAML text; `origin` names it in errors."""
-    loader = _Yaml(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _refuse_twice(node, origin, "", set())
-        return loader.construct_document(node)
-    except (yaml.YAMLError, ValueError) as problem:
-        if isinstance(problem, InputError):
-            raise
-        raise InputError(f"{origin}: not valid YAML: {' '.join(str(problem).split())}") from None
-    except RecursionError:
-        raise InputError(f"{origin}: not valid YAML: brackets within brackets, too deep") from None
-    finally:
-        loader.dispose()
-
-
-def _refuse_twice(node: yaml.Node, origin: str, place: str, seen: set[int]) -> None:
-    """YAML's readers take the last of two equal keys without a word. A list or section that stands
-    in several places (`&name`, `*name`) may hold itself, or be a thousand million long.
-    """
-    if not isinstance(node, yaml.ScalarNode) and id(node) in seen:
-        raise InputError(
-            f"{origin}: line {node.start_mark.line + 1}: a list or section that is used again by "
-            "*name is not read; write it out"
-        )
-    seen.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_twice(item, origin, place, seen)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    lines: dict[str, int] = {}
-    for name, value in node.value:
-        full, line = f"{place}{name.value}", name.start_mark.line + 1
-        if isinstance(name, yaml.ScalarNode) and name.value in lines:
-            raise InputError(
-                f"{origin}: key `{full}` stands twice, in lines {lines[name.value]} and {line}; "
-                "delete one of them"
-            )
-        if isinstance(name, yaml.ScalarNode):
-            lines[name.value] = line
-        _refuse_twice(value, origin, f"{full}.", seen)

@@ -45,10 +45,16 @@ def read(data: bytes, where: str, findings: Findings) -> Export:
     bodies = _bodies(listed["categories"], where, findings)
     if mapping(content.get("info")).get("contributor") == "Label Studio":
         _check_label_studio(listed["annotations"], bodies, where, findings)
-    _check_ids(listed["images"], where, findings)
+    _check_ids("image", listed["images"], where, findings)
+    _check_ids("category", listed["categories"], where, findings)
+    categories = {scalar(one.get("id")) for one in listed["categories"]}
     people: dict[Any, list[Person]] = {}
     for one in listed["annotations"]:
-        if person := _person(one, bodies, where, findings):
+        if scalar(one.get("category_id")) not in categories:
+            owner, found = f"{where}: annotation {scalar(one.get('id'))}", one.get("category_id")
+            expected = "that of a listed category"
+            findings.refuse_value(owner, "category_id", found, expected, "correct it")
+        elif person := _person(one, bodies, where, findings):
             people.setdefault(scalar(one.get("image_id")), []).append(person)
     images = [_image(one, people, where, findings) for one in listed["images"]]
     for image_id in people:
@@ -69,11 +75,11 @@ def _bodies(categories: list[Record], where: str, findings: Findings) -> dict[An
     return {scalar(one.get("id")): _body(one, where, findings) for one in with_keypoints}
 
 
-def _check_ids(images: list[Record], where: str, findings: Findings) -> None:
-    for image_id, count in Counter(scalar(one.get("id")) for one in images).items():
-        if count > 1 or image_id is None:
+def _check_ids(kind: str, listed: list[Record], where: str, findings: Findings) -> None:
+    for number, count in Counter(scalar(one.get("id")) for one in listed).items():
+        if count > 1 or number is None:
             findings.refuse(
-                f"{where}: image id {image_id} (`id`) is listed {count} times; number them anew"
+                f"{where}: {kind} id {number} (`id`) is listed {count} times; number them anew"
             )
 
 
@@ -108,12 +114,15 @@ def _body(category: Record, where: str, findings: Findings) -> Body:
         findings.refuse_value(
             f"{where}: category {name}", "keypoints", listed, "different names", "rename them"
         )
-    skeleton = category.get("skeleton")
+    skeleton = category.get("skeleton") or []
+    listed = skeleton if isinstance(skeleton, list) else [skeleton]
     edges = [
         (edge[0], edge[1])
-        for edge in (skeleton if isinstance(skeleton, list) else ())
+        for edge in listed
         if isinstance(edge, list) and len(edge) == 2 and all(type(end) is int for end in edge)
     ]
+    if len(edges) < len(listed):
+        findings.derived["edges that are no pair of numbers, left out"] += len(listed) - len(edges)
     base = 0 if any(0 in edge for edge in edges) else 1
     if base == 0:
         findings.derived["edges that count keypoints from 0: from 1"] += 1
@@ -126,7 +135,7 @@ def _body(category: Record, where: str, findings: Findings) -> Body:
 
 
 def _person(one: Record, bodies: dict[Any, Body], where: str, findings: Findings) -> Person | None:
-    owner = f"{where}: annotation {one.get('id')}"
+    owner = f"{where}: annotation {scalar(one.get('id'))}"
     body = bodies.get(scalar(one.get("category_id")))
     if body is None:
         findings.derived["annotations of categories without keypoints, left out"] += 1
@@ -150,7 +159,7 @@ def _person(one: Record, bodies: dict[Any, Body], where: str, findings: Findings
 def _image(
     one: Record, people: dict[Any, list[Person]], where: str, findings: Findings
 ) -> LabelledImage:
-    owner = f"{where}: image {one.get('id')}"
+    owner = f"{where}: image {scalar(one.get('id'))}"
     name = one.get("file_name")
     if not isinstance(name, str) or not name:
         findings.refuse_value(owner, "file_name", name, "a file's name", "export it again")

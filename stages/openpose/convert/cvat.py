@@ -152,6 +152,9 @@ def _person(
             owner, "label", category, f"one of {', '.join(sorted(known))}", "export it again"
         )
     points = []
+    for other in skeleton:
+        if other.tag not in ("points", "attribute"):
+            findings.derived[f"shapes of other kinds, left out: {other.tag}"] += 1
     for point in skeleton.findall("points"):
         name = point.get("label") or ""
         if point.get("outside") == "1":

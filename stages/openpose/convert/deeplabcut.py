@@ -7,12 +7,9 @@ one column or, since DeepLabCut 2.2, in three.
 
 import csv
 import posixpath
-from typing import Any
-
-import yaml
 
 from stages.openpose.coco.findings import Findings
-from stages.openpose.convert.fields import as_text, number
+from stages.openpose.convert.fields import as_text, as_yaml, number
 from stages.openpose.convert.labelled import Body, Export, Keypoint, LabelledImage, Person, Wanted
 from stages.openpose.errors import InputError
 
@@ -37,7 +34,10 @@ def read(
     Raises:
         InputError: no such CSV, or one of predictions.
     """
-    rows = list(csv.reader(as_text(data, where).splitlines()))
+    try:
+        rows = list(csv.reader(as_text(data, where).splitlines()))
+    except csv.Error as problem:
+        raise InputError(f"{where}: not CSV ({problem}); export it again") from None
     columns, first, body_row = _header(rows, where)
     parts = _body_parts(columns, findings)
     edges = _edges(config, parts, findings) if config else ()
@@ -121,13 +121,12 @@ def _edges(
     config: bytes, parts: tuple[str, ...], findings: Findings
 ) -> tuple[tuple[int, int], ...]:
     """Edges of config.yaml between parts that are labelled."""
-    try:
-        settings: Any = yaml.safe_load(as_text(config, "config.yaml"))
-    except yaml.YAMLError as problem:
-        raise InputError(f"config.yaml: not YAML ({' '.join(str(problem).split())})") from None
+    listed = as_yaml(config, "config.yaml").get("skeleton")
+    if not isinstance(listed, list) or not listed:
+        findings.derived["no `skeleton` in config.yaml: no edges"] += 1
+        return ()
     edges = []
-    listed = settings.get("skeleton") if isinstance(settings, dict) else None
-    for edge in listed if isinstance(listed, list) else ():
+    for edge in listed:
         if isinstance(edge, list) and len(edge) == 2 and all(end in parts for end in edge):
             edges.append((parts.index(edge[0]), parts.index(edge[1])))
         else:

@@ -7,8 +7,9 @@ from typing import Any
 
 import orjson
 
-from stages.openpose.coco.findings import Findings
+from stages.openpose.coco.findings import Findings, shortened
 from stages.openpose.errors import InputError
+from stages.openpose.plain_yaml import parse_yaml
 
 _SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "test": "test"}
 _SPLITS |= {"validation": "val", "testing": "test", "trainval": "train"}
@@ -28,6 +29,18 @@ def as_text(data: bytes, where: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         raise InputError(f"{where}: not text in UTF-8 ({problem}); export it again") from None
+
+
+def as_yaml(data: bytes, where: str) -> dict[str, Any]:
+    """The sections of a YAML file, an empty one where it holds something else."""
+    return mapping(parse_yaml(as_text(data, where), where))
+
+
+def texts(value: Any, where: str, name: str) -> list[str]:
+    """A list of texts or numbers, which are names; InputError where it is something else."""
+    if not isinstance(value, list) or any(scalar(one) is None for one in value):
+        raise InputError(f"{where}: `{name}`: expected a list of names, found {shortened(value)}")
+    return [str(one) for one in value]
 
 
 def records(value: Any, findings: Findings, owner: str, name: str) -> list[dict[str, Any]]:
@@ -57,7 +70,7 @@ def number(value: Any, findings: Findings, owner: str, name: str) -> float | Non
     """A finite number, also where it is written as text; None where it was refused."""
     try:
         found = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         found = math.nan
     if math.isfinite(found):
         return found

@@ -9,7 +9,7 @@ that a relation ties it to.
 import posixpath
 import re
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from stages.openpose.coco.findings import Findings
 from stages.openpose.convert.fields import as_json, mapping, number, numbers, records, scalar, size
@@ -39,10 +39,10 @@ def read(data: bytes, where: str, findings: Findings) -> list[LabelledImage]:
         raise InputError(f"{where}: expected Label Studio's list of tasks; export it as JSON")
     if tasks and "annotations" not in tasks[0]:
         raise InputError(
-            f"{where}: task {tasks[0].get('id')}: `annotations`: expected a list, found none; "
-            f"export it as JSON, not as JSON-MIN or another form"
+            f"{where}: task {scalar(tasks[0].get('id'))}: `annotations`: expected a list, found "
+            f"none; export it as JSON, not as JSON-MIN or another form"
         )
-    images = [_image(task, f"{where}: task {task.get('id')}", findings) for task in tasks]
+    images = [_image(task, f"{where}: task {scalar(task.get('id'))}", findings) for task in tasks]
     return [image for image in images if image is not None]
 
 
@@ -55,7 +55,7 @@ def _image(task: Record, owner: str, findings: Findings) -> LabelledImage | None
     finished.sort(key=lambda one: not one.get("ground_truth"))
     if len(finished) > 1:
         findings.derived["tasks with several annotations: ground truth, else the first"] += 1
-    regions = records(finished[0].get("result"), findings, owner, "result")
+    regions = records(finished[0].get("result", "nothing"), findings, owner, "result")
     name = _image_name(task, owner, findings)
     sized = next((one for one in regions if one.get("original_width")), None)
     hw = None
@@ -71,15 +71,23 @@ def _image_name(task: Record, owner: str, findings: Findings) -> str:
     texts = [
         (key, value)
         for key, value in values.items()
-        if isinstance(value, str) and posixpath.splitext(urlsplit(value).path + value)[1]
+        if isinstance(value, str) and posixpath.splitext(_parts(value).path + value)[1]
     ]
     address = next((v for key, v in texts if key in ("image", "img")), texts[0][1] if texts else "")
     if not address:
         findings.refuse_value(owner, "data", values, "the address of an image", "export it again")
-    parts = urlsplit(address)
+    parts = _parts(address)
     local = parse_qs(parts.query).get("d")
     path = local[0] if local else unquote(parts.path)
     return path.lstrip("/")
+
+
+def _parts(address: str) -> SplitResult:
+    """The parts of an address; what is none is a path."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return SplitResult("", "", address, "", "")
 
 
 def _without_prefix(name: str) -> str:

@@ -35,7 +35,10 @@ def read(data: bytes, where: str, findings: Findings) -> LabelledImage:
     if not is_labelme(content):
         raise InputError(f"{where}: expected LabelMe's `shapes` and `imagePath`, found neither")
     hw = size(content.get("imageHeight"), content.get("imageWidth"), findings, where)
-    path = str(content["imagePath"]).replace("\\", "/")
+    path = content["imagePath"]
+    if not isinstance(path, str) or not path:
+        findings.refuse_value(where, "imagePath", path, "the image's file name", "save it again")
+    path = str(path).replace("\\", "/")
     name = posixpath.normpath(posixpath.join(posixpath.dirname(where), path))
     points, boxes = [], []
     for i, shape in enumerate(records(content["shapes"], findings, where, "shapes")):

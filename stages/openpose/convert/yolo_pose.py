@@ -8,11 +8,9 @@ import posixpath
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import yaml
-
-from stages.openpose.coco.findings import Findings
+from stages.openpose.coco.findings import Findings, shortened
 from stages.openpose.coco.image_files import ImageArchive
-from stages.openpose.convert.fields import as_text, number
+from stages.openpose.convert.fields import as_text, as_yaml, number, texts
 from stages.openpose.convert.images import is_image
 from stages.openpose.convert.labelled import (
     ABSENT,
@@ -29,6 +27,7 @@ from stages.openpose.skeleton import COCO
 
 MOST_SHARE = 1.01  # what the tool itself lets pass
 SPLITS = ("train", "val", "test")
+MOST_KEYPOINTS = 1000
 BOX_VALUES = 5  # class, centre x, centre y, width, height
 
 
@@ -38,7 +37,7 @@ def read(archive: ImageArchive, file: str, wanted: Wanted, findings: Findings) -
     Raises:
         InputError: no YAML of a pose data set, or none of its images are there.
     """
-    settings = read_settings(as_text(archive.read(file), file), file)
+    settings = read_settings(archive.read(file), file)
     count, values = settings["kpt_shape"]
     names = keypoint_names(settings, count, file, wanted, findings)
     categories = _class_names(settings, file)
@@ -46,7 +45,7 @@ def read(archive: ImageArchive, file: str, wanted: Wanted, findings: Findings) -
     images: list[LabelledImage] = []
     used: set[str] = set()
     for split in SPLITS:
-        for name in sorted(set(_images(settings, split, file, archive, there))):
+        for name in sorted(set(_images(settings, split, file, archive, there, findings))):
             label = label_path(name)
             if label in used:
                 findings.derived[f"images of {split} that are in an earlier split: not again"] += 1
@@ -70,18 +69,16 @@ def read(archive: ImageArchive, file: str, wanted: Wanted, findings: Findings) -
     return Export([Body(one, names, edges) for one in categories if one in seen], images)
 
 
-def read_settings(text: str, file: str) -> dict[str, Any]:
+def read_settings(data: bytes, file: str) -> dict[str, Any]:
     """The data set's YAML with a `kpt_shape` that can be right; InputError else."""
-    try:
-        settings = yaml.safe_load(text)
-    except yaml.YAMLError as problem:
-        raise InputError(f"{file}: not YAML ({' '.join(str(problem).split())})") from None
-    shape = settings.get("kpt_shape") if isinstance(settings, dict) else None
+    settings = as_yaml(data, file)
+    shape = settings.get("kpt_shape")
     numbers = shape if isinstance(shape, list) and len(shape) == 2 else [0, 0]
-    if type(numbers[0]) is not int or numbers[0] < 1 or numbers[1] not in (2, 3):
+    count, values = numbers
+    if type(count) is not int or not 1 <= count <= MOST_KEYPOINTS or values not in (2, 3):
         raise InputError(
-            f"{file}: `kpt_shape`: expected [number of keypoints, 2 or 3], found {shape!r}; only "
-            f"pose data sets have keypoints"
+            f"{file}: `kpt_shape`: expected [number of keypoints, 2 or 3], found "
+            f"{shortened(shape)}; only pose data sets have keypoints"
         )
     return settings
 
@@ -100,11 +97,12 @@ def _class_names(settings: dict[str, Any], file: str) -> list[str]:
     names = settings.get("names")
     if isinstance(names, dict):
         names = [names[key] for key in sorted(names)] if set(names) == set(range(len(names))) else 0
-    if not isinstance(names, list) or not names:
+    if not names:
         raise InputError(
-            f"{file}: `names`: expected the classes' names, found {settings.get('names')!r}"
+            f"{file}: `names`: expected the classes' names, found "
+            f"{shortened(settings.get('names'))}"
         )
-    return [str(name) for name in names]
+    return texts(names, file, "names")
 
 
 def keypoint_names(
@@ -115,17 +113,17 @@ def keypoint_names(
     """
     given = settings.get("kpt_names") or settings.get("node_names")
     given = next(iter(given.values()), None) if isinstance(given, dict) else given
-    names = wanted.keypoints or tuple(map(str, given or ()))
+    names = wanted.keypoints or tuple(texts(given or [], file, "kpt_names"))
     if names:
         if len(names) != count or len(set(names)) != count:
             where = "--keypoints" if wanted.keypoints else f"{file}: `kpt_names`"
             raise InputError(f"{where}: expected {count} different names, found {len(names)}")
         return names
     mirrored = settings.get("flip_idx") or list(range(count))
-    if sorted(mirrored) != list(range(count)) or any(mirrored[mirrored[i]] != i for i in mirrored):
+    if not _is_mirror(mirrored, count):
         raise InputError(
             f"{file}: `flip_idx`: expected each of 0 to {count - 1} once, in pairs, found "
-            f"{mirrored}"
+            f"{shortened(mirrored)}"
         )
     if count == len(COCO.keypoints) and tuple(mirrored) == COCO.mirrored_keypoints:
         findings.derived["names of keypoints: COCO's, which are 17 with this flip_idx"] += 1
@@ -134,9 +132,19 @@ def keypoint_names(
     return tuple(_made_up(i, other) for i, other in enumerate(mirrored))
 
 
+def _is_mirror(mirrored: Any, count: int) -> bool:
+    return (
+        isinstance(mirrored, list)
+        and all(type(i) is int for i in mirrored)
+        and sorted(mirrored) == list(range(count))
+        and all(mirrored[mirrored[i]] == i for i in mirrored)
+    )
+
+
 def _edges(settings: dict[str, Any], count: int, findings: Findings) -> tuple[tuple[int, int], ...]:
     """Edges that some tools (sleap-io) add as `skeleton`, counted from 0."""
     listed = settings.get("skeleton") or []
+    listed = listed if isinstance(listed, list) else [listed]
     known = range(count)
     edges = [tuple(e) for e in listed if isinstance(e, list) and all(end in known for end in e)]
     if len(edges) < len(listed) or any(len(edge) != 2 for edge in edges):
@@ -150,9 +158,16 @@ def _made_up(i: int, other: int) -> str:
 
 
 def _images(
-    settings: dict[str, Any], split: str, file: str, archive: ImageArchive, there: set[str]
+    settings: dict[str, Any],
+    split: str,
+    file: str,
+    archive: ImageArchive,
+    there: set[str],
+    findings: Findings,
 ) -> Iterable[str]:
-    """Paths of the images of a split: of folders, or of lists of images."""
+    """Paths of the images of a split: of folders, or of lists of images; what is named and has no
+    image is counted.
+    """
     value = settings.get(split) or (settings.get("valid") if split == "val" else None)
     for entry in value if isinstance(value, list) else [value] if value else []:
         candidates = _candidates(str(entry), str(settings.get("path") or ""), file)
@@ -167,6 +182,8 @@ def _images(
             if inside:
                 yield from inside
                 break
+        else:
+            findings.derived[f"`{split}` names {shortened(entry)}, where no image is: empty"] += 1
 
 
 def _is_below(name: str, folder: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 from stages.openpose.files import whole_file
 
 CHUNK_BYTES = 1 << 20
@@ -103,9 +103,6 @@ def _find(archive: zipfile.ZipFile, member: str, path: Path, name: str) -> zipfi
 
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[zipfile.ZipFile]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as problem:
-        raise InputError(f"{name}: {path}: no usable zip: {problem}; fetch it anew") from None
-    with archive:
+    expected, advice = "a usable zip", "fetch it anew"
+    with damage_refused(f"{name}: {path}", expected, advice), zipfile.ZipFile(path) as archive:
         yield archive

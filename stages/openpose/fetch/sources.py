@@ -22,6 +22,7 @@ KEYS_OF_GROUP = {
     "ids": ("url", "bytes", "md5"),
     "weights": ("url", "bytes", "md5"),
 }
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # becomes the name of a file
 Place = Path | str  # a local file, or an http(s) URL
 
 
@@ -67,7 +68,12 @@ def parse_sources(values: Any, origin: str) -> list[Entry]:
     for group in values:
         if group not in KEYS_OF_GROUP:
             raise InputError(
-                f"{origin}: unknown group `{group}`; known: {', '.join(KEYS_OF_GROUP)}"
+                f"{origin}: unknown group `{_on_one_line(group)}`; known: "
+                f"{', '.join(KEYS_OF_GROUP)}"
+            )
+        if values[group] is not None and not isinstance(values[group], dict):
+            raise InputError(
+                f"{origin}: `{group}`: expected entries by name, found {values[group]!r:.60}"
             )
     for group in ("archives", "annotations"):
         missing = {"train", "val"} - set(values.get(group) or ())
@@ -80,8 +86,16 @@ def parse_sources(values: Any, origin: str) -> list[Entry]:
     ]
 
 
+def _on_one_line(name: Any) -> str:
+    return " ".join(str(name).split())
+
+
 def _entry(group: str, name: str, given: Any, origin: str) -> Entry:
     where = f"{origin}: {group}.{name}"
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"{where}: expected a name of letters, digits, `_`, `-` and `.`, found {name!r:.60}"
+        )
     if not isinstance(given, dict):
         raise InputError(
             f"{where}: expected keys {', '.join(KEYS_OF_GROUP[group])}, found {given!r}"
@@ -89,7 +103,8 @@ def _entry(group: str, name: str, given: Any, origin: str) -> Entry:
     for key in given:
         if key not in KEYS_OF_GROUP[group]:
             raise InputError(
-                f"{where}: unknown key `{key}`; known: {', '.join(KEYS_OF_GROUP[group])}"
+                f"{where}: unknown key `{_on_one_line(key)}`; known: "
+                f"{', '.join(KEYS_OF_GROUP[group])}"
             )
     if ("url" in given) == ("folder" in given):
         raise InputError(
@@ -99,6 +114,7 @@ def _entry(group: str, name: str, given: Any, origin: str) -> Entry:
     for key in ("url", "folder", "member"):
         if key in given and not (isinstance(given[key], str) and given[key]):
             raise InputError(f"{where}: `{key}`: expected text, found {given[key]!r}")
+    _check_address(given.get("url", ""), f"{where}: ")
     known = {key: value for key, value in given.items() if value != TO_BE_SUPPLIED}
     md5, size = known.get("md5"), known.get("bytes")
     if md5 is not None and not re.fullmatch("[0-9a-f]{32}", str(md5).lower()):
@@ -124,7 +140,7 @@ def places(url: str, *, root: str, mirror: str, sources_folder: Path) -> list[Pl
         sources_folder: folder of the sources file.
     """
     for address in (url, root, mirror):
-        _refuse_credentials(address)
+        _check_address(address)
     scheme = urlsplit(url).scheme
     if scheme in ("http", "https"):
         if not mirror:
@@ -138,14 +154,19 @@ def places(url: str, *, root: str, mirror: str, sources_folder: Path) -> list[Pl
     return [_join(root or str(sources_folder), url)]
 
 
-def _refuse_credentials(address: str) -> None:
-    """Raise InputError, without repeating them, where an address holds a user name or password."""
-    host = urlsplit(address).netloc
+def _check_address(address: str, where: str = "") -> None:
+    """Raise InputError where an address is none, or (without repeating them) holds a user name or
+    password.
+    """
+    try:
+        host = urlsplit(address).netloc
+    except ValueError as problem:
+        raise InputError(f"{where}{address}: no address ({problem})") from None
     if "@" in host:
         raise InputError(
-            f"the address at {host.rpartition('@')[2]} holds a user name or password, which would "
-            "stand in params.yaml, dvc.lock and logs; fetch the file yourself and name its folder: "
-            "--set download.have=/folder"
+            f"{where}the address at {host.rpartition('@')[2]} holds a user name or password, which "
+            "would stand in params.yaml, dvc.lock and logs; fetch the file yourself and name its "
+            "folder: --set download.have=/folder"
         )
 
 

@@ -168,6 +168,11 @@ def test_coco_of_label_studio_with_several_people_in_an_image_is_refused(finding
             {"annotations": [forms.annotation(5, 99, [0] * 12, [0, 0, 1, 1])]},
             "coco.json: annotation: `image_id`: expected that of a listed image, found 99",
         ),
+        (
+            {"annotations": [forms.annotation(5, 1, [0] * 12, [0, 0, 1, 1]) | {"category_id": 7}]},
+            "annotation 5: `category_id`: expected that of a listed category, found 7",
+        ),
+        ({"categories": [forms.MOUSE] * 2}, "category id 1 (`id`) is listed 2 times"),
     ],
 )
 def test_coco_what_cannot_be_right_is_refused(changes, words, findings):
@@ -234,6 +239,7 @@ def test_label_studio_a_choice_at_a_keypoint_hides_it(findings):
         ("/data/local-files/?d=cage/1.png", "cage/1.png"),
         ("https://example.org/set/1.jpg?token=5", "set/1.jpg"),
         ("s3://bucket/set/1.jpg", "set/1.jpg"),
+        ("http://[1.jpg", "http://[1.jpg"),
     ],
 )
 def test_label_studio_addresses_of_images(address, name, findings):
@@ -331,7 +337,7 @@ def test_labelme_image_paths_are_seen_from_the_json(path, name, findings):
 
 def yolo_names(findings, **changes):
     settings = {"kpt_shape": [3, 3], "names": ["mouse"]} | changes
-    described = yolo_pose.read_settings(json.dumps(settings), "data.yaml")
+    described = yolo_pose.read_settings(json.dumps(settings).encode(), "data.yaml")
     count = described["kpt_shape"][0]
     return yolo_pose.keypoint_names(described, count, "data.yaml", Wanted(), findings)
 
@@ -344,6 +350,32 @@ def test_yolo_names_are_given_else_made_up_so_that_mirroring_is_kept(findings):
     assert sum(findings.derived.values()) == 2
     with pytest.raises(InputError, match="`flip_idx`: expected each of 0 to 2 once, in pairs"):
         yolo_names(findings, flip_idx=[1, 2, 0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kpt_names": 5}, "`kpt_names`: expected a list of names, found 5"),
+        ({"kpt_names": {0: [["a"]] * 3}}, "`kpt_names`: expected a list of names"),
+        ({"flip_idx": ["a", 1, 2]}, "`flip_idx`: expected each of 0 to 2"),
+        ({"flip_idx": 7}, "`flip_idx`: expected each of 0 to 2"),
+        ({"kpt_shape": [10**9, 3]}, "`kpt_shape`: expected [number of keypoints"),
+    ],
+)
+def test_yolo_settings_that_cannot_be_right_are_refused(changes, words, findings):
+    with pytest.raises(InputError) as caught:
+        yolo_names(findings, **changes)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 300, "2001-99-99", "{a: 1, a: 2}", "&a [*a]"])
+def test_yaml_of_an_export_is_read_as_plain_values_or_refused(text, findings):
+    for read in (
+        lambda data: yolo_pose.read_settings(data, "data.yaml"),
+        lambda data: read_csv(CSV, findings, data),
+    ):
+        with pytest.raises(InputError, match=r"\.yaml: "):
+            read(f"skeleton: {text}".encode())
 
 
 @pytest.mark.parametrize("values", [2, 3])
@@ -394,6 +426,7 @@ def read_csv(text, findings, config=None):
 
 def test_deeplabcut_points_of_no_animal_and_frames_without_labels_are_left_out(findings):
     config = b"skeleton: [[nose, tail], [[nose], nose]]"
+    assert read_csv(CSV, Findings(""), b"skeleton: nose").bodies[0].edges == ()
     export = read_csv(CSV, findings, config)
     assert [image.name for image in export.images] == ["labeled-data/v/a.png"]
     assert points(export.images[0].people[0]) == {"nose": (1.5, 2.0, 2)}
@@ -410,6 +443,7 @@ def test_deeplabcut_points_of_no_animal_and_frames_without_labels_are_left_out(f
         ("1.5,2", "1.5,", "line 5, m1: `nose y`: expected a finite number, found None"),
         ("1.5,2,9,9", "1.5,2,9", "line 5: expected 7 columns as in the header, found 6"),
         ("x,y,x,y", "x,y,x,x", "expected x and y of every body part, once"),
+        ("1.5", "1" * 200_000, "not CSV (field larger than field limit"),
     ],
 )
 def test_deeplabcut_what_cannot_be_right_is_refused(old, new, words, findings):
