@@ -586,6 +586,14 @@ def test_an_address_with_a_password_is_refused_and_not_repeated(case, key):
     assert case.server.asked == []
 
 
+@pytest.mark.parametrize("key", ["root", "mirror"])
+def test_a_beginning_of_addresses_with_a_query_is_refused_and_not_repeated(case, key):
+    with pytest.raises(InputError, match=r"http://example\.org/set: expected .* query") as problem:
+        case.run(f"download.{key}=http://example.org/set?sig=hunter2")
+    assert "hunter2" not in str(problem.value)
+    assert case.server.asked == []
+
+
 def test_a_link_in_a_zip_is_not_followed(tmp_path):
     (tmp_path / "secret.json").write_text('{"secret": 1}')
     link = zipfile.ZipInfo("annotations/a.json")

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from stages.openpose.errors import InputError
 
@@ -141,6 +141,12 @@ def places(url: str, *, root: str, mirror: str, sources_folder: Path) -> list[Pl
     """
     for address in (url, root, mirror):
         _check_address(address)
+    for base in (root, mirror):
+        if shown(base) != base:
+            raise InputError(
+                f"{shown(base)}: expected a folder or the beginning of addresses, found one with a "
+                "query, which would stand in params.yaml, dvc.lock and logs"
+            )
     scheme = urlsplit(url).scheme
     if scheme in ("http", "https"):
         if not mirror:
@@ -168,6 +174,14 @@ def _check_address(address: str, where: str = "") -> None:
             "would stand in params.yaml, dvc.lock and logs; fetch the file yourself and name its "
             "folder: --set download.have=/folder"
         )
+
+
+def shown(address: str) -> str:
+    """An address as messages and files may hold it: what follows `?` or `#` may be a password."""
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https"):
+        return address
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
 
 
 def _join(base: str, path: str) -> Place:

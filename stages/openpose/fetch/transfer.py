@@ -21,6 +21,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from stages.openpose.errors import InputError
+from stages.openpose.fetch.sources import shown
 
 CHUNK_BYTES = 1 << 18
 PROGRESS_BYTES = 1 << 20
@@ -105,7 +106,7 @@ def fetch(
         if found != remote.hash:
             part.discard()
             raise InputError(
-                f"{remote.name}: {remote.urls[-1]}: wrong content: expected {kind} "
+                f"{remote.name}: {shown(remote.urls[-1])}: wrong content: expected {kind} "
                 f"{remote.hash}, found {found} ({part.size} bytes); check the address, or the hash "
                 "in the list that names it"
             )
@@ -175,12 +176,17 @@ class _Part:
             note = json.loads(self.note.read_text())
         except (OSError, ValueError):
             return None
-        return note.get("version") if note.get("url") == url else None
+        return note.get("version") if note.get("address") == _digest(url) else None
 
     def remember(self, url: str, answer: HTTPResponse) -> None:
         tag = answer.headers.get("ETag", "")
         version = tag if tag.startswith('"') else answer.headers.get("Last-Modified")
-        self.note.write_text(json.dumps({"url": url, "version": version}) + "\n")
+        self.note.write_text(json.dumps({"address": _digest(url), "version": version}) + "\n")
+
+
+def _digest(url: str) -> str:
+    """What tells addresses apart without holding them: they may end in a password."""
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _complete(remote: Remote, part: _Part, patience: Patience, stop: Event) -> None:
@@ -191,7 +197,7 @@ def _complete(remote: Remote, part: _Part, patience: Patience, stop: Event) -> N
         except _Absent as absent:
             if len(urls) == 1:
                 raise InputError(
-                    f"{remote.name}: {urls[0]}: {absent}; correct it, or set download.mirror"
+                    f"{remote.name}: {shown(urls[0])}: {absent}; correct it, or set download.mirror"
                 ) from None
             urls.pop(0)
             continue
@@ -200,9 +206,9 @@ def _complete(remote: Remote, part: _Part, patience: Patience, stop: Event) -> N
             farthest = max(farthest, part.size)
             if failures > patience.retries:
                 raise InputError(
-                    f"{remote.name}: {urls[0]}: {broken}; gave up after {failures} tries in a "
-                    f"row; the {part.size} "
-                    "bytes received are kept, the same command goes on from there"
+                    f"{remote.name}: {shown(urls[0])}: {broken}; gave up after {failures} tries in "
+                    f"a row; the {part.size} bytes received are kept, the same command goes on "
+                    f"from there"
                 ) from None
             pause_s = max(broken.pause_s, patience.first_pause_s * 2 ** (failures - 1))
         if stop.wait(min(pause_s, LONGEST_PAUSE_S)):
@@ -224,6 +230,10 @@ def _try(remote: Remote, url: str, part: _Part, timeout_s: float, stop: Event) -
             _receive(answer, remote, url, part, stop)
     except HTTPError as problem:
         _judge(problem, part)
+    except InputError:
+        raise
+    except ValueError as problem:
+        raise InputError(f"{remote.name}: {shown(url)}: no address ({problem})") from None
     except TimeoutError:
         raise _Broken(f"no byte for {timeout_s:g} s") from None
     except (OSError, HTTPException) as problem:
@@ -272,7 +282,7 @@ def _receive(answer: HTTPResponse, remote: Remote, url: str, part: _Part, stop: 
         if remote.bytes is not None and part.size > remote.bytes:
             part.discard()
             raise InputError(
-                f"{remote.name}: {url}: sends more than the {remote.bytes} bytes expected: "
+                f"{remote.name}: {shown(url)}: sends more than the {remote.bytes} bytes expected: "
                 f"another file"
             )
     end = total or remote.bytes
@@ -299,7 +309,7 @@ def _span(answer: HTTPResponse) -> tuple[int, int | None]:
 def _check_size(remote: Remote, url: str, total: int | None) -> None:
     if remote.bytes is not None and total is not None and total != remote.bytes:
         raise InputError(
-            f"{remote.name}: {url}: expected {remote.bytes} bytes, the server has {total}: "
+            f"{remote.name}: {shown(url)}: expected {remote.bytes} bytes, the server has {total}: "
             f"another file, or an error"
             " page"
         )

@@ -287,3 +287,28 @@ def test_part_in_use_by_another_transfer_is_left_alone(server, tmp_path):
         fetch(remote(server), tmp_path / "a.zip", QUICK)
     stop.set()
     thread.join(5)
+
+
+@pytest.mark.parametrize("code", [404, 503, None])
+def test_what_follows_an_addresss_question_mark_is_in_no_message_and_no_file(
+    server, tmp_path, code
+):
+    path = "/a.zip?X-Amz-Signature=hunter2"
+    server.files[path] = CONTENT
+    server.habits[path] = [code] * 9 if code else ["drop"] * 9
+    with pytest.raises(InputError, match=r"/a\.zip: .*") as problem:
+        fetch(remote(server, paths=(path,), size=5 if code is None else 300_000),
+              tmp_path / "a.zip", QUICK)  # fmt: skip
+    assert "hunter2" not in str(problem.value)
+    server.habits[path] = ["drop"] * 9
+    with pytest.raises(InputError, match=r"/a\.zip: the connection closed"):
+        fetch(remote(server, paths=(path,)), tmp_path / "a.zip", QUICK)
+    assert "hunter2" not in "".join(file.read_text("latin-1") for file in tmp_path.iterdir())
+    server.habits[path] = []
+    fetch(remote(server, paths=(path,)), tmp_path / "a.zip", QUICK)
+    assert (tmp_path / "a.zip").read_bytes() == CONTENT
+
+
+def test_an_address_with_letters_that_none_has_is_named(server, tmp_path):
+    with pytest.raises(InputError, match=r"a\.zip: http.*: no address"):
+        fetch(remote(server, paths=("/ä.zip",)), tmp_path / "a.zip", QUICK)
