@@ -158,6 +158,22 @@ def from_dict(values: dict[str, Any] | None) -> Skeleton:
     return COCO if skeleton == COCO else skeleton
 
 
+def check_whole(skeleton: Skeleton) -> None:
+    """Raise ValueError, IndexError or TypeError where parts, limbs and mirror do not go together,
+    as in a damaged file.
+    """
+    counts = len(skeleton.keypoints), len(skeleton.parts), len(skeleton.limbs)
+    if len(skeleton.oks_sigmas) != counts[0] or not all(
+        isinstance(name, str) for name in (*skeleton.keypoints, *skeleton.parts)
+    ):
+        raise ValueError("expected a name and a sigma for every keypoint")
+    if not all(0 <= end < counts[1] for limb in skeleton.limbs for end in limb):
+        raise ValueError("a limb to a part that is not there")
+    if sorted(skeleton.decode_order) != list(range(counts[2])):
+        raise ValueError("`decode_order`: expected each limb once")
+    _ = skeleton.part_of_keypoint, skeleton.mirrored_keypoints, skeleton.mirrored_limb_signs
+
+
 COCO = Skeleton(
     keypoints=COCO_KEYPOINTS,
     oks_sigmas=(

@@ -20,9 +20,10 @@ import numpy as np
 import simplejpeg
 
 from stages.openpose.coco.image_names import Names, why_outside
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 
 LARGEST_IMAGE_PX = 2**27  # 400 MB decoded
+LARGEST_FILE_BYTES = 2**30
 _ORIENTATION = 0x0112  # EXIF's tag
 _LOCAL_HEADER = b"PK\x03\x04"
 _LOCAL_HEADER_BYTES = 30
@@ -46,15 +47,13 @@ class Archive:
         self.path = path
         self._entries: dict[str, _Entry] = {}
         self._ambiguous: set[str] = set()
-        try:
-            with zipfile.ZipFile(path) as archive:
-                for info in archive.infolist():
-                    if not info.is_dir():
-                        self._add(info)
-        except zipfile.BadZipFile as problem:
-            raise InputError(
-                f"{path}: not a whole zip archive ({problem}); fetch it again"
-            ) from None
+        with (
+            damage_refused(path, "a whole zip archive", "fetch it again"),
+            zipfile.ZipFile(path) as archive,
+        ):
+            for info in archive.infolist():
+                if not info.is_dir():
+                    self._add(info)
         self._names = Names(self._entries, str(path))
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
@@ -101,6 +100,12 @@ class Archive:
         """
         entry = self._find(file_name)
         where = f"{self.path}: image {file_name}"
+        room = os.fstat(self._file).st_size - entry.stored_bytes
+        if not 0 <= entry.offset <= room or entry.bytes > LARGEST_FILE_BYTES:
+            raise InputError(
+                f"{where}: {entry.bytes} bytes at byte {entry.offset}, says the archive: more than "
+                f"it has or than is read; fetch the archive again"
+            )
         head = os.pread(
             self._file, _LOCAL_HEADER_BYTES + _EXTRA_GUESS_BYTES + entry.stored_bytes, entry.offset
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 
 LAYER, LAYER_NAME, LAYER_BLOBS = 100, 1, 7
 OLD_LAYER, OLD_NAME, OLD_BLOBS = 2, 4, 6
@@ -57,9 +57,11 @@ def read_caffemodel(path: Path | str) -> dict[str, list[np.ndarray]]:
         for name, blobs in _layers(content):
             if name in layers:
                 raise InputError(f"{path}: layer `{name}`: expected once, found twice")
-            layers[name] = [
-                _array(blob, i, f"{path}: layer `{name}`: blob {i}") for i, blob in enumerate(blobs)
-            ]
+            where = f"{path}: layer `{name}`"
+            with damage_refused(where, "blobs with a shape", "fetch it again"):
+                layers[name] = [
+                    _array(blob, i, f"{where}: blob {i}") for i, blob in enumerate(blobs)
+                ]
     except _Damaged as problem:
         raise InputError(
             f"{path}: expected a whole Caffe model (.caffemodel), found {len(content)} bytes of "

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 from stages.openpose.network.backend import load_quietly
 from stages.openpose.network.precision import precision_here
-from stages.openpose.skeleton import COCO, Skeleton, from_dict, to_dict
+from stages.openpose.plain_yaml import parse_yaml
+from stages.openpose.skeleton import COCO, Skeleton, check_whole, from_dict, to_dict
 
 # uint8 BGR [B, H, W, 3], H and W multiples of 8
 # -> heatmaps float32 [B, h, w, parts + 1], pafs float32 [B, h, w, 2 limbs]; 19 and 38 of COCO
@@ -36,6 +36,7 @@ Forward = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 KERAS_WEIGHTS = "weights.weights.h5"
 OPENVINO_SUFFIX = ".xml"  # its numbers lie beside it, in a .bin
+OPENVINO_CHOICES = {"layout": ("NCHW", "NHWC"), "colour": ("BGR", "RGB")}
 OPENVINO_DEFAULTS = {"layout": "NCHW", "colour": "BGR", "mean": 0.0, "scale": 1.0}
 
 
@@ -56,7 +57,10 @@ def load_forward(model_folder: Path | str, precision: str = "float32") -> Forwar
 
 def skeleton_of(model: dict[str, Any]) -> Skeleton:
     """The body that a model of `read_model` finds: COCO's where it names none."""
-    return from_dict(model.get("skeleton"))
+    with damage_refused("model.yaml: `skeleton`", "a body", "fetch or make the model again"):
+        skeleton = from_dict(model.get("skeleton"))
+        check_whole(skeleton)
+    return skeleton
 
 
 def described_skeleton(skeleton: Skeleton) -> dict[str, Any]:
@@ -83,7 +87,8 @@ def read_model(folder: Path) -> dict[str, Any]:
     """The content of `folder`/model.yaml, its kind and its file checked."""
     described = folder / "model.yaml"
     try:
-        model = yaml.safe_load(described.read_text(encoding="utf-8"))
+        with damage_refused(described, "the description of a model", "fetch or make it again"):
+            model = parse_yaml(described.read_text(encoding="utf-8"), str(described))
     except FileNotFoundError:
         raise InputError(
             f"{described}: no such file; expected the folder of a trained or imported model"
@@ -92,15 +97,13 @@ def read_model(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder}: is a file; expected the folder of a model, which holds its model.yaml"
         ) from None
-    except yaml.YAMLError as problem:
-        raise InputError(f"{described}: not valid YAML: {' '.join(str(problem).split())}") from None
     kind = model.get("kind") if isinstance(model, dict) else None
     needed = {
         "keras": ("network",),
         "openvino": ("file", "heatmaps", "pafs"),
         "onnx": ("file", "heatmaps", "pafs"),
     }
-    if kind not in needed:
+    if not isinstance(kind, str) or kind not in needed:
         raise InputError(
             f"{described}: `kind`: expected one of {', '.join(needed)}, found {kind!r}"
         )
@@ -111,6 +114,16 @@ def read_model(folder: Path) -> dict[str, Any]:
             f"{missing}"
         )
     model.setdefault("file", KERAS_WEIGHTS)
+    for key in ("file", *needed[kind]):
+        if not isinstance(model[key], str):
+            raise InputError(f"{described}: `{key}`: expected text, found {model[key]!r}")
+    if not model["file"].isprintable():
+        raise InputError(f"{described}: `file`: expected a file's name, found {model['file']!r}")
+    for key, choices in OPENVINO_CHOICES.items():
+        if model.get(key, choices[0]) not in choices:
+            raise InputError(
+                f"{described}: `{key}`: expected {' or '.join(choices)}, found {model[key]!r}"
+            )
     if not (folder / model["file"]).is_file():
         raise InputError(f"{folder / model['file']}: no such file, though {described} names it")
     return model
@@ -179,7 +192,9 @@ def openvino_forward(file: Path, model: dict[str, Any], skeleton: Skeleton = COC
         heatmap_order(model, skeleton),
         paf_order(model, skeleton),
     )
-    mean, scale = (np.asarray(model[key], np.float32) for key in ("mean", "scale"))
+    with damage_refused(file, "a `mean` and a `scale` that are numbers", "correct model.yaml"):
+        mean, scale = (np.asarray(model[key], np.float32) for key in ("mean", "scale"))
+        np.broadcast_shapes(mean.shape, scale.shape, (3,))
 
     def forward(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         coloured = batch if model["colour"] == "BGR" else batch[..., ::-1]
@@ -236,8 +251,8 @@ def _check_shapes(
 def heatmap_order(model: dict[str, Any], skeleton: Skeleton = COCO) -> list[int]:
     """For each of our heatmaps the channel of the network's, by `heatmap_channels` of the model."""
     ours = [*skeleton.parts, "background"]
-    theirs = list(model.get("heatmap_channels") or ours)
-    if sorted(theirs) != sorted(ours):
+    theirs = model.get("heatmap_channels") or ours
+    if sorted(map(repr, theirs if isinstance(theirs, list) else ())) != sorted(map(repr, ours)):
         raise InputError(
             f"`heatmap_channels`: expected each of {', '.join(ours)} once, found {theirs}"
         )
@@ -249,10 +264,13 @@ def paf_order(model: dict[str, Any], skeleton: Skeleton = COCO) -> tuple[list[in
     the model.
     """
     ours = [(skeleton.parts[a], skeleton.parts[b]) for a, b in skeleton.limbs]
-    theirs = [tuple(limb) for limb in model.get("paf_channels") or ours]
-    if sorted(map(sorted, theirs)) != sorted(map(sorted, ours)):
+    listed = model.get("paf_channels") or ours
+    theirs = [tuple(limb) if isinstance(limb, list | tuple) else (limb,) for limb in listed]
+    ends = [[sorted(map(repr, limb)) for limb in limbs] for limbs in (theirs, ours)]
+    if sorted(ends[0]) != sorted(ends[1]):
         raise InputError(
-            f"`paf_channels`: expected each of {ours} once (either way round), found {theirs}"
+            f"`paf_channels`: expected each of {ours} once (either way round), found "
+            f"{str(theirs)[:300]}"
         )
     channels, signs = [], []
     for limb in ours:

@@ -9,6 +9,7 @@ compute in floating point. Format: https://docs.openvino.ai, `Operation Sets in 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -55,6 +56,8 @@ class _Graph:
 
     def __init__(self, path: Path, root: Element, numbers: bytes) -> None:
         self.path, self.numbers = path, numbers
+        # many layers may share one, which may share one in turn: looked at once
+        self.is_constant, self.value = cache(self._is_constant), cache(self._value)
         self.nodes = {
             layer.get("id"): _Node(layer.get("name", ""), layer.get("type", ""), _attributes(layer))
             for layer in root.iterfind("layers/layer")
@@ -64,14 +67,14 @@ class _Graph:
             self.nodes[edge["to-layer"]].inputs.append(edge["from-layer"])
             self.nodes[edge["from-layer"]].users.append(edge["to-layer"])
 
-    def is_constant(self, node_id: str) -> bool:
+    def _is_constant(self, node_id: str) -> bool:
         """Whether nothing that reaches this layer depends on the image."""
         node = self.nodes[node_id]
         return node.kind == "Const" or (
             bool(node.inputs) and all(map(self.is_constant, node.inputs))
         )
 
-    def value(self, node_id: str) -> np.ndarray:
+    def _value(self, node_id: str) -> np.ndarray:
         """The numbers that a constant layer gives, float32 (shapes: int64)."""
         node = self.nodes[node_id]
         if node.kind == "Const":
@@ -80,6 +83,11 @@ class _Graph:
         if node.kind == "Convert":
             return values[0]
         if node.kind in ARITHMETIC and len(values) == 2:
+            if prod(np.broadcast_shapes(*(v.shape for v in values))) > max(v.size for v in values):
+                raise InputError(
+                    f"{self.path}: layer `{node.name}`: expected constants of one shape, or one "
+                    f"that is repeated along the other, found {values[0].shape}, {values[1].shape}"
+                )
             return ARITHMETIC[node.kind](*values)
         if node.kind == "Reshape" and len(values) == 2:
             return values[0].reshape(_target_shape(values[0].shape, values[1]))
@@ -135,7 +143,7 @@ def read_openvino_ir(path: Path | str) -> IrWeights:
     except InputError:
         raise
     except (KeyError, ValueError, IndexError, RecursionError) as problem:
-        what = f"{type(problem).__name__}: {problem}"
+        what = f"{type(problem).__name__}: {problem}"[:200]
         raise InputError(
             f"{path}: expected an OpenVINO IR, found layers or edges that do not fit ({what})"
         ) from None
@@ -222,7 +230,9 @@ def _input_scaling(graph: _Graph) -> tuple[np.ndarray, np.ndarray]:
     if len(inputs) != 1:
         raise InputError(f"{graph.path}: expected one input, found {len(inputs)}")
     scale, offset, node_id = np.ones(1, np.float32), np.zeros(1, np.float32), inputs[0]
-    while len(graph.nodes[node_id].users) == 1:
+    passed: set[str | None] = set()
+    while len(graph.nodes[node_id].users) == 1 and node_id not in passed:
+        passed.add(node_id)
         source, node_id = node_id, graph.nodes[node_id].users[0]
         node = graph.nodes[node_id]
         if node.kind in ARITHMETIC and node.inputs[0] == source:

@@ -8,7 +8,7 @@ import h5py
 import keras
 import numpy as np
 
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 from stages.openpose.files import refuse_disguise, whole_file
 from stages.openpose.network.architecture import INPUT_SCALING, VGG_LAYERS, build
 from stages.openpose.network.caffemodel import read_caffemodel
@@ -47,17 +47,25 @@ def read_layers(path: Path | str) -> dict[str, list[np.ndarray]]:
     if Path(path).suffix == OPENVINO_SUFFIX:
         return _ours(_openvino_layers(path))
     try:
-        with h5py.File(path) as file:
+        expected = "an HDF5 file of Keras weights"
+        with damage_refused(path, expected, "fetch it again"), h5py.File(path) as file:
             root = file.get("model_weights", file)
             layers = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such weights file") from None
-    except (OSError, KeyError) as problem:
+    except OSError as problem:
         raise InputError(f"{path}: expected an HDF5 file of Keras weights, but {problem}") from None
     if not layers:
         raise InputError(
             f"{path}: expected an HDF5 file of Keras weights, found no layer with weights in it"
         )
+    for name, arrays in layers.items():
+        for array in arrays:
+            if getattr(array, "dtype", np.dtype(object)).kind != "f":
+                kind = getattr(array, "dtype", type(array).__name__)
+                raise InputError(f"{path}: layer `{name}`: expected numbers, found {kind}")
+            if not np.isfinite(array).all():
+                raise InputError(f"{path}: layer `{name}`: numbers that are not finite")
     return _ours(layers)
 
 

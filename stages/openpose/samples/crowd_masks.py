@@ -22,7 +22,7 @@ import numpy as np
 
 from stages.openpose.coco.annotations import Images, each_person, is_labelled, read_images
 from stages.openpose.coco.regions import CROWD, HIDDEN, LABELLED, Segments, paint
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 from stages.openpose.files import whole_file
 
 FORMAT = "openpose-masks"
@@ -193,7 +193,8 @@ def read_masks(folder: Path | str, source: str, annotations_sha256: str) -> Mask
     while len(columns) < shards:
         path = folder / f"{source}-{len(columns)}.h5"
         try:
-            with h5py.File(path) as file:
+            expected, advice = "masks", "run the stage masks for all shards"
+            with damage_refused(path, expected, advice), h5py.File(path) as file:
                 shards = _checked_shards(path, dict(file.attrs), len(columns), annotations_sha256)
                 columns.append((file["image_id"][:], np.diff(file["offset"][:]), file["rle"][:]))
         except OSError:

@@ -33,7 +33,7 @@ import numpy as np
 
 from stages.openpose.coco import image_files
 from stages.openpose.coco.protocols import SOURCES
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 from stages.openpose.samples import crowd_masks
 from stages.openpose.skeleton import from_dict
 
@@ -57,7 +57,10 @@ class Packed:
 
     def __init__(self, path: Path | str):
         self.path = Path(path)
-        with _open_checked(self.path) as file:
+        with (
+            damage_refused(self.path, "a packed file", "run the stage pack again"),
+            _open_checked(self.path) as file,
+        ):
             self.provenance: dict[str, Any] = json.loads(file.attrs["provenance"])
             described = file.attrs.get("skeleton")
             self.skeleton = from_dict(json.loads(described) if described else None)
@@ -69,10 +72,42 @@ class Packed:
             self.centres = file["samples/centre"][:]
             self.scales = file["samples/scale"][:]
             names = ("jpeg/bytes", "mask/bytes", "people/parts")
-            self._start = {name: file[name].id.get_offset() or 0 for name in names}
+            self._start = {name: _start(file[name]) for name in names}
             self._offset = {name: file[f"{name.split('/')[0]}/offset"][:] for name in names}
             self.people_counts = np.diff(self._offset["people/parts"])
+            self._check({name: file[name] for name in names})
         self._file = os.open(self.path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+
+    def _check(self, records: dict[str, h5py.Dataset]) -> None:
+        """Raise ValueError where arrays do not go together, as in a damaged file."""
+        images, samples = len(self.image_ids), len(self.sample_image)
+        body = (len(self.skeleton.parts), 3)
+        rules = {
+            "records": all(
+                offset.shape == (images + 1,)
+                and offset.dtype.kind == "i"
+                and (offset[0], offset[-1]) == (0, len(records[name]))
+                and (np.diff(offset) >= 0).all()
+                for name, offset in self._offset.items()
+            ),
+            "types of records": [(r.dtype.str, r.shape[1:]) for r in records.values()]
+            == [("|u1", ()), ("|u1", ()), ("<f4", body)],
+            "images": self.sizes.shape == (images, 2)
+            and self.sources.shape == (images,)
+            and bool(np.isin(self.sources, range(len(SOURCES))).all())
+            and bool((self.sizes > 0).all()),
+            "samples": self.sample_image.dtype.kind == self.sample_person.dtype.kind == "i"
+            and self.sample_person.shape == self.scales.shape == (samples,)
+            and self.centres.shape == (samples, 2)
+            and bool(((self.sample_image >= 0) & (self.sample_image < images)).all())
+            and bool((np.diff(self.sample_image) >= 0).all())
+            and bool((self.sample_person >= 0).all())
+            and bool((self.sample_person < self.people_counts[self.sample_image]).all()),
+            "numbers": bool(np.isfinite(self.centres).all() and (self.scales > 0).all())
+            and bool(np.isfinite(self.scales).all()),
+        }
+        if broken := [name for name, holds in rules.items() if not holds]:
+            raise ValueError(f"{', '.join(broken)} do not go together")
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -133,6 +168,14 @@ class Packed:
                 f"pack again"
             )
         return data
+
+
+def _start(records: h5py.Dataset) -> int:
+    """The byte of the file at which the records begin; they must lie in one piece."""
+    start = records.id.get_offset()
+    if start is None and records.size:
+        raise ValueError(f"{records.name} is not in one piece")
+    return start or 0
 
 
 def open_packed(path: Path | str) -> Packed:

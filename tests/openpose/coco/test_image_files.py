@@ -143,8 +143,26 @@ def test_deflated_garbage_is_named(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x05\x06"])
 def test_what_is_no_archive_is_an_error(tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.zip: not a whole zip archive"):
+    with pytest.raises(InputError, match=r"a\.zip: expected a whole zip archive"):
         image_files.open_images(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(6, b"\xfe\x00"), (20, b"\xff\xff\xff\x7f"), (24, b"\xff\xff\xff\x7f"),
+                        (42, b"\xff\xff\xff\x7f"), (28, b"\x00\x00"), (46, b"\x00")],
+)  # fmt: skip
+def test_a_directory_that_claims_what_cannot_be_is_refused_before_memory_is_taken(
+    tmp_path, place, value
+):
+    content = bytearray(write_zip(tmp_path / "a.zip", {"a.jpg": b"x" * 100}, "").read_bytes())
+    start = content.rindex(b"PK\x01\x02") + place
+    content[start : start + len(value)] = value
+    (tmp_path / "a.zip").write_bytes(content)
+    with (
+        pytest.raises(InputError, match=r"a\.zip: "),
+        image_files.open_images(tmp_path / "a.zip") as archive,
+    ):
+        archive.read("a.jpg")
 
 
 def test_missing_archives_and_folders_are_errors(tmp_path):

@@ -93,6 +93,10 @@ def test_flipped_bits_never_end_in_another_exception(tmp_path):
             field(100, field(1, b"a") + field(7, blob(np.ones((2, 1, 1, 1))) + field(5, bytes(8)))),
             r"layer `a`: blob 0: expected 2 numbers for its shape \(2, 1, 1, 1\), found 4",
         ),
+        (
+            field(100, field(1, b"a") + field(7, field(7, field(1, 0) + field(1, 2**62)))),
+            "layer `a`: expected blobs with a shape",
+        ),
         (model({"a\n": [np.ones(1)]}) * 2, r"layer `a\?`: expected once"),
         (
             field(100, field(1, b"a") + field(7, field(5, bytes(7)))),

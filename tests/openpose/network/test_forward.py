@@ -1,3 +1,4 @@
+import json
 import sys
 
 import numpy as np
@@ -253,3 +254,45 @@ def test_a_file_in_place_of_a_model_folder_is_named(tmp_path):
     (tmp_path / "weights.h5").write_bytes(b"")
     with pytest.raises(InputError, match=r"weights\.h5: is a file; expected the folder of a model"):
         forward.read_model(tmp_path / "weights.h5")
+
+
+def read_whole(folder):
+    model = forward.read_model(folder)
+    return forward.skeleton_of(model), forward.heatmap_order(model), forward.paf_order(model)
+
+
+ONNX = {"kind": "onnx", "file": "n.onnx", "heatmaps": "h", "pafs": "p"}
+
+
+@pytest.mark.parametrize(
+    ("described", "message"),
+    [
+        ("[" * 300, "not valid YAML"),
+        ("kind: 2001-99-99", "not valid YAML"),
+        ("{a: 1, a: 2}", "key `a` stands twice"),
+        (ONNX | {"kind": ["onnx"]}, "`kind`: expected one of"),
+        (ONNX | {"file": 5}, "`file`: expected text, found 5"),
+        (ONNX | {"pafs": ["p"]}, "`pafs`: expected text"),
+        (ONNX | {"colour": "bgr"}, "`colour`: expected BGR or RGB, found 'bgr'"),
+        (ONNX | {"layout": "CHW"}, "`layout`: expected NCHW or NHWC"),
+        (ONNX | {"skeleton": 5}, "`skeleton`: expected a body"),
+        (
+            ONNX | {"skeleton": forward.to_dict(COCO) | {"limbs": [[0, 99]]}},
+            "`skeleton`: .*a limb to a part that is not there",
+        ),
+        (ONNX | {"heatmap_channels": 5}, "`heatmap_channels`: expected each of"),
+        (ONNX | {"paf_channels": [1, 2]}, "`paf_channels`: expected each of"),
+    ],
+)
+def test_a_description_that_cannot_be_right_is_named(tmp_path, described, message):
+    text = described if isinstance(described, str) else json.dumps(described)
+    (tmp_path / "model.yaml").write_text(text)
+    (tmp_path / "n.onnx").write_bytes(b"")
+    with pytest.raises(InputError, match=message):
+        read_whole(tmp_path)
+
+
+def test_a_description_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "model.yaml").write_bytes(b"kind: \xff")
+    with pytest.raises(InputError, match=r"model\.yaml: expected the description of a model"):
+        forward.read_model(tmp_path)

@@ -1,5 +1,7 @@
 """OpenVINO's files are read without OpenVINO, and damaged ones are named."""
 
+from itertools import pairwise
+
 import keras
 import numpy as np
 import pytest
@@ -125,6 +127,50 @@ def test_damaged_files_are_named(network, tmp_path, old, new, words):
     (tmp_path / "net.xml").write_text(text.replace(old, new))
     with pytest.raises(InputError, match=words):
         read_openvino_ir(tmp_path / "net.xml")
+
+
+def write_graph(path, layers, edges):
+    """An IR of `layers` (id: type, shape of a constant) and `edges` (from, to, port)."""
+    texts = [
+        f'<layer id="{name}" name="{name}" type="{kind}">'
+        f'<data element_type="f32" shape="{shape}" offset="0" size="{4 * int(size)}"/></layer>'
+        for name, (kind, shape, size) in layers.items()
+    ]
+    joined = [
+        f'<edge from-layer="{a}" from-port="0" to-layer="{b}" to-port="{port}"/>'
+        for a, b, port in edges
+    ]
+    path.write_text(
+        f'<net version="10"><layers>{"".join(texts)}</layers><edges>{"".join(joined)}</edges></net>'
+    )
+    path.with_suffix(".bin").write_bytes(bytes(40_000))
+
+
+CONVOLUTION = {"image": ("Parameter", "", 0), "conv": ("Convolution", "", 0)}
+
+
+def test_constants_that_are_doubled_a_hundred_times_are_worked_out_once_each(tmp_path):
+    sums = {f"s{i}": ("Add", "", 0) for i in range(100)}
+    layers = {"s": ("Const", "1,1,1,1", 1)} | sums | CONVOLUTION
+    edges = [(a, b, port) for a, b in pairwise(["s", *sums]) for port in (0, 1)]
+    write_graph(tmp_path / "net.xml", layers, [*edges, ("image", "conv", 0), ("s99", "conv", 1)])
+    assert read_openvino_ir(tmp_path / "net.xml").layers["conv"][0].shape == (1, 1, 1, 1)
+
+
+def test_constants_whose_sum_would_fill_the_memory_are_refused(tmp_path):
+    layers = {"a": ("Const", "10000,1", 10_000), "b": ("Const", "1,10000", 10_000)}
+    layers |= {"sum": ("Add", "", 0)} | CONVOLUTION
+    edges = [("a", "sum", 0), ("b", "sum", 1), ("image", "conv", 0), ("sum", "conv", 1)]
+    write_graph(tmp_path / "net.xml", layers, edges)
+    with pytest.raises(InputError, match=r"layer `sum`: .* found \(10000, 1\), \(1, 10000\)"):
+        read_openvino_ir(tmp_path / "net.xml")
+
+
+def test_layers_in_a_circle_end(tmp_path):
+    layers = {"k": ("Const", "1,1,1,1", 1), "turn": ("Convert", "", 0)} | CONVOLUTION
+    edges = [("image", "turn", 0), ("turn", "turn", 0), ("k", "conv", 0), ("k", "conv", 1)]
+    write_graph(tmp_path / "net.xml", layers, edges)
+    assert list(read_openvino_ir(tmp_path / "net.xml").layers) == ["conv"]
 
 
 def test_a_missing_or_short_bin_is_named(network, tmp_path):

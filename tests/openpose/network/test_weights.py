@@ -167,6 +167,24 @@ def test_missing_or_foreign_files_are_refused(light, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"a": np.array([1.0, np.nan], "f4")}, "layer `a`: numbers that are not finite"),
+        ({"a": np.array([b"one", b"two"])}, "layer `a`: expected numbers"),
+        ({"a": np.array([1, 2])}, "layer `a`: expected numbers"),
+        ({"a/b": np.zeros(2, "f4")}, "expected an HDF5 file of Keras weights, found one that is"),
+    ],
+)
+def test_weights_that_are_no_finite_numbers_are_refused(tmp_path, damage, message):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for name, array in damage.items():
+            file[f"layers/{name}/0"] = array
+            file[f"layers/{name.split('/')[0]}"].attrs["name"] = name
+    with pytest.raises(InputError, match=rf"w\.h5: {message}"):
+        read_layers(tmp_path / "w.h5")
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer.*pull"),

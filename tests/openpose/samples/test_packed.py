@@ -203,6 +203,51 @@ def test_a_packed_file_that_is_cut_off_is_an_error(data, file, keep):
         packed.open_packed(data / "train.h5")
 
 
+def _changed(name, change):
+    def apply(file):
+        values = change(file[name][:])
+        del file[name]
+        file[name] = values
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda file: file.pop("samples"),
+        lambda file: file.attrs.__setitem__("provenance", "{"),
+        lambda file: file.move("jpeg/bytes", "jpeg/other"),
+        _changed("jpeg/offset", lambda offset: offset[::-1]),
+        _changed("jpeg/offset", lambda offset: offset + 1),
+        _changed("mask/offset", lambda offset: offset[:-1]),
+        _changed("people/offset", lambda offset: offset.astype(float)),
+        _changed("people/parts", lambda parts: parts.astype(np.float64)),
+        _changed("images/size", lambda sizes: sizes * 0),
+        _changed("images/source", lambda sources: sources + 2),
+        _changed("samples/image", lambda image: image + 1000),
+        _changed("samples/person", lambda person: person - 1),
+        _changed("samples/person", lambda person: person + 1000),
+        _changed("samples/centre", lambda centres: centres * np.nan),
+        _changed("samples/scale", lambda scales: scales * 0),
+    ],
+)
+def test_arrays_that_do_not_go_together_are_refused(data, file, damage):
+    with h5py.File(data / "train.h5", "a") as changed:
+        damage(changed)
+    with pytest.raises(InputError, match=r"train\.h5: .* damaged .*run the stage pack again"):
+        packed.open_packed(data / "train.h5")
+
+
+def test_records_that_another_program_has_compressed_are_refused(data, file):
+    with h5py.File(data / "train.h5", "a") as changed:
+        content = changed["jpeg/bytes"][:]
+        del changed["jpeg/bytes"]
+        changed.create_dataset("jpeg/bytes", data=content, compression="gzip")
+    with pytest.raises(InputError, match="/jpeg/bytes is not in one piece"):
+        packed.open_packed(data / "train.h5")
+
+
 def test_a_missing_packed_file_is_an_error(tmp_path):
     with pytest.raises(InputError, match="run the stage pack"):
         packed.open_packed(tmp_path / "none.h5")
