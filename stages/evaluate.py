@@ -32,7 +32,7 @@ from stages import cli, layout, params
 from stages.openpose.coco.categories import PERSON
 from stages.openpose.coco.protocols import CLEAN
 from stages.openpose.coco.splits import leaks
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 from stages.openpose.evaluation import (
     crowd_index,
     diagnostics,
@@ -57,6 +57,7 @@ HEADLINE = "multi"  # the inference whose matches and worst images are kept, for
 MANY_IMAGES = 5000  # from here on the three inferences are scored side by side
 LEAST_DIFFERENCE = 1e-6  # of two APs: what metrics are rounded to
 PACKED_FILES = "the packed files"
+AGAIN = "run the stage detect again"
 CONTAMINATED = "contaminated"
 
 
@@ -229,7 +230,7 @@ def owners_of(
     """
     owners: dict[int, Path] = {}
     for folder in folders:
-        for image_id in map(inside_id, orjson.loads((folder / "images.json").read_bytes())):
+        for image_id in map(inside_id, _read(folder / "images.json")):
             earlier = owners.setdefault(image_id, folder)
             if earlier != folder and earlier.parent == folder.parent:
                 raise InputError(
@@ -255,17 +256,34 @@ def read_results(
     """COCO results of the images of `owners`, each from its folder, as people of category 1."""
     results = []
     for folder in folders:
-        try:
-            shard_results = orjson.loads((folder / f"{output}.json").read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError) as problem:
-            raise InputError(
-                f"{folder / output}.json: no COCO results ({problem}); run the stage detect again"
-            ) from None
-        for result in shard_results:
-            image_id = inside_id(result["image_id"])
+        path = folder / f"{output}.json"
+        shard_results = _read(path)
+        with damage_refused(path, "COCO results", AGAIN):
+            ids = [inside_id(result["image_id"]) for result in shard_results]
+            _check_numbers(shard_results)
+        for image_id, result in zip(ids, shard_results, strict=True):
             if owners.get(image_id) == folder:
                 results.append(result | {"image_id": image_id, "category_id": PERSON})
     return results
+
+
+def _check_numbers(results: list[dict]) -> None:
+    """Raise an error of any kind where keypoints or scores are no finite numbers."""
+    for key in ("keypoints", "score"):
+        values = np.array([result[key] for result in results], dtype=float)
+        if not np.isfinite(values).all():
+            raise ValueError(f"`{key}`: numbers that are not finite")
+
+
+def _read(path: Path) -> list:
+    """The list in a JSON file of stage detect."""
+    try:
+        listed = orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError) as problem:
+        raise InputError(f"{path}: no COCO results ({problem}); {AGAIN}") from None
+    if not isinstance(listed, list):
+        raise InputError(f"{path}: no COCO results (expected a list); {AGAIN}")
+    return listed
 
 
 def check_bodies(folders: Sequence[Path], skeleton: Skeleton) -> None:
@@ -273,7 +291,8 @@ def check_bodies(folders: Sequence[Path], skeleton: Skeleton) -> None:
     for folder in folders:
         model = folder / "model.json"
         if model.exists():
-            found = from_dict(orjson.loads(model.read_bytes()).get("skeleton"))
+            with damage_refused(model, "what stage detect wrote", AGAIN):
+                found = from_dict(orjson.loads(model.read_bytes()).get("skeleton"))
             layout.check_same_body(folder, found, skeleton)
 
 

@@ -55,10 +55,11 @@ def project(folder: Path, preset: str) -> Path:
     return folder
 
 
-def run(folder: Path, command: str) -> str:
+def run(folder: Path, command: str, **environment: str) -> str:
     done = subprocess.run(
-        command, shell=True, cwd=folder, env=active_environment(), text=True, capture_output=True
-    )
+        command, shell=True, cwd=folder, env=active_environment() | environment, text=True,
+        capture_output=True
+    )  # fmt: skip
     assert done.returncode == 0, (
         f"{command} exited with {done.returncode}:\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
     )
@@ -103,11 +104,44 @@ def hashes(folder: Path, *stages: str) -> dict:
     return {name: entry["outs"] for name, entry in lock.items() if name.split("@")[0] in stages}
 
 
+# every Python that starts with this on its path writes down which addresses it asks for
+WATCH = """
+import os, sys
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.sendto", "socket.getaddrinfo"):
+        address = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+        if isinstance(address, tuple) or event == "socket.getaddrinfo":  # else a file's path
+            with open(os.environ["ADDRESSES"], "a") as addresses:
+                addresses.write(f"{sys.argv} asks for {address}\\n")
+sys.addaudithook(watch)
+"""
+
+
+def watched(folder: Path) -> dict[str, str]:
+    """The environment in which addresses that are asked for come into `folder`/addresses.txt."""
+    (folder / "watch").mkdir()
+    (folder / "watch" / "sitecustomize.py").write_text(WATCH)
+    return {"PYTHONPATH": str(folder / "watch"), "ADDRESSES": str(folder / "addresses.txt")}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Path:
-    folder = project(tmp_path_factory.mktemp("pipeline") / "project", "tiny")
-    run(folder, SNAKEMAKE)
+    top = tmp_path_factory.mktemp("pipeline")
+    folder = project(top / "project", "tiny")
+    run(folder, SNAKEMAKE, **watched(top))
     return folder
+
+
+def test_a_run_whose_files_are_local_asks_for_no_address(finished):
+    addresses = finished.parent / "addresses.txt"
+    assert not addresses.exists(), addresses.read_text()
+
+
+def test_an_address_that_is_asked_for_is_seen(tmp_path):
+    ask = "import contextlib, socket\nwith contextlib.suppress(OSError):\n"
+    ask += "    socket.create_connection(('127.0.0.1', 9), 1)"
+    run(tmp_path, f'python -c "{ask}"', **watched(tmp_path))
+    assert "asks for ('127.0.0.1', 9)" in (tmp_path / "addresses.txt").read_text()
 
 
 def test_the_pipeline_ends_with_metrics_of_two_splits_and_a_report(finished):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.openpose.errors import InputError
+from stages.openpose.errors import InputError, damage_refused
 from stages.openpose.network.forward import Forward, load_forward, read_model
 from stages.openpose.network.precision import BFLOAT16
 
@@ -77,12 +77,15 @@ def onnx_of(folder: Path, model: dict[str, Any]) -> OnnxNetwork | None:
     if model["kind"] == "onnx" and set(model) <= OF_OUR_EXPORT and model.get("layout") == "NHWC":
         return OnnxNetwork(folder / model["file"], model["heatmaps"], model["pafs"])
     described = model.get("onnx")
-    if not described or not (folder / described["file"]).is_file():
+    if not described:
+        return None
+    with damage_refused(folder / "model.yaml", "a section `onnx`", "export the model again"):
+        network = OnnxNetwork(folder / described["file"], described["heatmaps"], described["pafs"])
+        wanted = described["weights_sha256"]
+    if not network.file.is_file():
         return None
     weights = hashlib.sha256((folder / model["file"]).read_bytes()).hexdigest()
-    if weights != described["weights_sha256"]:
-        return None
-    return OnnxNetwork(folder / described["file"], described["heatmaps"], described["pafs"])
+    return network if weights == wanted else None
 
 
 def _installed(package: str) -> bool:
