@@ -89,7 +89,7 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     second_opinion = second_judge.judge(ground_truth, split.ids, skeleton)
 
     def score(output: str) -> Scored:
-        results = read_results(folders, owners, output, inside_id)
+        results = read_results(folders, owners, output, inside_id, skeleton)
         comparison = compare(people, detections(results, people.image_ids, skeleton), skeleton)
         figures, matches = scoring.evaluate(
             ground_truth, results, split.ids, output, skeleton, comparison
@@ -230,7 +230,9 @@ def owners_of(
     """
     owners: dict[int, Path] = {}
     for folder in folders:
-        for image_id in map(inside_id, _read(folder / "images.json")):
+        with damage_refused(folder / "images.json", "ids of images", AGAIN):
+            image_ids = [inside_id(_id(value)) for value in _read(folder / "images.json")]
+        for image_id in image_ids:
             earlier = owners.setdefault(image_id, folder)
             if earlier != folder and earlier.parent == folder.parent:
                 raise InputError(
@@ -252,6 +254,7 @@ def read_results(
     owners: dict[int, Path],
     output: str,
     inside_id: Callable[[Any], Any] = int,
+    skeleton: Skeleton = COCO,
 ) -> list[dict]:
     """COCO results of the images of `owners`, each from its folder, as people of category 1."""
     results = []
@@ -259,18 +262,28 @@ def read_results(
         path = folder / f"{output}.json"
         shard_results = _read(path)
         with damage_refused(path, "COCO results", AGAIN):
-            ids = [inside_id(result["image_id"]) for result in shard_results]
-            _check_numbers(shard_results)
+            ids = [inside_id(_id(result["image_id"])) for result in shard_results]
+            _check_numbers(shard_results, len(skeleton.keypoints))
         for image_id, result in zip(ids, shard_results, strict=True):
             if owners.get(image_id) == folder:
                 results.append(result | {"image_id": image_id, "category_id": PERSON})
     return results
 
 
-def _check_numbers(results: list[dict]) -> None:
-    """Raise an error of any kind where keypoints or scores are no finite numbers."""
-    for key in ("keypoints", "score"):
+def _id(value: Any) -> int | str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"expected an image's id, found {value!r:.60}")
+    return value
+
+
+def _check_numbers(results: list[dict], keypoints: int) -> None:
+    """Raise an error of any kind where people are not so many keypoints with a score, all of them
+    finite numbers.
+    """
+    for key, shape in (("keypoints", (len(results), 3 * keypoints)), ("score", (len(results),))):
         values = np.array([result[key] for result in results], dtype=float)
+        if values.size and values.shape != shape:
+            raise ValueError(f"`{key}`: expected shape {shape}, found {values.shape}")
         if not np.isfinite(values).all():
             raise ValueError(f"`{key}`: numbers that are not finite")
 

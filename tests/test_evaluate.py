@@ -265,9 +265,25 @@ def test_of_an_imported_model_only_its_own_statement_is_known(world, monkeypatch
     assert metrics["protocol"] is None, "that of the packed files says nothing about it"
 
 
-def test_damaged_results_are_named(world, monkeypatch):
-    (world / "found/val/0/multi.json").write_text("[{")
-    with pytest.raises(SystemExit, match=r"val/0/multi\.json"):
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        ("multi", lambda people: "[{"),
+        ("multi", lambda people: {"people": people}),
+        ("multi", lambda people: [1, 2]),
+        ("multi", lambda people: [people[0] | {"image_id": [2]}]),
+        ("single", lambda people: [people[0] | {"keypoints": people[0]["keypoints"][3:]}]),
+        ("single", lambda people: [people[0] | {"keypoints": "many"}]),
+        ("single", lambda people: [people[0] | {"score": None}]),
+        ("images", lambda ids: [*ids, {}]),
+        ("model", lambda model: []),
+    ],
+)
+def test_damaged_results_are_named(world, monkeypatch, file, damage):
+    path = world / f"found/val/0/{file}.json"
+    content = damage(json.loads(path.read_text()))
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(SystemExit, match=rf"error: .*val/0/{file}\.json: .*stage detect again"):
         score(world, monkeypatch, "--data", world / "data")
 
 
