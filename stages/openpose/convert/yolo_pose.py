@@ -75,7 +75,8 @@ def read_settings(data: bytes, file: str) -> dict[str, Any]:
     shape = settings.get("kpt_shape")
     numbers = shape if isinstance(shape, list) and len(shape) == 2 else [0, 0]
     count, values = numbers
-    if type(count) is not int or not 1 <= count <= MOST_KEYPOINTS or values not in (2, 3):
+    whole = type(count) is type(values) is int
+    if not whole or not 1 <= count <= MOST_KEYPOINTS or values not in (2, 3):
         raise InputError(
             f"{file}: `kpt_shape`: expected [number of keypoints, 2 or 3], found "
             f"{shortened(shape)}; only pose data sets have keypoints"

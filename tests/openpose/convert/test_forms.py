@@ -359,6 +359,7 @@ def test_yolo_names_are_given_else_made_up_so_that_mirroring_is_kept(findings):
         ({"kpt_names": {0: [["a"]] * 3}}, "`kpt_names`: expected a list of names"),
         ({"flip_idx": ["a", 1, 2]}, "`flip_idx`: expected each of 0 to 2"),
         ({"flip_idx": 7}, "`flip_idx`: expected each of 0 to 2"),
+        ({"kpt_shape": [3, 3.0]}, "`kpt_shape`: expected [number of keypoints"),
         ({"kpt_shape": [10**9, 3]}, "`kpt_shape`: expected [number of keypoints"),
     ],
 )
