@@ -45,8 +45,12 @@ def run(stage: Callable[[argparse.Namespace], dict | None], arguments: argparse.
         before = unchanged.digests()
         facts = stage(arguments) or {}
         unchanged.check(before)
-    except (InputError, OSError) as problem:
+    except InputError as problem:
         sys.exit(f"error: {problem}")
+    except OSError as problem:
+        written = getattr(arguments, "output", None) or getattr(arguments, "model", "output")
+        where = "" if problem.filename else f"{written}: "
+        sys.exit(f"error: {where}{' '.join(str(problem).split())}")  # HDF5 says it in many lines
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
