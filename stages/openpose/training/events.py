@@ -3,7 +3,10 @@ no TensorFlow.
 """
 
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,10 +18,14 @@ MAPS_OPACITY = 0.6
 
 
 class Events:
-    """Event file in `folder`; later files of the same folder continue its curves."""
+    """Event file in `folder`; later files of the same folder continue its curves. Where a disk
+    turns full, training goes on without them.
+    """
 
     def __init__(self, folder: Path | str) -> None:
-        self._writer = EventFileWriter(str(folder))
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)  # says plainly why it cannot
+        self._writer = self._attempt(lambda: EventFileWriter(str(folder)))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Add one point to each curve."""
@@ -37,13 +44,25 @@ class Events:
 
     def close(self) -> None:
         """Write what is left and end the file."""
-        self._writer.close()
+        if self._writer:
+            self._attempt(self._writer.close)
 
     def _add(self, step: int, values: list) -> None:
-        self._writer.add_event(
-            Event(wall_time=time.time(), step=step, summary=Summary(value=values))
-        )
-        self._writer.flush()
+        writer = self._writer
+        event = Event(wall_time=time.time(), step=step, summary=Summary(value=values))
+        if writer:
+            self._attempt(lambda: (writer.add_event(event), writer.flush()))
+
+    def _attempt(self, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except Exception as problem:  # TensorFlow's file system has errors of its own
+            self._writer = None
+            warnings.warn(
+                f"{self.folder}: no more TensorBoard events ({problem}); training goes on",
+                stacklevel=3,
+            )
+        return None
 
 
 def maps_image(image: np.ndarray, pafs: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
