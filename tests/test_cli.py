@@ -14,7 +14,7 @@ from stages.openpose.errors import InputError, damage_refused
 @pytest.mark.parametrize("name", [None, "some.h5"])
 def test_a_full_disk_is_told_with_its_place(name):
     def stage(_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}\nerrno = 28", name)
 
     arguments = argparse.Namespace(output=Path("results/mine"), record=None)
     with pytest.raises(SystemExit) as ended:
@@ -23,6 +23,7 @@ def test_a_full_disk_is_told_with_its_place(name):
     assert line.startswith("error: ")
     assert "No space left on device" in line
     assert (name or "results/mine") in line
+    assert "\n" not in line
 
 
 def test_words_without_an_end_are_cut():

@@ -9,7 +9,7 @@ import numpy as np
 
 from stages.openpose.coco.findings import Findings
 from stages.openpose.convert.labelled import Body, Export, Keypoint, LabelledImage, Person
-from stages.openpose.errors import InputError
+from stages.openpose.errors import MOST_SHOWN, InputError
 
 
 def load(path: Path) -> Any:
@@ -27,7 +27,8 @@ def load(path: Path) -> Any:
     try:
         labels = sleap_io.load_slp(str(path))
     except Exception as problem:  # whatever HDF5 and its readers make of other files
-        raise InputError(f"{path}: not a SLEAP file ({problem})") from None
+        said = " ".join(str(problem).split())[:MOST_SHOWN]
+        raise InputError(f"{path}: not a SLEAP file ({said})") from None
     for video in labels.videos:
         name = video.filename
         beside = path.parent / PurePath(str(name).replace("\\", "/")).name
