@@ -64,7 +64,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container and its first stream of images."""
     av = require_pyav()
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as problem:
         raise InputError(f"{path}: not a film that can be decoded ({problem.strerror})") from None
     with container:

@@ -96,6 +96,14 @@ def test_what_is_no_film_is_an_input_error(tmp_path, content):
         list(frames_of(tmp_path / "film.mp4"))
 
 
+def test_a_title_that_is_no_text_is_no_reason_not_to_look_at_a_film(tmp_path):
+    write(tmp_path / "film.mp4", [0, 40])
+    content = (tmp_path / "film.mp4").read_bytes()
+    assert b"Lavf" in content  # the name of the program, in the metadata
+    (tmp_path / "film.mp4").write_bytes(content.replace(b"Lavf", b"\xff\xfe\xfdf"))
+    assert len(list(frames_of(tmp_path / "film.mp4"))) == 2
+
+
 def test_a_film_that_is_interrupted_keeps_its_frames(tmp_path):
     def interrupted():
         with FilmWriter(tmp_path / "film.mp4", Fraction(25)) as writer:
