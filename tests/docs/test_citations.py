@@ -96,3 +96,14 @@ def test_every_page_of_docs_that_is_named_exists():
 def test_nothing_is_cited_by_the_old_name_of_the_sources():
     places = [str(path) for path, text in texts() if OLD_NAME.search(text)]
     assert not places, f"cite docs/sources.md instead: {places}"
+
+
+def test_every_test_that_the_docs_name_exists():
+    named = {
+        name
+        for page in (ROOT / "docs").rglob("*.md")
+        for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))
+    }
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
+    assert len(named) > 40
+    assert named <= set(re.findall(r"def (test_\w+)\(", code))
