@@ -120,7 +120,14 @@ class _Batches(keras.utils.PyDataset):
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
         self._pending: dict[int, Future] = {}
         self._lock = threading.Lock()
-        weakref.finalize(self, _release, self._pool, self.packed)
+        self._finalizer = weakref.finalize(self, _release, self._pool, self.packed)
+
+    def close(self) -> None:
+        """Free the threads, the file and the images that are kept; no batch can be had after."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._finalizer()
+        self._pending.clear()
+        self._samples = None
 
     def _count_people(self) -> int:
         return max(

@@ -184,9 +184,12 @@ class TrainingRun:
     def _epochs(self) -> None:
         with _stop_signals() as stop, self._bar() as bar:
             while self.progress.epoch < self.settings.epochs and not self._should_stop_early():
-                rest = self._rest(self.batches_of_epoch(self.progress.epoch), self.progress.step)
+                batches = self.batches_of_epoch(self.progress.epoch)
+                rest = self._rest(batches, self.progress.step)
                 if len(rest):
                     self._fit(rest, _Watch(self, rest, stop, bar))
+                if hasattr(batches, "close"):  # Keras keeps what it was given
+                    batches.close()
                 self._end_epoch()
                 if self.devices.hosts > 1:
                     self._save()

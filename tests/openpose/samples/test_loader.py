@@ -1,6 +1,7 @@
 """From packed files to batches: order, threads, resume, damaged records."""
 
 import gc
+import os
 import threading
 from collections import Counter
 from concurrent.futures import wait
@@ -482,3 +483,16 @@ def test_file_without_samples_has_no_batches(tmp_path):
         len(ValidationBatches(write_packed(tmp_path / "val.h5", [], []), **PLAIN, batch_size=4))
         == 0
     )
+
+
+def test_batches_of_an_epoch_that_is_over_hold_no_thread_and_no_file(file):
+    batches = training(file)
+    batches[0]
+    threads, descriptor = list(batches._pool._threads), batches.packed._file
+    assert threads
+    os.fstat(descriptor)
+    batches.close()
+    batches.close()
+    assert not any(thread.is_alive() for thread in threads)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
