@@ -11,6 +11,7 @@ import csv
 import importlib
 import json
 import sys
+import time
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,8 @@ from stages.openpose.training.checkpoints import CheckpointFolder, code_files, r
 
 WEIGHTS = "weights.weights.h5"
 TENSORBOARD_IMAGES = 4
+TENSORBOARD_PEOPLE = 8  # images
+NO_IMAGES = (None, None)  # to measure AP on, to draw people into
 TEACHER_BATCH = 8
 LONG_RUN_MINUTES = 30  # beyond it the shorter way is named
 METRICS = ("loss", "val_loss", "val_paf", "val_heat")  # columns of the log
@@ -285,22 +288,28 @@ def _after_epoch(arguments, settings: params.Params, key: str, network, validati
     events = _events(arguments, key)
     # with several hosts a network runs on all of them or not at all, and only the first one is here
     alone = validation.shards == 1
-    measure = _held_out_measure(settings.held_out, network, validation.packed) if alone else None
+    measure, draw = _held_out(settings.held_out, network, validation.packed) if alone else NO_IMAGES
     images = validation[0][0][:TENSORBOARD_IMAGES] if events and alone and len(validation) else ()
+    ended = None  # when the epoch before was; what is left of one that is taken up tells no rate
 
     def watch(rows: list[dict]) -> None:
+        nonlocal ended
         write_log(rows, arguments.log)
         values = {name: value for name, value in rows[-1].items() if value is not None}
         epoch = values.pop("epoch")
-        is_due = (
-            epoch % settings.held_out.every_epochs == 0 if settings.held_out.every_epochs else False
-        )
+        if ended:
+            samples = rows[-1]["samples"] - rows[-2]["samples"]
+            values["samples_per_s"] = samples / (time.monotonic() - ended)
+        is_due = settings.held_out.every_epochs and epoch % settings.held_out.every_epochs == 0
         if measure and is_due and (ap := measure()) is not None:
             values["held_out_AP"] = ap
             tqdm.write(f"train: epoch {epoch}, AP {ap:.3f} on held-out images (one scale)")
         if events:
             events.scalars(epoch, values)
             _show_maps(events, epoch, network, images)
+            for i, pixels in enumerate(draw() if draw else ()):
+                events.image(epoch, f"people/{i}", pixels)
+        ended = time.monotonic()
 
     return watch
 
@@ -314,17 +323,19 @@ def _events(arguments: argparse.Namespace, key: str):
     return Events(arguments.tensorboard / key)
 
 
-def _held_out_measure(settings: params.HeldOut, network, packed):
-    """A function that measures AP, None where it is not wanted or there is no image.
+def _held_out(settings: params.HeldOut, network, packed):
+    """Two functions of the network as it is when they are called: AP of held-out images, and some
+    of these with the people it finds. None where there is no image.
 
-    It only shows; no output of this stage depends on it, so dvc.yaml does not name the decoder's
+    They only show; no output of this stage depends on them, so dvc.yaml does not name the decoder's
     code here. What experiments are compared by is the stage held_out.
     """
-    if not settings.every_epochs or not len(packed.image_ids):
-        return None
+    if not len(packed.image_ids):
+        return NO_IMAGES
     watching = importlib.import_module("stages.openpose.evaluation.held_out")
     forward = importlib.import_module("stages.openpose.network.forward").network_forward(network)
-    return watching.average_precision(forward, packed, settings.images)
+    measure = watching.average_precision(forward, packed, settings.images)
+    return measure, watching.drawn_people(forward, packed, TENSORBOARD_PEOPLE)
 
 
 def _show_maps(events, epoch: int, network, images) -> None:

@@ -164,7 +164,7 @@ def test_long_runs_name_the_short_way(seconds, length):
     assert said.endswith("python -m stages.params use tiny")
 
 
-def test_tensorboard_gets_curves_and_images_of_maps(trained):
+def test_tensorboard_gets_curves_and_images_of_maps_and_people(trained):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (folder,) = (trained / "tensorboard").iterdir()
@@ -177,7 +177,11 @@ def test_tensorboard_gets_curves_and_images_of_maps(trained):
         (2, pytest.approx(float(rows[1]["loss"]))),
     ]
     assert [point.step for point in events.Scalars("held_out_AP")] == [2]
+    assert [point.step for point in events.Scalars("samples_per_s")] == [2]
     assert (events.Images("maps/0")[0].width, events.Images("maps/0")[0].height) == (96, 32)
+    drawn = [tag for tag in events.Tags()["images"] if tag.startswith("people/")]
+    assert drawn
+    assert [image.step for image in events.Images(drawn[0])] == [1, 2]
 
 
 def stop(data: Path, output: Path, number: signal.Signals) -> int:

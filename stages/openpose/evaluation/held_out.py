@@ -16,6 +16,8 @@ from pycocotools.coco import COCO as CocoGroundTruth
 
 from stages.openpose.coco.categories import PERSON
 from stages.openpose.decoding.decoder import decode
+from stages.openpose.decoding.people import People
+from stages.openpose.drawing import draw_people
 from stages.openpose.evaluation.scoring import evaluate
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import (
@@ -56,8 +58,7 @@ def average_precision(forward: Forward, packed: Packed, images: int) -> Callable
         packed: file of held-out images, at least one.
         images: how many of them to take; they are spread evenly over the file.
     """
-    count = min(images, len(packed.image_ids))
-    image_numbers = np.linspace(0, len(packed.image_ids) - 1, count).astype(int).tolist()
+    image_numbers = _spread(packed, images)
     ground_truth, ids = (
         packed_ground_truth(packed, image_numbers),
         packed.image_ids[image_numbers].tolist(),
@@ -74,16 +75,38 @@ def average_precision(forward: Forward, packed: Packed, images: int) -> Callable
     return measure
 
 
-def _results(
+def drawn_people(forward: Forward, packed: Packed, images: int) -> Callable[[], list[np.ndarray]]:
+    """A function that draws the people whom `forward` finds when it is called, into the same images
+    of a packed file, spread evenly over it: uint8 [H, W, 3] BGR each.
+    """
+    image_numbers = _spread(packed, images)
+
+    def draw() -> list[np.ndarray]:
+        return [
+            draw_people(packed.image(i), _people(forward, packed, i).parts, packed.skeleton)
+            for i in image_numbers
+        ]
+
+    return draw
+
+
+def _spread(packed: Packed, images: int) -> list[int]:
+    count = min(images, len(packed.image_ids))
+    return np.linspace(0, len(packed.image_ids) - 1, count).astype(int).tolist()
+
+
+def _results(forward: Forward, packed: Packed, image_number: int) -> list[dict]:
+    return to_results(_people(forward, packed, image_number), int(packed.image_ids[image_number]))
+
+
+def _people(
     forward: Forward, packed: Packed, image_number: int, settings: OneScale = OneScale()
-) -> list[dict]:
+) -> People:
     image, view = packed.image(image_number), View(1.0, mirrored=False)
     heatmaps, pafs = forward(network_inputs(image, [view], settings)[view][None])
     maps = without_padding(heatmaps[0], pafs[0], scaled_size(image.shape[:2], settings.height_px))
     people = decode(maps.heatmaps, maps.pafs, stride=maps.stride_px, skeleton=packed.skeleton)
-    return to_results(
-        to_image(people, image.shape[:2], settings.height_px), int(packed.image_ids[image_number])
-    )
+    return to_image(people, image.shape[:2], settings.height_px)
 
 
 def packed_ground_truth(packed: Packed, image_numbers: list[int]) -> CocoGroundTruth:
