@@ -145,6 +145,7 @@ def _write_toy_stages(folder: Path) -> None:
         "leftovers.py",
         "openpose/errors.py",
         "openpose/files.py",
+        "openpose/plain_yaml.py",
         "openpose/coco/protocols.py",
         "openpose/fetch/sources.py",
     ):
