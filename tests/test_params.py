@@ -25,6 +25,16 @@ def changed(name: str, value) -> dict:
     return {**SAMPLE, section: {**SAMPLE[section], key: value}}
 
 
+@pytest.mark.parametrize("number", [2**31, -(10**3000), 16**6000], ids=int.bit_length)
+def test_whole_numbers_without_end_are_refused_in_one_line(number, tmp_path):
+    with pytest.raises(InputError, match=r"`train\.epochs`: .* at most 2147483647, found one of"):
+        params.build(changed("train.epochs", number), "mine")
+    with pytest.raises(InputError, match=r"`detect\.scales\.0`: .* at most 2147483647"):
+        params.build(changed("detect.scales", [number]), "mine")
+    with pytest.raises(InputError, match=r"train\.epochs.* at most 2147483647"):
+        params.use("tiny", tmp_path / "params.yaml", [f"train.epochs={number:#x}"])
+
+
 @pytest.mark.parametrize("path", pages.generated(), ids=lambda path: path.name)
 def test_generated_file_is_as_the_code_would_write_it(path):
     assert path.read_text(encoding="utf-8") == pages.generated()[path], (

@@ -10,7 +10,7 @@ from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file
 from stages.openpose.plain_yaml import parse_yaml
 from stages.params import keys
-from stages.params.reading import build, check_sources
+from stages.params.reading import build, check_sources, check_whole_numbers
 
 STAGES = Path(__file__).resolve().parents[1]
 # in an installed package a part of it travels inside the package (pyproject.toml)
@@ -173,6 +173,7 @@ def _typed(editor: Any, text: str, described: dict, option: str) -> Any:
         raise InputError(
             f"{option}: {text[:LONGEST_SHOWN]!r} is not a YAML value; put it in quotes"
         ) from None
+    check_whole_numbers(value, option)
     if isinstance(value, str):
         return DoubleQuotedScalarString(value)
     return editor.load(_flow(value))

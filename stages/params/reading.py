@@ -32,6 +32,8 @@ TYPES = {  # by pydantic's names of mistakes
     "value_error": "{error}",
 }
 
+LARGEST = 2**31 - 1  # of whole numbers: those of libraries have 32 bits
+
 
 def load(path: Path) -> Params:
     """Read and check a params file; InputError names the key, what was expected and what was
@@ -42,6 +44,7 @@ def load(path: Path) -> Params:
 
 def build(values: Any, origin: str) -> Params:
     """Make Params of plain values; `origin` names them in errors."""
+    check_whole_numbers(values, origin)
     try:
         settings = keys.adapter().validate_python(values)
     except ValidationError as problem:
@@ -51,6 +54,21 @@ def build(values: Any, origin: str) -> Params:
     _refuse_gaps(values, origin)
     check_together(settings, origin)
     return settings
+
+
+def check_whole_numbers(values: Any, origin: str, *place: Any) -> None:
+    """Raise InputError where a whole number of plain values is beyond LARGEST; `place` are the
+    steps to `values`.
+    """
+    if isinstance(values, dict | list):
+        for step, value in values.items() if isinstance(values, dict) else enumerate(values):
+            check_whole_numbers(value, origin, *place, step)
+    elif isinstance(values, int) and abs(values) > LARGEST:
+        key = f"`{'.'.join(map(str, place))}`: " if place else ""
+        raise InputError(
+            f"{origin}: {key}expected a whole number of at most {LARGEST}, found one of "
+            f"{values.bit_length()} bits"
+        )
 
 
 def check(path: Path) -> Params:
