@@ -277,15 +277,32 @@ def _id(value: Any) -> int | str:
 
 
 def _check_numbers(results: list[dict], keypoints: int) -> None:
-    """Raise an error of any kind where people are not so many keypoints with a score, all of them
-    finite numbers.
+    """Raise ValueError with the id of the first image where a person is not so many keypoints with
+    a score, all of them finite numbers; scores of single keypoints may be left out.
     """
-    for key, shape in (("keypoints", (len(results), 3 * keypoints)), ("score", (len(results),))):
-        values = np.array([result[key] for result in results], dtype=float)
-        if values.size and values.shape != shape:
-            raise ValueError(f"`{key}`: expected shape {shape}, found {values.shape}")
-        if not np.isfinite(values).all():
-            raise ValueError(f"`{key}`: numbers that are not finite")
+    for key, shape in (
+        ("keypoints", (3 * keypoints,)),
+        ("score", ()),
+        ("keypoint_scores", (keypoints,)),
+    ):
+        holders = [one for one in results if key in one or key != "keypoint_scores"]
+        if not holders or _are_numbers([one.get(key) for one in holders], (len(holders), *shape)):
+            continue
+        wanted = f"{shape[0]} finite numbers" if shape else "a finite number"
+        for one in holders:
+            found = one.get(key)
+            if not _are_numbers(found, shape):
+                image = one["image_id"]
+                raise ValueError(f"image {image}: `{key}`: expected {wanted}, found {found!s:.60}")
+
+
+def _are_numbers(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether JSON's `value` is an array of finite numbers of this shape."""
+    try:
+        values = np.array(value)
+    except ValueError:  # lists of different lengths
+        return False
+    return values.shape == shape and values.dtype.kind in "iuf" and bool(np.isfinite(values).all())
 
 
 def _read(path: Path) -> list:

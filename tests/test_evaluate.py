@@ -275,6 +275,9 @@ def test_of_an_imported_model_only_its_own_statement_is_known(world, monkeypatch
         ("single", lambda people: [people[0] | {"keypoints": people[0]["keypoints"][3:]}]),
         ("single", lambda people: [people[0] | {"keypoints": "many"}]),
         ("single", lambda people: [people[0] | {"score": None}]),
+        ("multi_flip", lambda people: [people[0] | {"keypoint_scores": [0.5] * 16}]),
+        ("multi_flip", lambda people: [people[0] | {"keypoint_scores": ["0.5"] * 17}]),
+        ("multi_flip", lambda people: [people[0] | {"keypoint_scores": [None] * 17}]),
         ("images", lambda ids: [*ids, {}]),
         ("model", lambda model: []),
     ],
@@ -284,6 +287,17 @@ def test_damaged_results_are_named(world, monkeypatch, file, damage):
     content = damage(json.loads(path.read_text()))
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(SystemExit, match=rf"error: .*val/0/{file}\.json: .*stage detect again"):
+        score(world, monkeypatch, "--data", world / "data")
+
+
+def test_a_person_that_is_no_numbers_is_named_by_file_and_image_id(world, monkeypatch):
+    path = world / "found/val/0/multi.json"
+    people = json.loads(path.read_text())
+    people[-1]["keypoint_scores"] = [*[0.5] * 16, "NaN"]
+    path.write_text(json.dumps(people))
+    image = people[-1]["image_id"]
+    told = rf"multi\.json: .*image {image}: `keypoint_scores`: expected 17 finite numbers"
+    with pytest.raises(SystemExit, match=told):
         score(world, monkeypatch, "--data", world / "data")
 
 
