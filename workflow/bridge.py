@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +42,10 @@ YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a ten
 WITHOUT_GIT = (  # a ZIP that was downloaded
     f"type: git init; or: {place.WITHOUT_GIT} (all works then but `dvc exp`)"
 )
+HINTS = {  # what to do, by what DVC says
+    "not a git repository": WITHOUT_GIT,
+    "dvc.lock": "the file is damaged; type: git checkout dvc.lock",
+}
 CONFIG = {"gpus"}  # what rules read of `snakemake --config`
 FORCE = {"--forceall", "-F", "--forcerun", "-R", "--force", "-f"}
 LOGS = Path("logs")
@@ -242,7 +246,7 @@ def connect(root: Path, config: dict, *, main: bool, dry: bool = False) -> Bridg
     try:
         return _connect(root, main)
     except DvcException as problem:
-        hint = f"; {WITHOUT_GIT}" if "not a git repository" in str(problem) else ""
+        hint = next((f"; {way}" for sign, way in HINTS.items() if sign in str(problem)), "")
         raise WorkflowError(f"DVC cannot read the pipeline: {problem}{hint}") from None
 
 
@@ -277,7 +281,10 @@ def _connect(root: Path, main: bool) -> Bridge:
         bridge.inputs[stage.addressing] = files | used
     if main:
         changed = {stage.addressing for stage in repo.index.stages if _changed(repo, stage)}
-        _write_marks(_with_followers(changed, bridge.inputs))
+        stale = _with_followers(changed, bridge.inputs)
+        for name in stale:
+            _refuse_future([*bridge.inputs[name], *bridge.outputs[name]])
+        _write_marks(stale)
     repo.close()
     return bridge
 
@@ -367,6 +374,21 @@ def _write_marks(stale: set[str]) -> None:
         # Snakemake ignores a newer input whose content it has seen before, hence something new each
         # time
         (MARKS / name).write_text(uuid.uuid4().hex)
+
+
+def _refuse_future(paths: Iterable[str]) -> None:
+    """Raise WorkflowError where a file of a stale stage is dated after now, as when the clock was
+    set back: Snakemake would not see the stage's mark as newer, or, after the work, throw away
+    outputs older than an input.
+    """
+    latest = time.time() + 60  # seconds: clocks of file servers differ a little
+    for path in map(Path, paths):
+        for file in (path, path / ".snakemake_timestamp"):  # a folder's time stands within
+            if file.exists() and file.lstat().st_mtime > latest:
+                raise WorkflowError(
+                    f"{file} is dated in the future, and Snakemake goes by dates; set the clock "
+                    "right, or type: find . -path ./.git -prune -o -newermt now -exec touch -h {} +"
+                )
 
 
 def _take_turn() -> None:

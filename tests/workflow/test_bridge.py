@@ -116,6 +116,22 @@ def test_the_last_lines_of_a_failed_run_are_the_errors_of_its_stages(tmp_path, m
     assert bridge.Bridge({}, {}, started=100).failures() == "pack: error: no person"
 
 
+def test_an_empty_lock_file_is_told_with_the_way_to_mend_it(project):
+    (project.folder / "dvc.lock").write_text("")
+    assert "type: git checkout dvc.lock" in project.run(DRY, fails=True)
+
+
+@pytest.mark.parametrize("dated", ["masks", "masks/.snakemake_timestamp"])
+def test_a_file_of_the_future_is_told_before_a_stale_stage_runs(here, dated):
+    (here / "masks").mkdir()
+    (here / "masks/.snakemake_timestamp").touch()
+    bridge._refuse_future(["masks", "missing"])
+    future = time.time() + 10**6
+    os.utime(here / dated, (future, future))
+    with pytest.raises(WorkflowError, match=r"masks.* is dated in the future.*touch"):
+        bridge._refuse_future(["masks", "missing"])
+
+
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
