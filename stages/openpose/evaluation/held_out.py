@@ -2,7 +2,8 @@
 ground truth.
 
 A curve to compare epochs and runs by, not the AP of the stage evaluate: a packed file holds no
-areas of people, which OKS divides by, and the decoder's defaults are used.
+areas of people, which OKS divides by, and the decoder's defaults are used. What scores are worth is
+found on the same images, by the run's own inference and decoder (`matched_people`).
 """
 
 import contextlib
@@ -13,14 +14,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from pycocotools.coco import COCO as CocoGroundTruth
+from tqdm import tqdm
 
 from stages.openpose.coco.categories import PERSON
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import People
 from stages.openpose.drawing import draw_people
-from stages.openpose.evaluation.scoring import evaluate
+from stages.openpose.evaluation.scoring import Matches, evaluate
+from stages.openpose.inference.detection import ImageEntry, detect_people, plan_batches
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.tta import (
+    Settings,
     View,
     network_inputs,
     scaled_size,
@@ -73,6 +77,49 @@ def average_precision(forward: Forward, packed: Packed, images: int) -> Callable
         return evaluate(ground_truth, results, ids, skeleton=packed.skeleton)[0]["AP"]
 
     return measure
+
+
+def matched_people(
+    forward: Forward,
+    packed: Packed,
+    images: int,
+    *,
+    inference: str,
+    settings: Settings,
+    decode: Callable[..., People],
+    reference: bool = False,
+    threads: int = 1,
+) -> Matches:
+    """People found on images of a packed file, spread evenly over it, matched to those of the file.
+
+    Args:
+        inference: of tta.OUTPUTS.
+        settings, decode, reference, threads: see inference.detection.detect_people.
+    """
+    numbers = _spread(packed, images)
+    entries = [
+        ImageEntry(i, str(packed.image_ids[i]), tuple(packed.sizes[i].tolist())) for i in numbers
+    ]
+    by_image = detect_people(
+        plan_batches(entries, settings, 1, reference=reference),
+        read=lambda entry: packed.image(entry.image_id),
+        forward=forward,
+        decode=decode,
+        settings=settings,
+        outputs=(inference,),
+        reference=reference,
+        skeleton=packed.skeleton,
+        threads=threads,
+    )
+    watched = tqdm(by_image, "scores", len(entries), unit="image", mininterval=1.0, delay=2.0)
+    results = [
+        result
+        for entry, people in watched
+        for result in to_results(people[inference], int(packed.image_ids[entry.image_id]))
+    ]
+    ids = packed.image_ids[numbers].tolist()
+    truth = packed_ground_truth(packed, numbers)
+    return evaluate(truth, results, ids, skeleton=packed.skeleton)[1]
 
 
 def drawn_people(forward: Forward, packed: Packed, images: int) -> Callable[[], list[np.ndarray]]:
