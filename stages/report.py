@@ -21,6 +21,7 @@ import yaml
 from stages import cli, layout, params
 from stages.openpose.coco.annotations import Images, People, read_images, read_people
 from stages.openpose.coco.image_files import find_images, open_images
+from stages.openpose.evaluation.calibration import read_calibration
 from stages.openpose.files import whole_folder
 from stages.openpose.report import gallery, inputs, page, sheets
 from stages.openpose.report.blocks import Block, Charts, Gallery, GalleryImage, Page
@@ -42,6 +43,7 @@ def report(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     evaluations = inputs.read_evaluations(arguments.results / "evaluate", THIS_RUN)
     ground_truth = _truth(arguments.data)
+    fitted = arguments.results / "held_out" / "calibration.json"
     built = page.build(
         settings.dataset.name,
         evaluations,
@@ -52,6 +54,7 @@ def report(arguments: argparse.Namespace) -> dict:
         arguments.params.read_text(encoding="utf-8"),
         (settings.evaluate.bootstrap_samples, settings.evaluate.seed),
         health(arguments.data, settings.report.gallery_images),
+        read_calibration(fitted) if fitted.exists() else None,
     )
     write(built, arguments.output, image_sheets(arguments, settings, evaluations, ground_truth))
     print(f"report: {arguments.output / 'index.html'}")

@@ -2,7 +2,7 @@
 a wanted precision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,15 @@ WANTED_PRECISION = (0.5, 0.7, 0.8, 0.9, 0.95)
 _Z = 1.959964  # of a normal distribution, 95 % between -z and z
 
 
-def person_bins(matches: Matches) -> list[dict[str, float]]:
+def person_bins(
+    matches: Matches, probability: Callable[[np.ndarray], np.ndarray] | None = None
+) -> list[dict[str, float]]:
     """Bins of equally many detections by score: the share that is a person, with OKS of 0.5 at
-    least. Who was found in a crowd counts neither way.
+    least. Who was found in a crowd counts neither way. `probability` of scores (calibration.py)
+    adds its mean.
     """
     counted = matches.counted[0]
-    return bins(matches.scores[counted], matches.hit[0, counted])
+    return bins(matches.scores[counted], matches.hit[0, counted], probability)
 
 
 def keypoint_bins(comparison: Comparison) -> list[dict[str, float]]:
@@ -36,7 +39,11 @@ def keypoint_bins(comparison: Comparison) -> list[dict[str, float]]:
     return bins(scores, kind[person, keypoint] <= KINDS.index("jitter"))
 
 
-def bins(scores: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
+def bins(
+    scores: np.ndarray,
+    right: np.ndarray,
+    probability: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> list[dict[str, float]]:
     """At most MOST_BINS bins of FEWEST_IN_BIN or more, lowest scores first: bounds, mean score,
     count, share that is right with its 95 % interval (Wilson 1927). Equal scores may be in two.
     """
@@ -49,6 +56,11 @@ def bins(scores: np.ndarray, right: np.ndarray) -> list[dict[str, float]]:
             "mean_score": float(scores[chosen].mean()),
             "count": len(chosen),
             **_share(int(right[chosen].sum()), len(chosen)),
+            **(
+                {"mean_probability": float(probability(scores[chosen]).mean())}
+                if probability
+                else {}
+            ),
         }
         for chosen in np.array_split(order, number)
         if len(chosen)

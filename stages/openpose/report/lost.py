@@ -4,6 +4,10 @@ what scores are worth.
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from stages.openpose.evaluation.calibration import Calibration, calibration_error
+from stages.openpose.evaluation.reliability import person_bins
 from stages.openpose.report import charts, published
 from stages.openpose.report.blocks import Block, Charts, Section, Table, Text
 from stages.openpose.report.inputs import Evaluation, percent
@@ -31,16 +35,31 @@ KEYPOINT_CAPTION = (
     "found within this share of the root of the person's area, in per cent. Distances: of found "
     "keypoints of found people; one sigma is what people who label differ by."
 )
+CALIBRATION_CAPTION = (
+    "People by score in bins of equal number (multi; OKS of 0.5 and more counts as right): the "
+    "mean probability that the calibration gives them and the share that is right, in per cent. "
+    "The calibration was fitted on {people:,} people found on {images:,} held-out training "
+    "images, all of which show people. Expected calibration error, in per cent: {before} of the "
+    "scores as they are, those above 1 as 1; {after} of the probabilities."
+)
 
 
-def blocks(evaluations: Sequence[Evaluation]) -> list[Block]:
-    """The section, for the last split of each model whose tables are there."""
+def blocks(
+    evaluations: Sequence[Evaluation], calibration: Calibration | None = None
+) -> list[Block]:
+    """The section, for the last split of each model whose tables are there.
+
+    Args:
+        calibration: of the model of this run, for `multi`.
+    """
     found: list[Block] = []
     for model in dict.fromkeys(evaluation.model for evaluation in evaluations):
         evaluation = [one for one in evaluations if one.model == model][-1]
         if evaluation.tables.get("waterfall"):
             name = "this run" if model == published.THIS_RUN else model
             found += [Section(f"Model: {name}, {evaluation.split}"), *_of_model(evaluation)]
+            if calibration is not None and model == published.THIS_RUN:
+                found += calibrated(evaluation, calibration)
     return [Section("Where AP is lost", "Losses"), *found] if found else []
 
 
@@ -113,6 +132,38 @@ def threshold_table(evaluation: Evaluation) -> Table:
         "Where to cut people's scores (multi, OKS of 0.5 and more counts as right), in per cent.",
         numeric=(0, 1, 2, 3),
     )
+
+
+def calibrated(evaluation: Evaluation, calibration: Calibration) -> list[Block]:
+    """What scores and probabilities promise beside what is right; nothing where no matches were
+    kept.
+    """
+    if not calibration:
+        told = f"Scores were not calibrated: only {calibration.people} people were found on "
+        return [Text(f"{told}{calibration.images} held-out training images.", "unknown")]
+    matches = evaluation.matches
+    if matches is None or np.isnan(matches.scores).any():
+        return []
+    counted = matches.counted[0]
+    scores, right = matches.scores[counted], matches.hit[0, counted]
+    before, after = (
+        percent(calibration_error(values, right)) for values in (scores, calibration(scores))
+    )
+    rows = [
+        [
+            f"{line['score_from']:.2f} to {line['score_to']:.2f}",
+            f"{line['count']:,}",
+            percent(line["mean_probability"]),
+            f"{percent(line['share'])} [{percent(line['share_low'])}, "
+            f"{percent(line['share_high'])}]",
+        ]
+        for line in person_bins(matches, calibration)
+    ]
+    caption = CALIBRATION_CAPTION.format(
+        people=calibration.people, images=calibration.images, before=before, after=after
+    )
+    head = ("score", "people", "probability", "right [95 %]")
+    return [Table(head, rows, caption, numeric=(0, 1, 2, 3))]
 
 
 def _percent(text: str) -> str:

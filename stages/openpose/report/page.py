@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.openpose.evaluation.calibration import Calibration
 from stages.openpose.evaluation.scoring import FEWEST_WITH_PEOPLE, paired_difference
 from stages.openpose.report import charts, lost, published
 from stages.openpose.report.blocks import (
@@ -84,6 +85,7 @@ def build(
     params_text: str,
     bootstrap: tuple[int, int] = (0, 0),
     health: Sequence[Block] = (),
+    calibration: Calibration | None = None,
 ) -> Page:
     """Put the report together.
 
@@ -92,6 +94,7 @@ def build(
         facts: (what, value) about data and program.
         bootstrap: samples and seed of the intervals of paired differences.
         health: of report.health.
+        calibration: of the scores of this run's model.
     """
     blocks: list[Block] = [verdict(evaluations), *unstated(evaluations)]
     blocks += [*headline(evaluations, runs), *meaning(dataset, evaluations)]
@@ -101,7 +104,8 @@ def build(
         blocks += [Section("Measured beside published", "Published")]
         blocks += [*comparison(dataset, evaluations), Section("All figures", "Figures")]
     blocks += [all_figures(evaluations)]
-    blocks += [*differences(evaluations, *bootstrap), audit(evaluations), *lost.blocks(evaluations)]
+    blocks += [*differences(evaluations, *bootstrap), audit(evaluations)]
+    blocks += lost.blocks(evaluations, calibration)
     blocks += curves(evaluations, log)
     if gallery:
         maps = any(view.is_map for image in gallery.images for view in image.views)

@@ -1,6 +1,11 @@
 import csv
 import io
+from dataclasses import replace
 
+import numpy as np
+
+from stages.openpose.evaluation.calibration import Calibration
+from stages.openpose.evaluation.scoring import Matches
 from stages.openpose.report import lost
 from stages.openpose.report.blocks import Charts, Section, Table, Text
 from stages.openpose.report.inputs import Evaluation
@@ -71,3 +76,29 @@ def test_few_people_are_said_and_what_was_not_counted_is_left_out():
     assert "Only 7 people" in said.text
     assert lost.blocks([evaluation(tables={})]) == lost.blocks([]) == []
     assert lost.blocks([evaluation(tables={"waterfall": ""})]) == [], "nobody was to be found"
+
+
+def test_probabilities_stand_beside_the_share_that_is_right_for_the_model_they_belong_to():
+    hit = np.arange(40) % 4 > 0  # three of four are right
+    found = Matches(
+        image_ids=np.array([1]),
+        image=np.zeros(40, int),
+        scores=np.full(40, 2.5),
+        hit=hit[None],
+        counted=np.ones((1, 40), bool),
+        people=np.array([30]),
+        thresholds=np.array([0.5]),
+        recalls=np.array([0.5]),
+    )
+    fitted = Calibration(np.array([2.0, 3.0]), np.array([0.6, 0.8]), 1234, 80, "", {})
+    ours = replace(evaluation(), matches=found)
+    table = of_kind(lost.blocks([ours, replace(ours, model="other")], fitted), Table)[3]
+    assert table.rows[0][:3] == ["2.50 to 2.50", "20", "70.0"]
+    assert table.rows[0][3].startswith("75.0 [")
+    assert "1,234 people found on 80" in table.caption
+    assert "25.0 of the scores as they are" in table.caption
+    assert "5.0 of the probabilities" in table.caption
+    assert len(of_kind(lost.blocks([ours, replace(ours, model="other")], fitted), Table)) == 7
+    few = Calibration(np.zeros(0), np.zeros(0), 7, 3, "", {})
+    (said,) = of_kind(lost.blocks([ours], few), Text)
+    assert "only 7 people were found on 3 held-out training images" in said.text
