@@ -11,7 +11,7 @@ the same class.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,12 @@ import numpy as np
 from stages import models, params
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.errors import InputError
+from stages.openpose.evaluation.calibration import (
+    Calibration,
+    check_belongs,
+    read_calibration,
+    settings_of,
+)
 from stages.openpose.inference.detection import ImageEntry, detect_people
 from stages.openpose.inference.tta import OUTPUTS, Maps
 from stages.openpose.network.backend import thread_count, use_backend
@@ -44,6 +50,7 @@ class Pose:
         inference: of OUTPUTS: one scale, several, mirrored too.
         skeleton: that of the network.
         keep_maps: whether results carry the maps that they were decoded from.
+        calibration: what scores are worth, where results are to carry probabilities.
     """
 
     forward: Forward
@@ -51,6 +58,7 @@ class Pose:
     inference: str = "multi"
     skeleton: Skeleton = COCO
     keep_maps: bool = False
+    calibration: Calibration | None = None
 
     @classmethod
     def load(
@@ -61,6 +69,7 @@ class Pose:
         settings: str | Path | None = None,
         runtime: str = AUTO,
         keep_maps: bool = False,
+        calibration: str | Path | None = None,
     ) -> "Pose":
         """A network by its name (python -m stages.models list), or of a model folder.
 
@@ -70,6 +79,8 @@ class Pose:
                 ./params.yaml for folders.
             runtime: "openvino", "onnxruntime", "keras", or "auto" for the first of them that is
                 installed and can run the model.
+            calibration: file of the stage held_out, of this network, inference and settings:
+                results then carry probabilities.
 
         Raises:
             InputError: no such model, a file that cannot be had, or settings that do not fit.
@@ -85,10 +96,17 @@ class Pose:
                 "fast"
             )
         folder = models.folder_named(str(model)) if is_named else folder
+        fitted = None
+        if calibration is not None:
+            fitted = read_calibration(Path(calibration))
+            settings_here = settings_of(inference, chosen.detect, chosen.decoder)
+            weights = folder / read_model(folder)["file"]
+            check_belongs(fitted, Path(calibration), weights, settings_here)
         use_backend(chosen.train.backend)
         precision, _ = resolve_precision(chosen.detect.precision)
         forward = load_fastest(folder, precision, runtime)
-        return cls(forward, chosen, inference, skeleton_of(read_model(folder)), keep_maps)
+        skeleton = skeleton_of(read_model(folder))
+        return cls(forward, chosen, inference, skeleton, keep_maps, fitted)
 
     def __call__(self, image: np.ndarray | str | Path) -> FoundPeople:
         """The people of one image: uint8 [H, W, 3] RGB, or a file (turned upright as its EXIF data
@@ -138,6 +156,8 @@ class Pose:
     def _found(self, people: Any) -> FoundPeople:
         if not isinstance(people, FoundPeople):  # of the reference's decoder
             people = FoundPeople(**vars(people), skeleton=self.skeleton)
+        if self.calibration is not None:
+            people = replace(people, probabilities=self.calibration(people.scores))
         return best_first(people)
 
 

@@ -46,6 +46,8 @@ def predict(arguments: argparse.Namespace) -> dict:
     """Find the people in all images and films; write what --save asks for."""
     gathered = inputs.gather(words_of(arguments.images, sys.stdin), arguments.output)
     sources = gathered.sources
+    if arguments.min_probability and not arguments.calibration:
+        raise InputError("--min-probability: needs --calibration FILE of the stage held_out")
     outputs.refuse_overwriting(sources, arguments.output, maps=arguments.maps)
     if any(source.kind != IMAGE for source in sources):
         films.require_pyav()
@@ -55,6 +57,7 @@ def predict(arguments: argparse.Namespace) -> dict:
         settings=arguments.params,
         runtime=arguments.runtime,
         keep_maps=arguments.maps,
+        calibration=arguments.calibration,
     )
     failures: list[str] = []
     counts = {"images": 0, "people": 0}
@@ -106,6 +109,8 @@ def look(
     pixels_of = inputs.ahead(reading.read(sources, arguments.every, check, failures, stop))
     followed: Source | None = None
     for (source, frame), pixels, people in pose.stream(pixels_of):
+        if people.probabilities is not None:
+            people = people.select(people.probabilities >= arguments.min_probability)
         if frame is not None:
             if source != followed:
                 tracker, smoother, followed = Tracker(pose.skeleton), OneEuro(), source
@@ -209,6 +214,20 @@ def main() -> None:
         type=float,
         default=MIN_SCORE,
         help="mean keypoint score of people to draw and follow; lists hold all",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE",
+        help="of the stage held_out, for this model and --params: people.json says how likely each "
+        "person is right",
+    )
+    parser.add_argument(
+        "--min-probability",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="leave out people less likely right, 0..1; needs --calibration",
     )
     parser.add_argument(
         "--save",

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from benchmarks.painted import crowd, maps
-from stages import pose, predict
+from stages import params, pose, predict
+from stages.openpose.evaluation.calibration import Calibration, digest, settings_of, to_json
 from stages.openpose.predicting import films
 from stages.openpose.predicting.found import FoundPeople, best_first
 from stages.openpose.skeleton import COCO
@@ -112,6 +113,33 @@ def test_certainty_is_the_mean_score_of_the_keypoints_that_were_found():
     keypoints[0, [3, 9], 2] = 0.9, 0.5
     nobody = FoundPeople(keypoints, np.zeros((2, 18, 3), np.float32), np.ones(2, np.float32))
     np.testing.assert_allclose(nobody.certainty, [0.7, 0.0])
+
+
+def test_calibrated_people_carry_a_probability_and_unlikely_ones_are_left_out(world, monkeypatch):
+    settings = params.load(world / "params.yaml")
+    fitted = Calibration(
+        np.array([0.0, 9.0]),
+        np.array([0.0, 0.9]),
+        people=60,
+        images=9,
+        weights=digest(world / "model/weights.h5"),
+        settings=settings_of("multi", settings.detect, settings.decoder),
+    )
+    (world / "calibration.json").write_text(to_json(fitted))
+    options = (world / "images", "--calibration", world / "calibration.json")
+    run(world, monkeypatch, *options)
+    listed = json.loads((world / "out/people.json").read_text())["images"]
+    people = [person for entry in listed for person in entry["people"]]
+    for person in people:
+        assert person["probability"] == pytest.approx(person["score"] / 10, abs=1e-4)
+    least = sorted(person["probability"] for person in people)[1] - 1e-4
+    run(world, monkeypatch, *options, "--min-probability", least)
+    listed = json.loads((world / "out/people.json").read_text())["images"]
+    assert sum(len(entry["people"]) for entry in listed) == 2
+    with pytest.raises(SystemExit, match=r"fitted with other settings: inference multi"):
+        run(world, monkeypatch, *options, "--inference", "single")
+    with pytest.raises(SystemExit, match="--min-probability: needs --calibration"):
+        run(world, monkeypatch, world / "images", "--min-probability", 0.5)
 
 
 def test_people_are_listed_best_first():

@@ -37,11 +37,14 @@ class FoundPeople(People):
         ids: int64 [P], equal in all frames of a film for the same person; -1 for people who are not
             followed. None where nothing is followed.
         maps: what the people were decoded from, where it was to be kept.
+        probabilities: float64 [P], that each person is right (OKS of 0.5 and more), by a
+            calibration of scores. None without one.
     """
 
     skeleton: Skeleton = COCO
     ids: np.ndarray | None = None
     maps: Maps | None = None
+    probabilities: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -60,6 +63,7 @@ class FoundPeople(People):
             parts=self.parts[chosen],
             scores=self.scores[chosen],
             ids=None if self.ids is None else self.ids[chosen],
+            probabilities=None if self.probabilities is None else self.probabilities[chosen],
         )
 
     def certain(self, min_score: float = MIN_SCORE) -> "FoundPeople":

@@ -203,6 +203,9 @@ def described(looked: Looked) -> dict:
     ]
     for person, person_id in zip(listed, [] if people.ids is None else people.ids, strict=False):
         person["id"] = int(person_id)
+    probable = [] if people.probabilities is None else people.probabilities.tolist()
+    for person, probability in zip(listed, probable, strict=False):
+        person["probability"] = round(probability, 4)
     return looked.about | {"height": height, "width": width, "people": listed}
 
 

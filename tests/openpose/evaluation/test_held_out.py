@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from stages.openpose.coco.annotations import network_parts
+from stages.openpose.decoding.decoder import decode
 from stages.openpose.evaluation.held_out import (
     average_precision,
     coco_keypoints,
+    matched_people,
     packed_ground_truth,
 )
 from stages.openpose.skeleton import COCO
+from stages.params import Detect
 from tests.oracle import Oracle, figure, numbered_image
 
 SIZES = {1: (240, 320), 2: (200, 150), 3: (240, 320)}
@@ -89,3 +92,17 @@ def test_person_with_one_keypoint_has_an_area():
     (annotation,) = truth.dataset["annotations"]
     assert annotation["num_keypoints"] == 1
     assert annotation["area"] > 0
+
+
+def test_people_found_at_several_scales_are_matched_to_those_of_the_file():
+    known = PEOPLE | {1: PEOPLE[1][:1]}
+    matches = matched_people(
+        oracle(),
+        packed(known),
+        10,
+        inference="multi",
+        settings=Detect(height_px=368),
+        decode=decode,
+    )
+    assert (matches.people.sum(), matches.hit[0].sum()) == (3, 3)
+    assert len(matches.scores) > 3, "who is not in the file was found too"
