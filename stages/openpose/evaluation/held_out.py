@@ -7,6 +7,7 @@ found on the same images, by the run's own inference and decoder (`matched_peopl
 """
 
 import contextlib
+import importlib
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from tqdm import tqdm
 from stages.openpose.coco.categories import PERSON
 from stages.openpose.decoding.decoder import decode
 from stages.openpose.decoding.people import People
-from stages.openpose.drawing import draw_people
 from stages.openpose.evaluation.scoring import Matches, evaluate
 from stages.openpose.inference.detection import ImageEntry, detect_people, plan_batches
 from stages.openpose.inference.results import to_results
@@ -126,6 +126,8 @@ def drawn_people(forward: Forward, packed: Packed, images: int) -> Callable[[], 
     """A function that draws the people whom `forward` finds when it is called, into the same images
     of a packed file, spread evenly over it: uint8 [H, W, 3] BGR each.
     """
+    # at its use: the stage held_out, whose results depend on this file, draws nothing
+    draw_people = importlib.import_module("stages.openpose.drawing").draw_people
     image_numbers = _spread(packed, images)
 
     def draw() -> list[np.ndarray]:
