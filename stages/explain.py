@@ -8,21 +8,27 @@ A and B are a git revision, the name of a DVC experiment, `workspace` (the files
 folder that the stage evaluate wrote for one model. Parameters, code, data and libraries are those
 of dvc.lock: what the results were made with. Differences of AP are paired, on the same draws of
 images, where what was matched is still there (in the workspace or in DVC's cache); else the two
-APs are told alone. Draws: section `evaluate` of params.yaml.
+APs are told alone. Where experiments or commits of branches and tags lie between A and B (each of
+their differences is one of those between A and B), AP follows the longest row of them, change by
+change. Draws: section `evaluate` of params.yaml.
 """
 
 import argparse
+import functools
 import io
 import json
+import shlex
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tqdm import tqdm
 
-from stages import cli, params
+from stages import cli, locks, params
 from stages.openpose.errors import InputError
 from stages.openpose.evaluation.scoring import Matches, paired_difference, read_matches
 from stages.unchanged import YAML
@@ -30,6 +36,7 @@ from stages.unchanged import YAML
 HEADLINE = "multi"  # the inference whose matches the stage evaluate keeps
 WORKSPACE = "workspace"
 EVALUATE = Path("results/evaluate")
+EXPERIMENTS = "refs/exps/??/*/*"  # not DVC's own refs beside them
 Result = tuple[str, str]  # model, split
 
 
@@ -52,10 +59,11 @@ class State:
 
 def explain(arguments: argparse.Namespace) -> dict:
     """Print what differs, then AP."""
-    draws = params.load(arguments.params).evaluate
+    settings = params.load(arguments.params).evaluate
+    draws = settings.bootstrap_samples, settings.seed
     first, second = state_of(arguments.a), state_of(arguments.b)
     if first.lock is not None and second.lock is not None:
-        for title, lines in differences(first.lock, second.lock).items():
+        for title, lines in locks.differences(first.lock, second.lock).items():
             print(f"{title}: {'' if lines else 'none differs'}".rstrip())
             print("".join(f"  {line}\n" for line in lines), end="")
     compared = list(_pairs(first, second))
@@ -66,9 +74,12 @@ def explain(arguments: argparse.Namespace) -> dict:
         )
     print(f"AP of {HEADLINE}, per cent (A {first.name}, B {second.name}):")
     for ours, theirs in compared:
-        print(f"  {ap_line(first, ours, second, theirs, draws.bootstrap_samples, draws.seed)}")
+        print(f"  {ap_line(first, ours, second, theirs, draws)}")
         if changes := lost_line(first.metrics[ours], second.metrics[theirs]):
             print(f"    {changes}")
+        if ours == theirs and first.lock is not None and second.lock is not None:
+            for line in steps(first, second, ours, draws):
+                print(f"    {line}")
     return {"compared": len(compared)}
 
 
@@ -77,31 +88,36 @@ def state_of(name: str) -> State:
     folder = Path(name)
     if name == WORKSPACE:
         lock = _yaml(Path("dvc.lock").read_text(encoding="utf-8"))
-        return State(name, lock, _metrics(_read_file, _evaluated(lock)), _matches_of_files)
+        metrics = _metrics(_read_file, _evaluated(lock))
+        return State(name, lock, metrics, functools.cache(_matches_of_files))
     if folder.is_dir() and any(folder.glob("*.json")):
         found = {(folder.name, path.stem): path for path in sorted(folder.glob("*.json"))}
         metrics = {result: json.loads(path.read_text()) for result, path in found.items()}
         return State(name, None, metrics, lambda result: _from_file(folder, result))
     revision = _revision(name)
-    lock = _yaml(_git("show", f"{revision}:dvc.lock"))
-
-    def read(path: Path) -> str:
-        return _git("show", f"{revision}:{path}")
-
+    lock = _lock(revision)
     return State(
         name,
         lock,
-        _metrics(read, _evaluated(lock)),
-        lambda result: _from_cache(revision, result, name),
+        _metrics(lambda path: _git("show", f"{revision}:{path}"), _evaluated(lock)),
+        functools.cache(lambda result: _from_cache(revision, result, name)),
     )
+
+
+def _lock(revision: str) -> dict[str, Any]:
+    return _yaml(_git("show", f"{revision}:dvc.lock"))
+
+
+def _experiments() -> dict[str, str]:
+    """Commits of DVC's experiments by name."""
+    listed = _git("for-each-ref", "--format=%(refname:lstrip=4) %(objectname)", EXPERIMENTS)
+    return dict(line.rsplit(" ", 1) for line in listed.splitlines())
 
 
 def _revision(name: str) -> str:
     """The commit of a git revision or of a DVC experiment."""
-    for line in _git("for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").splitlines():
-        commit, _, reference = line.partition(" ")
-        if reference.rsplit("/", 1)[-1] == name:
-            return commit
+    if commit := _experiments().get(name):
+        return commit
     try:
         return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
     except InputError:
@@ -170,80 +186,6 @@ def _from_cache(revision: str, result: Result, name: str) -> Matches:
         ) from None
 
 
-def differences(first: dict[str, Any], second: dict[str, Any]) -> dict[str, list[str]]:
-    """Lines by heading: parameters, code, data and libraries of two dvc.lock that differ."""
-    code: dict[str, str] = {}
-    data: dict[str, str] = {}
-    made: dict[str, str] = {}
-    locks = first["stages"], second["stages"]
-    outputs = [_hashes(lock, "outs") for lock in locks]
-    for path, (ours, theirs, stages) in _changed(*(_hashes(lock, "deps") for lock in locks)):
-        if not any(_overlap(path, output) for output in {**outputs[0], **outputs[1]}):
-            kind = code if path.startswith(("stages/", "workflow/")) else data
-            kind[path] = f"{path}: {_told(ours, theirs)} ({', '.join(stages)})"
-    for path, (ours, theirs, stages) in _changed(*outputs):
-        made[path] = f"{path}: {_told(ours, theirs)} ({', '.join(stages)})"
-    settings = [_settings(lock, "params.yaml") for lock in locks]
-    libraries = [_settings(lock, "envs/versions.yaml") for lock in locks]
-    return {
-        "Parameters": list(_changed_values(*settings)),
-        "Code": list(code.values()),
-        "Data from outside": list(data.values()),
-        "Libraries": list(_changed_values(*libraries)),
-        "Results": list(made.values()),
-    }
-
-
-def _overlap(path: str, other: str) -> bool:
-    return path == other or path.startswith(f"{other}/") or other.startswith(f"{path}/")
-
-
-def _hashes(stages: dict[str, Any], kind: str) -> dict[str, tuple[str, list[str]]]:
-    """Hash of each path, and the stages that have it."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    for name, stage in stages.items():
-        for item in stage.get(kind, []):
-            _, owners = found.setdefault(item["path"], (item.get("md5", ""), []))
-            stage_name = name.partition("@")[0]
-            if stage_name not in owners:
-                owners.append(stage_name)
-    return found
-
-
-def _changed(ours: dict, theirs: dict) -> Iterator[tuple[str, tuple[str, str, list[str]]]]:
-    for path in sorted({**ours, **theirs}):
-        (a, stages_a), (b, stages_b) = ours.get(path, ("", [])), theirs.get(path, ("", []))
-        if a != b:
-            yield path, (a, b, stages_b or stages_a)
-
-
-def _told(ours: str, theirs: str) -> str:
-    return "differs" if ours and theirs else "only in A" if ours else "only in B"
-
-
-def _settings(stages: dict[str, Any], file: str) -> dict[str, Any]:
-    """Dotted names and values of what stages read from `file`."""
-    found: dict[str, Any] = {}
-    for stage in stages.values():
-        for name, value in stage.get("params", {}).get(file, {}).items():
-            found |= dict(_flat(name, value))
-    return found
-
-
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(value, dict) or not value:
-        yield name, value
-        return
-    for key, inner in value.items():
-        yield from _flat(f"{name}.{key}", inner)
-
-
-def _changed_values(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterable[str]:
-    for name in sorted({**ours, **theirs}):
-        if (name in ours) != (name in theirs) or ours[name] != theirs[name]:
-            yield f"{name}: {ours.get(name, 'not there')} -> {theirs.get(name, 'not there')}"
-
-
 def _pairs(first: State, second: State) -> Iterator[tuple[Result, Result]]:
     """Results of one split: of the same model, or of any where one side is a folder."""
     any_model = first.lock is None or second.lock is None
@@ -258,21 +200,86 @@ def _named(state: State) -> str:
 
 
 def ap_line(
-    first: State, ours: Result, second: State, theirs: Result, samples: int, seed: int
+    first: State, ours: Result, second: State, theirs: Result, draws: tuple[int, int]
 ) -> str:
     """Both APs, B minus A with its 95 % interval, or why there is none."""
-    before, after = (
-        side.metrics[result].get(HEADLINE, {}).get("AP")
-        for side, result in ((first, ours), (second, theirs))
-    )
     models = ours[0] if ours[0] == theirs[0] else f"{ours[0]} and {theirs[0]}"
-    text = f"{models} on {ours[1]}: A {_percent(before)}, B {_percent(after)}"
+    text = f"{models} on {ours[1]}: A {_ap(first, ours)}, B {_ap(second, theirs)}"
+    return text + _gain(first, ours, second, theirs, draws, ", B - A ")
+
+
+def _ap(state: State, result: Result) -> str:
+    return _percent(state.metrics[result].get(HEADLINE, {}).get("AP"))
+
+
+def _gain(
+    before: State, ours: Result, after: State, theirs: Result, draws: tuple[int, int], title: str
+) -> str:
+    """The paired difference behind `title`, or why there is none."""
     try:
-        gain, span = paired_difference(second.matches(theirs), first.matches(ours), samples, seed)
+        gain, span = paired_difference(after.matches(theirs), before.matches(ours), *draws)
     except InputError as problem:
-        return f"{text}; no interval: {problem}"
-    told = f"{text}, B - A {100 * gain:+.1f}"
+        return f"; no interval: {problem}"
+    told = f"{title}{100 * gain:+.1f}"
     return f"{told} [{100 * span[0]:+.1f}, {100 * span[1]:+.1f}]" if span else told
+
+
+def steps(first: State, second: State, result: Result, draws: tuple[int, int]) -> Iterator[str]:
+    """AP of A, of each recorded state of the longest row between A and B, and of B; how to record
+    one where there is none; nothing where one change is all that lies between A and B.
+    """
+    path = str(EVALUATE / result[0] / f"{result[1]}.json")
+    start, end = (locks.inputs(state.lock or {}, path) for state in (first, second))
+    changes = locks.changed(start, end)
+    if not start or not end or len(changes) < 2:
+        return
+    recorded = _recorded(path)
+    row = locks.chain(locks.between(start, end, recorded))
+    if not row:
+        looked_at = f"none of {len(recorded)} recorded states lies between A and B"
+        yield f"{looked_at}; {_to_record(second, changes)}"
+        return
+    yield f"A {first.name}: {_ap(first, result)}"
+    between = [(state_of(name), recorded[name]) for name in row]
+    for (state, inputs), (later, later_inputs) in pairwise(
+        [(first, start), *between, (second, end)]
+    ):
+        names = ", ".join(sorted(locks.changed(inputs, later_inputs)))
+        gain = _gain(state, result, later, result, draws, ", ")
+        yield f"+ {names} ({later.name}): {_ap(later, result)}{gain}"
+
+
+def _recorded(path: str) -> dict[str, dict[str, Any]]:
+    """What the result at `path` rests on in each experiment and in each commit of a branch or tag
+    that recorded it; by the name of the experiment, else by the short hash.
+    """
+    names = {commit: name for name, commit in _experiments().items()}
+    where = ("HEAD", "--branches", "--tags", f"--glob={EXPERIMENTS}", "--", "dvc.lock")
+    commits = _git("log", "--full-history", "--format=%H %h", *where).splitlines()
+    recorded = {}
+    for commit, short in map(str.split, tqdm(commits, "explain", unit="state", delay=2.0)):
+        try:
+            _git("cat-file", "-e", f"{commit}:{path}")
+            inputs = locks.inputs(_lock(commit), path)
+        except InputError:
+            continue
+        if inputs:
+            recorded[names.get(commit, short)] = inputs
+    return recorded
+
+
+def _to_record(second: State, changes: locks.Changes) -> str:
+    """How to record a state that has one of the changes."""
+    settings = locks.settings((second.lock or {})["stages"], "params.yaml")
+    wanted = next((name for name in sorted(changes) if name in settings), None)
+    if wanted is None:
+        return "to record one: make one of the changes in A, then dvc exp run -n NAME"
+    value = settings[wanted]
+    value = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    return (
+        f"to record one, in A: dvc exp run -n NAME -S {shlex.quote(f'{wanted}={value}')} "
+        "(restores what the run cache holds)"
+    )
 
 
 def lost_line(first: dict[str, Any], second: dict[str, Any]) -> str:

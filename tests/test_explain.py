@@ -57,9 +57,13 @@ def commit(folder, settings, code, numpy, hits, lost):
     evaluated(folder / "results/evaluate/trained", hits, lost=lost)
     with contextlib.chdir(folder), Repo() as repo:
         repo.commit(force=True)
-    git = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=b"]
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-qm", "state"], check=True)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "state")
+
+
+def git(folder, *command):
+    named = ["git", "-C", folder, "-c", "user.name=a", "-c", "user.email=b"]
+    subprocess.run([*named, *command], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +74,11 @@ def made(tmp_path_factory):
     write(folder / "dvc.yaml", DVC_YAML)
     write(folder / "data/archives/a.zip", "1")
     commit(folder, ["detect.height_px=184"], "x = 1\n", "1.0", [0, 0, 0, 0], 0.75)
+    commit(folder, ["detect.height_px=368"], "x = 1\n", "1.0", [1, 1, 0, 0], 0.5)
+    git(folder, "update-ref", "refs/exps/12/345/half-fig", "HEAD")
+    git(folder, "reset", "-q", "--soft", "HEAD~1")
     commit(folder, ["detect.height_px=368"], "x = 2\n", "2.0", [1, 1, 1, 1], 0.25)
-    subprocess.run(
-        ["git", "-C", folder, "update-ref", "refs/exps/12/345/high-plum", "HEAD"], check=True
-    )
+    git(folder, "update-ref", "refs/exps/12/345/high-plum", "HEAD")
     return folder
 
 
@@ -99,6 +104,25 @@ def test_what_differs_is_named_and_ap_is_paired(project, monkeypatch, capsys, af
     assert "  results/evaluate/trained/val: differs (evaluate)\n" in told
     assert "trained on val: A 0.0, B 100.0, B - A +100.0 [+100.0, +100.0]\n" in told
     assert "lost to miss 75.0 -> 25.0\n" in told
+
+
+def test_ap_follows_the_recorded_states_between(project, monkeypatch, capsys):
+    told = explained(monkeypatch, capsys, "HEAD~1", "workspace")
+    _, first, middle, last = told.rsplit("    ", 3)
+    assert first == "A HEAD~1: 0.0\n"
+    assert middle.startswith("+ detect.height_px (half-fig): 50.0, +50.5 [")
+    assert last.startswith("+ numpy, stages/openpose/decoding (workspace): 100.0, +49.5 [")
+
+
+def test_without_a_state_between_it_says_how_to_record_one(project, monkeypatch, capsys):
+    told = explained(monkeypatch, capsys, "half-fig", "HEAD")
+    assert "lies between A and B; to record one: make one of the changes in A, then dvc exp" in told
+    git(project, "update-ref", "-d", "refs/exps/12/345/half-fig")
+    told = explained(monkeypatch, capsys, "HEAD~1", "HEAD")
+    assert (
+        "none of 2 recorded states lies between A and B; to record one, in A: dvc exp run " in told
+    )
+    assert "-S detect.height_px=368 (restores what the run cache holds)\n" in told
 
 
 def test_what_is_in_no_cache_has_no_interval_but_its_ap(project, monkeypatch, capsys):
