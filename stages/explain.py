@@ -104,6 +104,7 @@ def state_of(name: str) -> State:
     )
 
 
+@functools.cache  # read again for each model and split
 def _lock(revision: str) -> dict[str, Any]:
     return _yaml(_git("show", f"{revision}:dvc.lock"))
 
@@ -237,7 +238,7 @@ def steps(first: State, second: State, result: Result, draws: tuple[int, int]) -
     row = locks.chain(locks.between(start, end, recorded))
     if not row:
         looked_at = f"none of {len(recorded)} recorded states lies between A and B"
-        yield f"{looked_at}; {_to_record(second, changes)}"
+        yield f"{looked_at}; {_to_record(first, second, changes)}"
         return
     yield f"A {first.name}: {_ap(first, result)}"
     between = [(state_of(name), recorded[name]) for name in row]
@@ -268,10 +269,12 @@ def _recorded(path: str) -> dict[str, dict[str, Any]]:
     return recorded
 
 
-def _to_record(second: State, changes: locks.Changes) -> str:
+def _to_record(first: State, second: State, changes: locks.Changes) -> str:
     """How to record a state that has one of the changes."""
-    settings = locks.settings((second.lock or {})["stages"], "params.yaml")
-    wanted = next((name for name in sorted(changes) if name in settings), None)
+    known, settings = (
+        locks.settings((state.lock or {})["stages"], "params.yaml") for state in (first, second)
+    )
+    wanted = next((name for name in sorted(changes) if name in known and name in settings), None)
     if wanted is None:
         return "to record one: make one of the changes in A, then dvc exp run -n NAME"
     value = settings[wanted]
