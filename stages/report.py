@@ -10,6 +10,7 @@ which `dvc plots diff` compares. What a stage has not left behind is left out of
 import argparse
 import json
 from collections.abc import Collection
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -41,7 +42,11 @@ SHOWN_OF_A_KIND = 3
 def report(arguments: argparse.Namespace) -> dict:
     """Read what the stages left and write the page."""
     settings = params.load(arguments.params)
-    evaluations = inputs.read_evaluations(arguments.results / "evaluate", THIS_RUN)
+    evaluations = active(
+        inputs.read_evaluations(arguments.results / "evaluate", THIS_RUN),
+        settings.detect.models,
+        settings.evaluate.splits,
+    )
     ground_truth = _truth(arguments.data)
     fitted = arguments.results / "held_out" / "calibration.json"
     built = page.build(
@@ -59,6 +64,20 @@ def report(arguments: argparse.Namespace) -> dict:
     write(built, arguments.output, image_sheets(arguments, settings, evaluations, ground_truth))
     print(f"report: {arguments.output / 'index.html'}")
     return {"evaluations": len(evaluations)}
+
+
+def active(
+    evaluations: list[Evaluation], models: Collection[str], splits: Collection[str]
+) -> list[Evaluation]:
+    """The evaluations that the settings name; says which are left out. Those of former settings
+    may be of other images and another body.
+    """
+    results = set(product(models, splits))
+    left_out = [one for one in evaluations if (one.model, one.split) not in results]
+    if left_out:
+        names = ", ".join(f"{one.model} on {one.split}" for one in left_out)
+        print(f"report: {names} left out: not in detect.models and evaluate.splits of params.yaml")
+    return [one for one in evaluations if (one.model, one.split) in results]
 
 
 def _truth(data: Path) -> tuple[Images, People] | None:

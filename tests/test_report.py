@@ -198,6 +198,16 @@ def test_page_and_markdown_hold_figures_curves_and_images(arguments):
     )
 
 
+def test_evaluations_of_former_settings_are_left_out_and_said(arguments, capsys):
+    former = arguments.results / "evaluate/former"
+    write(former / "val.json", evaluation().metrics)
+    (former / "val").mkdir()
+    np.savez(former / "val/matches.npz", **vars(matches([1], [1], [7, 8])))
+    assert report(arguments) == {"evaluations": 2}, "val and val1k of trained"
+    assert "former on val left out" in capsys.readouterr().out
+    assert "former" not in (arguments.output / "report.md").read_text()
+
+
 def test_same_results_give_the_same_report(arguments):
     report(arguments)
     first = {path.name: path.read_bytes() for path in arguments.output.rglob("*.*")}
