@@ -171,7 +171,7 @@ def _percent(text: str) -> str:
 
 
 def _signed(text: str) -> str:
-    return f"{100 * float(text):+.1f}"
+    return f"{100 * float(text):+.1f}" if text else "–"
 
 
 def _span(line: dict[str, str], name: str) -> str:

@@ -78,6 +78,13 @@ def test_few_people_are_said_and_what_was_not_counted_is_left_out():
     assert lost.blocks([evaluation(tables={"waterfall": ""})]) == [], "nobody was to be found"
 
 
+def test_where_everybody_was_missed_the_last_ap_is_a_dash():
+    lines = TABLES["waterfall"].splitlines()
+    nobody = "\n".join([*lines[:3], "missed people,,,,,,,"])
+    steps = of_kind(lost.blocks([evaluation(tables=TABLES | {"waterfall": nobody})]), Table)[0]
+    assert steps.rows[2][2:] == ["–", "–", "–"]
+
+
 def test_probabilities_stand_beside_the_share_that_is_right_for_the_model_they_belong_to():
     hit = np.arange(40) % 4 > 0  # three of four are right
     found = Matches(
