@@ -67,7 +67,7 @@ def test_the_pages_of_plots_load_nothing_from_the_network(project):
 
 
 def test_the_report_of_snakemake_holds_the_page_and_the_tables_and_is_read_offline(project):
-    project.run("snakemake --report report.zip")
+    project.run("snakemake --cores 1 --report report.zip")
     with zipfile.ZipFile(project.folder / "report.zip") as packed:
         names = {name.rpartition("/")[2] for name in packed.namelist()}
         page = packed.read("report/report.html").decode()

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 READ = ("annotations", "train", "val", "model", "data", "detections")
-WRITTEN = ("output", "plots", "model", "log", "metrics")
+WRITTEN = ("output", "plots", "model", "log", "metrics", "calibration")
 FILES = {
     "sample": {"output": ["sources.yaml"]},
     "download": {
