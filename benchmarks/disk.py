@@ -132,6 +132,7 @@ def run(project: Path, preset: str, sources: Path, divisor: int) -> int:
         f"download.sources={sources}",
         f"download.root={sources.parent}",
         "download.weights=[]",
+        "train.init=",
         "evaluate.splits=[val]",
         f"pack.holdout_images={round(2645 / divisor)}",
         f"pack.reference_images={round(2645 / divisor)}",
