@@ -8,7 +8,8 @@ import numpy as np
 
 from stages.openpose.coco.annotations import Images
 from stages.openpose.coco.json_stream import read_lists
-from stages.openpose.evaluation.scoring import Matches, precision_at_recall
+from stages.openpose.evaluation.diagnostics import image_group
+from stages.openpose.evaluation.scoring import Matches
 
 FIELD = "crowdIndex"  # of an element of `images`
 LEVELS = {"easy": (0.0, 0.2), "medium": (0.2, 0.8), "hard": (0.8, np.inf)}  # from, below
@@ -30,16 +31,7 @@ def read(images: Images) -> dict[int, float] | None:
 def groups(matches: Matches, crowd_indices: dict[int, float]) -> list[dict]:
     """AP of images by crowd index, as `diagnostics.crowding`; NaN where there is nobody to find."""
     index = np.array([crowd_indices.get(i, np.nan) for i in matches.image_ids.tolist()])
-    rows = []
-    for level, (low, high) in LEVELS.items():
-        in_group = (index >= low) & (index < high)
-        precision = precision_at_recall(matches, in_group.astype(np.int64))
-        rows.append(
-            {
-                "group": f"crowd index: {level}",
-                "images": int(in_group.sum()),
-                "people": int(matches.people[in_group].sum()),
-                "AP": float(precision.mean()),
-            }
-        )
-    return rows
+    return [
+        image_group(matches, (index >= low) & (index < high), f"crowd index: {level}")
+        for level, (low, high) in LEVELS.items()
+    ]

@@ -233,16 +233,21 @@ def crowding(matches: Matches) -> list[dict]:
     for low, high in CROWDING:
         in_group = (matches.people >= low) & (matches.people <= (high or np.inf))
         name = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
-        precision = precision_at_recall(matches, in_group.astype(np.int64))
-        groups.append(
-            {
-                "group": f"people {name}",
-                "images": int(in_group.sum()),
-                "people": int(matches.people[in_group].sum()),
-                "AP": float(precision.mean()),
-            }
-        )
+        groups.append(image_group(matches, in_group, f"people {name}"))
     return groups
+
+
+def image_group(matches: Matches, in_group: np.ndarray, name: str) -> dict:
+    """AP of the images `in_group`, bool [I], with their counts; NaN where there is nobody to
+    find.
+    """
+    precision = precision_at_recall(matches, in_group.astype(np.int64))
+    return {
+        "group": name,
+        "images": int(in_group.sum()),
+        "people": int(matches.people[in_group].sum()),
+        "AP": float(precision.mean()),
+    }
 
 
 def worst(comparison: Comparison) -> Sequence[tuple[int, int, int, float]]:
