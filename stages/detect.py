@@ -43,10 +43,11 @@ from stages.openpose.inference.detection import (
 from stages.openpose.inference.results import to_results
 from stages.openpose.inference.small_maps import SmallMaps, small_maps, write_small_maps
 from stages.openpose.inference.tta import OUTPUTS, Maps
-from stages.openpose.network.backend import load_quietly, thread_count, use_backend
+from stages.openpose.network.backend import load_quietly, use_backend
 from stages.openpose.network.forward import load_forward, read_model, skeleton_of
 from stages.openpose.network.precision import said_precision
 from stages.openpose.skeleton import COCO, Skeleton
+from stages.openpose.threads import usable_threads
 
 MAPS_KEPT = 100  # images of a shard
 MAPS_OF = "multi"  # the inference whose people the report shows
@@ -84,7 +85,7 @@ def detect(arguments: argparse.Namespace) -> dict:
             settings=settings.detect,
             reference=reference,
             skeleton=skeleton,
-            threads=thread_count(),
+            threads=usable_threads(),
             clock=clock,
             watch=keep,
         )

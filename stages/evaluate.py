@@ -16,7 +16,6 @@ processors of this process.
 import argparse
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -54,6 +53,7 @@ from stages.openpose.files import whole_file, whole_folder
 from stages.openpose.inference.tta import OUTPUTS
 from stages.openpose.samples.packed import open_packed
 from stages.openpose.skeleton import COCO, Skeleton, from_dict
+from stages.openpose.threads import usable_threads
 
 MANY_IMAGES = 5000  # from here on the three inferences are scored side by side
 LEAST_DIFFERENCE = 1e-6  # of two APs: what metrics are rounded to
@@ -134,10 +134,7 @@ def processes(ids: Sequence[int]) -> int:
     """How many score side by side: OMP_NUM_THREADS, else the processors of this process; one where
     forking costs more than it saves.
     """
-    if len(ids) < MANY_IMAGES:
-        return 1
-    requested = os.environ.get("OMP_NUM_THREADS", "")
-    return int(requested) if requested.isdigit() else len(os.sched_getaffinity(0))
+    return usable_threads() if len(ids) >= MANY_IMAGES else 1
 
 
 _work: Callable | None = None  # what the processes of `in_processes` run: theirs by being forked

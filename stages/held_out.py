@@ -28,10 +28,11 @@ from stages.openpose.evaluation.calibration import (
 )
 from stages.openpose.evaluation.held_out import average_precision, matched_people
 from stages.openpose.files import whole_file
-from stages.openpose.network.backend import load_quietly, thread_count, use_backend
+from stages.openpose.network.backend import load_quietly, use_backend
 from stages.openpose.network.forward import Forward, load_forward, read_model
 from stages.openpose.network.precision import said_precision
 from stages.openpose.samples.packed import Packed, open_packed
+from stages.openpose.threads import usable_threads
 
 CALIBRATED = "multi"  # the inference whose scores are: the headline's, and what predict does
 
@@ -82,7 +83,7 @@ def calibrate(
             settings=settings.detect,
             decode=partial(decode, **asdict(settings.decoder), skeleton=packed.skeleton),
             reference=settings.decoder.mode == "parity",
-            threads=thread_count(),
+            threads=usable_threads(),
         )
         counted = matches.counted[0]
         scores, right = matches.scores[counted], matches.hit[0, counted]

@@ -29,13 +29,14 @@ from stages.openpose.evaluation.calibration import (
 )
 from stages.openpose.inference.detection import ImageEntry, detect_people
 from stages.openpose.inference.tta import OUTPUTS, Maps
-from stages.openpose.network.backend import thread_count, use_backend
+from stages.openpose.network.backend import use_backend
 from stages.openpose.network.forward import Forward, read_model, skeleton_of
 from stages.openpose.network.precision import resolve_precision
 from stages.openpose.predicting.found import FoundPeople, best_first
 from stages.openpose.predicting.inputs import read_upright
 from stages.openpose.predicting.runtime import AUTO, load_fastest
 from stages.openpose.skeleton import COCO, Skeleton
+from stages.openpose.threads import usable_threads
 
 MODEL, PRESET = "light", "photos"  # what is used where nothing is said
 
@@ -148,7 +149,7 @@ class Pose:
             outputs=(self.inference,),
             skeleton=self.skeleton,
             reference=self.settings.decoder.mode == "parity",
-            threads=thread_count(),
+            threads=usable_threads(),
         )
         for entry, by_output in by_image:
             yield *held.pop(entry.image_id), self._found(by_output[self.inference])

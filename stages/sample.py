@@ -6,7 +6,6 @@ that number.
 """
 
 import argparse
-import os
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ import cv2
 from stages import cli, params
 from stages.openpose.errors import InputError
 from stages.openpose.files import whole_file, whole_folder
+from stages.openpose.threads import usable_processors, usable_threads
 from stages.synthetic.dataset import Task, draw_all, write_sample
 from stages.synthetic.sheet import make_sheet
 
@@ -24,18 +24,7 @@ def available_workers() -> int:
     """Processes to draw with: the cores this process may use, at most OMP_NUM_THREADS where that is
     set.
     """
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-    requested = os.environ.get("OMP_NUM_THREADS", "")
-    if requested:
-        if not requested.isdigit() or int(requested) < 1:
-            raise InputError(
-                f"OMP_NUM_THREADS: expected a whole number above 0, found {requested!r}; unset or "
-                f"mend it"
-            )
-        return min(int(requested), cores)
-    return cores
+    return min(usable_threads(), usable_processors())
 
 
 def draw_sample(arguments: argparse.Namespace) -> dict:

@@ -1,7 +1,6 @@
 """Every image of a data set, read and decoded once: is it there, whole, as the annotations say."""
 
 import io
-import os
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from stages.openpose.coco.image_files import (
 )
 from stages.openpose.errors import InputError
 from stages.openpose.health.fingerprints import SIDE, fingerprint
+from stages.openpose.threads import usable_threads
 
 AS_STORED, UPRIGHT = "as_stored", "upright"
 _EIGHT_BIT = ("RGB", "L", "RGBA", "P", "LA", "PA", "CMYK", "YCbCr")
@@ -85,7 +85,7 @@ def look_at_all(
 ) -> dict[str, Look]:
     """`look_at` for each of `names`, in as many threads as there are processors for us."""
     names = list(dict.fromkeys(names))
-    threads = int(os.environ.get("OMP_NUM_THREADS", 0)) or len(os.sched_getaffinity(0))
+    threads = usable_threads()
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

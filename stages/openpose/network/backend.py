@@ -99,11 +99,3 @@ def load_quietly() -> None:
             for line in caught:
                 if not any(noise in line for noise in LOADING_NOISE):
                     os.write(2, line)
-
-
-def thread_count() -> int:
-    """Threads that read and decode: OMP_NUM_THREADS, else the processors of this process."""
-    requested = os.environ.get("OMP_NUM_THREADS", "")
-    return (
-        int(requested) if requested.isdigit() and int(requested) else len(os.sched_getaffinity(0))
-    )

@@ -29,6 +29,7 @@ from stages.openpose.network.backend import load_quietly
 from stages.openpose.network.precision import precision_here
 from stages.openpose.plain_yaml import parse_yaml
 from stages.openpose.skeleton import COCO, Skeleton, check_whole, from_dict, to_dict
+from stages.openpose.threads import asked_threads
 
 # uint8 BGR [B, H, W, 3], H and W multiples of 8
 # -> heatmaps float32 [B, h, w, parts + 1], pafs float32 [B, h, w, 2 limbs]; 19 and 38 of COCO
@@ -222,8 +223,7 @@ def _compile(file: Path, layout: str) -> Any:
         network = core.read_model(file)
         network.reshape([-1, 3, -1, -1] if layout == "NCHW" else [-1, -1, -1, 3])
         options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-        threads = os.environ.get("INFERENCE_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS")
-        if threads:
+        if threads := os.environ.get("INFERENCE_NUM_THREADS") or asked_threads():
             options["INFERENCE_NUM_THREADS"] = threads
         return core.compile_model(network, "CPU", options)
     except RuntimeError as problem:

@@ -11,7 +11,6 @@ TensorFlow's time; measured: python -m benchmarks.runtimes.
 
 import hashlib
 import importlib.util
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import numpy as np
 from stages.openpose.errors import InputError, damage_refused
 from stages.openpose.network.forward import Forward, load_forward, read_model
 from stages.openpose.network.precision import BFLOAT16
+from stages.openpose.threads import asked_threads
 
 OPENVINO, ONNX_RUNTIME, KERAS = RUNTIMES = ("openvino", "onnxruntime", "keras")
 AUTO = "auto"
@@ -92,16 +92,11 @@ def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def _threads() -> int:
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdecimal() else 0  # 0: the runtime decides
-
-
 def _onnx_runtime(network: OnnxNetwork) -> Forward:
     import onnxruntime  # here, because another may be used
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = _threads()
+    options.intra_op_num_threads = asked_threads() or 0  # 0: the runtime decides
     try:
         session = onnxruntime.InferenceSession(
             network.file, options, providers=["CPUExecutionProvider"]
@@ -126,8 +121,8 @@ def _openvino(network: OnnxNetwork, precision: str) -> Forward:
     read.reshape([-1, -1, -1, 3])
     hint = "bf16" if precision == BFLOAT16 else "f32"
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-    if _threads():
-        options["INFERENCE_NUM_THREADS"] = _threads()
+    if threads := asked_threads():
+        options["INFERENCE_NUM_THREADS"] = threads
     compiled = core.compile_model(read, "CPU", options)
 
     def forward(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,6 @@ by any number of threads, with the same bytes.
 """
 
 import itertools
-import os
 import threading
 import warnings
 import weakref
@@ -29,6 +28,7 @@ from stages.openpose.errors import InputError
 from stages.openpose.samples.labels import make_targets
 from stages.openpose.samples.packed import Packed, open_packed
 from stages.openpose.samples.sampling import Samples
+from stages.openpose.threads import usable_threads
 
 
 def epoch_order(
@@ -52,14 +52,6 @@ def epoch_order(
         return rng.permutation(samples)
     place = rng.permutation(images)[sample_image] + rng.random(samples) * shuffle_images
     return np.argsort(place, kind="stable")
-
-
-def usable_threads() -> int:
-    """OMP_NUM_THREADS of the environment, else the processors that this process may use."""
-    requested = os.environ.get("OMP_NUM_THREADS", "")
-    if requested.isdigit() and int(requested):
-        return int(requested)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Batches(keras.utils.PyDataset):
