@@ -94,9 +94,9 @@ def derive(
         keypoints, (USUAL_SIGMA,) * len(keypoints), parts, ((0, 0),), (0,), (), given.derived, ()
     )
     places = places_of(people, bare)
-    pairs, suspicions = mirror_pairs(parts, places, given.mirror)
-    swap = _swap(parts, pairs)
     lengths, cost = pair_lengths(places)
+    pairs, suspicions = mirror_pairs(parts, places, lengths, given.mirror)
+    swap = _swap(parts, pairs)
     cost = (cost + cost[np.ix_(swap, swap)]) / 2
     asked = [(parts.index(a), parts.index(b)) for a, b in given.edges] or list(edges)
     limbs, spare, how = _limbs(len(parts), asked, swap, cost)
@@ -182,16 +182,22 @@ def pair_lengths(places: Places) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mirror_pairs(
-    names: tuple[str, ...], places: Places, given: Sequence[tuple[str, str]] = ()
+    names: tuple[str, ...],
+    places: Places,
+    lengths: np.ndarray,
+    given: Sequence[tuple[str, str]] = (),
 ) -> tuple[tuple[tuple[str, str], ...], list[str]]:
     """Pairs of parts that change places in a mirrored image: given, else by the words of their
     names; and what is suspicious of them.
+
+    Args:
+        lengths: float64 [K, K], median distances (`pair_lengths`).
     """
     if given:
-        return tuple(given), _unlike(names, given, places)
+        return tuple(given), _unlike(names, given, lengths)
     pairs = [(name, other) for name in names if (other := counterpart(name, names))]
     alone = [name for name in names if not any(name in pair for pair in pairs)]
-    suspicions = _unlike(names, pairs, places)
+    suspicions = _unlike(names, pairs, lengths)
     if candidates := pairs_by_place(names, alone, places):
         shown = ", ".join(f"[{a}, {b}]" for a, b in candidates[:6])
         suspicions.append(
@@ -242,9 +248,10 @@ def pairs_by_place(
     ]
 
 
-def _unlike(names: tuple[str, ...], pairs: Sequence[tuple[str, str]], places: Places) -> list[str]:
+def _unlike(
+    names: tuple[str, ...], pairs: Sequence[tuple[str, str]], lengths: np.ndarray
+) -> list[str]:
     """Pairs whose two sides have other distances to the same third part: probably no pairs."""
-    lengths, _ = pair_lengths(places)
     swap = _swap(names, pairs)
     mirrored = lengths[np.ix_(swap, swap)]
     notes = []
