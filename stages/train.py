@@ -95,9 +95,7 @@ def stage(arguments: argparse.Namespace) -> dict:
         run = _prepare(arguments, settings, devices)
         progress = run.train()
     if devices.host == 0:
-        write_log(progress.rows, arguments.log)
-        if arguments.metrics:
-            write_metrics(progress.rows[-1], arguments.metrics)
+        _write_rows(progress.rows, arguments)
         with open_packed(arguments.train) as packed:
             write_model(run.model.network, arguments.model, packed.skeleton)
     last = progress.rows[-1]
@@ -294,7 +292,7 @@ def _after_epoch(arguments, settings: params.Params, key: str, network, validati
 
     def watch(rows: list[dict]) -> None:
         nonlocal ended
-        write_log(rows, arguments.log)
+        _write_rows(rows, arguments)
         values = {name: value for name, value in rows[-1].items() if value is not None}
         epoch = values.pop("epoch")
         if ended:
@@ -373,6 +371,15 @@ def _backend_version() -> str:
 
     name = keras.backend.backend()
     return f"{name} {sys.modules[name].__version__}"
+
+
+def _write_rows(rows: list[dict], arguments: argparse.Namespace) -> None:
+    """Log and metrics as far as the run is: after each epoch, so that `dvc exp show` tells of it
+    while it runs.
+    """
+    write_log(rows, arguments.log)
+    if arguments.metrics:
+        write_metrics(rows[-1], arguments.metrics)
 
 
 def write_log(rows: list[dict], path: Path) -> None:

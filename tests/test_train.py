@@ -125,6 +125,22 @@ def test_metrics_are_what_the_log_ends_with(trained):
     assert metrics == {name: round(float(last[name]), 4) for name in metrics}
 
 
+def test_metrics_are_there_while_training_goes_on(data, tmp_path):
+    write_params(tmp_path / "params.yaml", epochs=10_000)
+    command = [*arguments(data, tmp_path), "--params", str(tmp_path / "params.yaml")]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, cwd=ROOT, **quiet)
+    try:
+        while not (tmp_path / "metrics.json").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        assert json.loads((tmp_path / "metrics.json").read_text())["loss"] > 0
+        assert not (tmp_path / "model").exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_record_says_how_fast_training_was(trained):
     record = json.loads((trained / "record.json").read_text())
     assert record["samples"] == 8
