@@ -16,7 +16,7 @@ processors of this process.
 import argparse
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +44,7 @@ from stages.openpose.inference.results import to_results
 from stages.openpose.inference.small_maps import SmallMaps, small_maps, write_small_maps
 from stages.openpose.inference.tta import OUTPUTS, Maps
 from stages.openpose.network.backend import load_quietly, use_backend
-from stages.openpose.network.forward import load_forward, read_model, skeleton_of
+from stages.openpose.network.forward import Forward, load_forward, read_model, skeleton_of
 from stages.openpose.network.precision import said_precision
 from stages.openpose.skeleton import COCO, Skeleton
 from stages.openpose.threads import usable_threads
@@ -56,55 +56,81 @@ MAPS_OF = "multi"  # the inference whose people the report shows
 def detect(arguments: argparse.Namespace) -> dict:
     """Run the model on the images of the shard; write COCO results and the list of images."""
     settings = params.load(arguments.params)
-    reference = settings.decoder.mode == "parity"
     refuse_file(arguments.output)
     shard = _shard(arguments, settings.detect.shards)
     split = layout.read_split(arguments)
     entries = _images(split, *shard)
+    network = _network(arguments, settings, split.skeleton)
+    clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
+    results_by_output, kept_maps = _results(arguments, settings, network, split, entries, clock)
+    _write(
+        arguments.output,
+        results_by_output,
+        [image.image_id for image in entries],
+        network.described,
+        kept_maps,
+    )
+    return {"images": len(entries), "precision": network.precision} | _time_split(
+        clock, time.perf_counter() - started, time.process_time() - started_cpu
+    )
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A network that is ready, as its model.yaml describes it."""
+
+    described: dict
+    skeleton: Skeleton
+    forward: Forward
+    precision: str
+
+
+def _network(arguments: argparse.Namespace, settings: params.Params, body: Skeleton) -> _Network:
+    """The model of the command line, which must find the keypoints of `body`."""
     use_backend(settings.train.backend)
-    model, precision = read_model(arguments.model), "of the file"
-    skeleton = skeleton_of(model)
-    layout.check_same_body(arguments.model, skeleton, split.skeleton)
-    if model["kind"] == "keras":
+    described, precision = read_model(arguments.model), "of the file"
+    skeleton = skeleton_of(described)
+    layout.check_same_body(arguments.model, skeleton, body)
+    if described["kind"] == "keras":
         load_quietly()
         precision = said_precision("detect", settings.detect.precision)
-    forward = load_forward(arguments.model, precision)
+    return _Network(described, skeleton, load_forward(arguments.model, precision), precision)
+
+
+def _results(
+    arguments: argparse.Namespace,
+    settings: params.Params,
+    network: _Network,
+    split: layout.Split,
+    entries: list[ImageEntry],
+    clock: Clock,
+) -> tuple[dict[str, dict[int, bytes]], dict[int, SmallMaps]]:
+    """COCO results of every image, as JSON by inference and image id; small maps of some images."""
+    skeleton, reference = network.skeleton, settings.decoder.mode == "parity"
     decoding = asdict(settings.decoder) | {"skeleton": skeleton}
     decoding["bodies"] = _usual_bodies(arguments.data, skeleton)
     cv2.setNumThreads(1)  # the pool's threads each resize an image of their own
-    clock, started, started_cpu = Clock(), time.perf_counter(), time.process_time()
     results_by_output: dict[str, dict[int, bytes]] = {output: {} for output in OUTPUTS}
-    kept_maps: dict[int, SmallMaps] = {}
-    keep = partial(_keep, kept_maps, _spread(entries), settings.detect.height_px, skeleton)
+    maps: dict[int, SmallMaps] = {}
     with image_files.open_images(_archive(arguments)) as archive, _bar(len(entries)) as bar:
         people_by_image = detect_people(
             plan_batches(entries, settings.detect, settings.detect.batch_size, reference=reference),
             read=partial(_read, archive, split.images),
-            forward=forward,
+            forward=network.forward,
             decode=partial(decode, **decoding),
             settings=settings.detect,
             reference=reference,
             skeleton=skeleton,
             threads=usable_threads(),
             clock=clock,
-            watch=keep,
+            watch=partial(_keep, maps, _spread(entries), settings.detect.height_px, skeleton),
         )
         for image, by_output in people_by_image:
-            for output, people_of_image in by_output.items():
-                results_by_output[output][image.image_id] = orjson.dumps(
-                    to_results(people_of_image, image.image_id)
-                )[1:-1]
+            for output, people in by_output.items():
+                results = orjson.dumps(to_results(people, image.image_id))
+                results_by_output[output][image.image_id] = results[1:-1]
             bar.update()
-    _write(
-        arguments.output,
-        results_by_output,
-        [image.image_id for image in entries],
-        model,
-        kept_maps,
-    )
-    return {"images": len(entries), "precision": precision} | _time_split(
-        clock, time.perf_counter() - started, time.process_time() - started_cpu
-    )
+    return results_by_output, maps
 
 
 def _usual_bodies(data: Path | None, skeleton: Skeleton) -> PosePrior | None:

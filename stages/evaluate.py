@@ -19,6 +19,7 @@ import multiprocessing
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,44 +68,18 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     settings = params.load(arguments.params)
     split = layout.read_split(arguments)
     folders = shard_folders(arguments.detections, settings.detect.splits, settings.detect.shards)
-    inside_id = split.images.inside_id
+    inside_id, skeleton = split.images.inside_id, split.skeleton
     owners = owners_of(split.ids, folders, arguments.detections, inside_id)
-    skeleton = split.skeleton
     check_bodies(folders, skeleton)
-    ground_truth = scoring.read_ground_truth(split.images.path, split.images)
-    samples, seed = settings.evaluate.bootstrap_samples, settings.evaluate.seed
-    people = labelled_people(ground_truth, split.ids, skeleton)
-    second_opinion = second_judge.judge(ground_truth, split.ids, skeleton)
-
-    def score(output: str) -> Scored:
-        results = read_results(folders, owners, output, inside_id, skeleton)
-        comparison = compare(people, detections(results, people.image_ids, skeleton), skeleton)
-        figures, matches = scoring.evaluate(
-            ground_truth, results, split.ids, output, skeleton, comparison
-        )
-        drawn = scoring.bootstrap(matches, samples, np.random.default_rng(seed))
-        second = second_opinion(results) if second_opinion else None
-        return Scored(figures | _interval(drawn), matches, comparison, drawn, second)
-
-    scored = dict(zip(OUTPUTS, in_processes(score, OUTPUTS, processes(split.ids)), strict=True))
+    read = partial(read_results, folders, owners, inside_id=inside_id, skeleton=skeleton)
+    scored = score_all(split, read, settings.evaluate)
     judges = agreement(scored)
+    samples, seed = settings.evaluate.bootstrap_samples, settings.evaluate.seed
     steps = waterfall(scored[HEADLINE].comparison, samples, seed)
     say_difference(steps, scored[HEADLINE].figures["AP"])
-    audited = audit(folders, arguments, split.ids)
-    metrics = {
-        **metrics_of(scored, steps),
-        **audited,
-        "protocol": protocol_of(audited, settings.pack.protocol),
-    }
-    if skeleton != COCO:
-        metrics["sigmas"] = skeleton.sigmas_from
-        metrics["PCK"] = {name: diagnostics.pck(one.comparison) for name, one in scored.items()}
     crowd_indices = crowd_index.read(split.images)
-    if crowd_indices:
-        metrics["crowd_index"] = {
-            name: _by_level(crowd_index.groups(one.matches, crowd_indices))
-            for name, one in scored.items()
-        }
+    metrics = metrics_of(scored, steps, audit(folders, arguments, split.ids), settings)
+    metrics |= _of_other_bodies(scored, skeleton) | _of_crowds(scored, crowd_indices)
     if not metrics["people"]:
         name = arguments.split if arguments.data else split.images.path
         print(f"evaluate: no people with labelled keypoints in {name}: AP cannot be stated")
@@ -118,8 +93,35 @@ def evaluate(arguments: argparse.Namespace) -> dict:
     return {"images": len(split.ids), "judges": judges}
 
 
-def metrics_of(scored: dict[str, Scored], steps: list[Step]) -> dict[str, Any]:
-    """Figures of each inference, gains over `single`, what kinds of errors cost, counts."""
+def score_all(
+    split: layout.Split, read: Callable[[str], list[dict]], settings: params.Evaluate
+) -> dict[str, Scored]:
+    """What the results of each inference (`read` of its name) are worth."""
+    ids, skeleton = split.ids, split.skeleton
+    ground_truth = scoring.read_ground_truth(split.images.path, split.images)
+    people = labelled_people(ground_truth, ids, skeleton)
+    second_opinion = second_judge.judge(ground_truth, ids, skeleton)
+
+    def score(output: str) -> Scored:
+        results = read(output)
+        comparison = compare(people, detections(results, people.image_ids, skeleton), skeleton)
+        figures, matches = scoring.evaluate(
+            ground_truth, results, ids, output, skeleton, comparison
+        )
+        rng = np.random.default_rng(settings.seed)
+        drawn = scoring.bootstrap(matches, settings.bootstrap_samples, rng)
+        second = second_opinion(results) if second_opinion else None
+        return Scored(figures | _interval(drawn), matches, comparison, drawn, second)
+
+    return dict(zip(OUTPUTS, in_processes(score, OUTPUTS, processes(ids)), strict=True))
+
+
+def metrics_of(
+    scored: dict[str, Scored], steps: list[Step], audited: dict[str, Any], settings: params.Params
+) -> dict[str, Any]:
+    """Figures of each inference, gains over `single`, what kinds of errors cost, counts, and what
+    the audit of images says.
+    """
     single = scored["single"].matches
     return {
         **{name: one.figures for name, one in scored.items()},
@@ -127,6 +129,28 @@ def metrics_of(scored: dict[str, Scored], steps: list[Step]) -> dict[str, Any]:
         "lost": {step.name: step.gain for step in steps[1:]},
         "images": len(single.image_ids),
         "people": int(single.people.sum()),
+        **audited,
+        "protocol": protocol_of(audited, settings.pack.protocol),
+    }
+
+
+def _of_other_bodies(scored: dict[str, Scored], skeleton: Skeleton) -> dict[str, Any]:
+    """Where sigmas are not COCO's: where they come from, and PCK, which needs none."""
+    if skeleton == COCO:
+        return {}
+    pck = {name: diagnostics.pck(one.comparison) for name, one in scored.items()}
+    return {"sigmas": skeleton.sigmas_from, "PCK": pck}
+
+
+def _of_crowds(scored: dict[str, Scored], crowd_indices: dict[int, float] | None) -> dict[str, Any]:
+    """AP by how crowded images are, where the annotations tell."""
+    if not crowd_indices:
+        return {}
+    return {
+        "crowd_index": {
+            name: _by_level(crowd_index.groups(one.matches, crowd_indices))
+            for name, one in scored.items()
+        }
     }
 
 
