@@ -21,13 +21,12 @@ from stages.openpose.decoding.decoder import decode
 from stages.openpose.evaluation.calibration import (
     FEWEST_PEOPLE,
     Calibration,
-    digest,
     isotonic,
     settings_of,
     to_json,
 )
 from stages.openpose.evaluation.held_out import average_precision, matched_people
-from stages.openpose.files import whole_file
+from stages.openpose.files import file_digest, whole_file
 from stages.openpose.network.backend import load_quietly, use_backend
 from stages.openpose.network.forward import Forward, load_forward, read_model
 from stages.openpose.network.precision import said_precision
@@ -94,7 +93,7 @@ def calibrate(
     else:
         print(f"held_out: scores calibrated by {found}")
         curve = isotonic(scores, right)
-    weights = digest(model / read_model(model)["file"]) if forward else ""
+    weights = file_digest(model / read_model(model)["file"]) if forward else ""
     return Calibration(
         *curve,
         people=len(scores),

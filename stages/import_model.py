@@ -10,7 +10,6 @@ network `full`; of an OpenVINO model with `network`, as those of that one.
 """
 
 import argparse
-import hashlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import yaml
 
 from stages import cli, params
 from stages.openpose.errors import InputError
-from stages.openpose.files import refuse_disguise, whole_folder
+from stages.openpose.files import file_digest, refuse_disguise, whole_folder
 from stages.openpose.network.backend import load_quietly, use_backend
 from stages.openpose.network.forward import (
     KERAS_WEIGHTS,
@@ -117,18 +116,13 @@ def _verified(source: Path, expected: str, key: str) -> str:
         )
     refuse_disguise(source)
     hash_name = "md5" if len(expected) == MD5_DIGITS else "sha256"
-    digests = {algorithm: _digest(source, algorithm) for algorithm in {hash_name, "sha256"}}
+    digests = {kind: file_digest(source, kind) for kind in {hash_name, "sha256"}}
     if expected and digests[hash_name] != expected.lower():
         raise InputError(
             f"{source}: expected {hash_name} {expected} (`{key}`), found {digests[hash_name]}; "
             f"fetch the file again"
         )
     return digests["sha256"]
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def main() -> None:

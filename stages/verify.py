@@ -9,7 +9,6 @@ place, as root for example, is damaged in the cache too, and would come back so.
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -20,7 +19,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stages.openpose.errors import InputError
-from stages.openpose.training.checkpoints import NAME, file_digest
+from stages.openpose.files import file_digest
+from stages.openpose.training.checkpoints import NAME
 from stages.params.reading import read_yaml
 
 CACHE = Path(".dvc/cache/files/md5")
@@ -41,8 +41,7 @@ class Artifact:
             return False
         if self.kind == "sha256":
             return file_digest(self.path).startswith(self.digest)
-        with open(self.path, "rb") as file:
-            return hashlib.file_digest(file, "md5").hexdigest() == self.digest
+        return file_digest(self.path, "md5") == self.digest
 
 
 def outputs(project: Path) -> list[dict]:

@@ -11,7 +11,8 @@ import yaml
 
 from benchmarks.painted import crowd, maps
 from stages import params, pose, predict
-from stages.openpose.evaluation.calibration import Calibration, digest, settings_of, to_json
+from stages.openpose.evaluation.calibration import Calibration, settings_of, to_json
+from stages.openpose.files import file_digest
 from stages.openpose.predicting import films
 from stages.openpose.predicting.found import FoundPeople, best_first
 from stages.openpose.skeleton import COCO
@@ -122,7 +123,7 @@ def test_calibrated_people_carry_a_probability_and_unlikely_ones_are_left_out(wo
         np.array([0.0, 0.9]),
         people=60,
         images=9,
-        weights=digest(world / "model/weights.h5"),
+        weights=file_digest(world / "model/weights.h5"),
         settings=settings_of("multi", settings.detect, settings.decoder),
     )
     (world / "calibration.json").write_text(to_json(fitted))

@@ -1,5 +1,8 @@
-"""Writing files so that a killed program never leaves half a file that looks whole."""
+"""Files: written so that a killed program never leaves half a file that looks whole, and known by
+their hashes.
+"""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -7,6 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stages.openpose.errors import InputError
+
+
+def file_digest(path: Path, kind: str = "sha256") -> str:
+    """Hexadecimal hash of a file's bytes: sha256 or md5 (which protects from accidents only)."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(
+            file, lambda: hashlib.new(kind, usedforsecurity=False)
+        ).hexdigest()
 
 
 def refuse_file(folder: Path) -> None:

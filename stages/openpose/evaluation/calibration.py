@@ -6,7 +6,6 @@ decoder it was fitted with, all of which are kept with it, and for images like t
 on.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stages.openpose.errors import InputError, damage_refused
+from stages.openpose.files import file_digest
 
 BINS = 10
 FEWEST_PEOPLE = 50  # detections; below there is no fit
@@ -96,12 +96,6 @@ def settings_of(inference: str, detect: Any, decoder: Any) -> dict[str, Any]:
     return {"inference": inference, **scales, **stride, **decoding}
 
 
-def digest(weights: Path) -> str:
-    """sha256 of a file."""
-    with open(weights, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def to_json(calibration: Calibration) -> str:
     """The text of a file of `read_calibration`."""
     knots = [
@@ -146,7 +140,7 @@ def check_belongs(
             f"{path}: holds no curve, only {calibration.people} people were found on "
             f"{calibration.images} held-out images; expected {FEWEST_PEOPLE} or more"
         )
-    if digest(weights) != calibration.weights:
+    if file_digest(weights) != calibration.weights:
         raise InputError(f"{path}: fitted with another network than {weights}; scores differ")
     other = [
         f"{key} {calibration.settings.get(key)} (here {value})"

@@ -6,7 +6,6 @@ folder, one folder a network, with a model.yaml: a model folder as network/forwa
 file that is there is never overwritten; it is refused where its hash is another.
 """
 
-import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraint
 from stages.openpose.errors import InputError
 from stages.openpose.fetch.sources import TO_BE_SUPPLIED, places
 from stages.openpose.fetch.transfer import Advance, Patience, Remote, fetch, hash_name
-from stages.openpose.files import whole_file, whole_folder
+from stages.openpose.files import file_digest, whole_file, whole_folder
 
 PLACE_VARIABLE = "OPENPOSE_MODELS"
 DESCRIPTION = "model.yaml"
@@ -136,8 +135,7 @@ def missing_files(model: NamedModel, folder: Path) -> list[str]:
 
 
 def _hash_of(path: Path, file: NamedFile) -> str:
-    with open(path, "rb") as content:
-        return hashlib.file_digest(content, hash_name(file.known_hash)).hexdigest()
+    return file_digest(path, hash_name(file.known_hash))
 
 
 def how_to_get(model: NamedModel, folder: Path, missing: list[str]) -> str:

@@ -9,7 +9,6 @@ the last being that of the weights it was made from. OpenVINO and ONNX Runtime s
 TensorFlow's time; measured: python -m benchmarks.runtimes.
 """
 
-import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from stages.openpose.errors import InputError, damage_refused
+from stages.openpose.files import file_digest
 from stages.openpose.network.forward import Forward, load_forward, read_model
 from stages.openpose.network.precision import BFLOAT16
 from stages.openpose.threads import asked_threads
@@ -84,8 +84,7 @@ def onnx_of(folder: Path, model: dict[str, Any]) -> OnnxNetwork | None:
         wanted = described["weights_sha256"]
     if not network.file.is_file():
         return None
-    weights = hashlib.sha256((folder / model["file"]).read_bytes()).hexdigest()
-    return network if weights == wanted else None
+    return network if file_digest(folder / model["file"]) == wanted else None
 
 
 def _installed(package: str) -> bool:

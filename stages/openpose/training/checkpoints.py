@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.openpose.files import whole_file
+from stages.openpose.files import file_digest, whole_file
 
 NAME = re.compile(r"step-(\d{10})-([0-9a-f]{16})\.npz")
 CHUNK_BYTES = 1 << 24
@@ -32,12 +32,6 @@ def run_key(files: Iterable[Path], settings: Any) -> str:
     for path in files:
         digest.update(file_digest(path).encode())
     return digest.hexdigest()[:16]
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def code_files(packages: Sequence[str] = ("stages.openpose", "stages.train")) -> list[Path]:

@@ -14,12 +14,12 @@ from stages.openpose.evaluation.calibration import (
     Calibration,
     calibration_error,
     check_belongs,
-    digest,
     isotonic,
     read_calibration,
     settings_of,
     to_json,
 )
+from stages.openpose.files import file_digest
 from stages.params import Decoder, Detect
 
 PEOPLE = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=40)
@@ -127,7 +127,7 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_calibration_of_something_else_is_refused(tmp_path):
     weights = tmp_path / "w.h5"
     weights.write_bytes(b"weights")
-    fitted = calibration(columns([(1, False), (2, True)]), weights=digest(weights))
+    fitted = calibration(columns([(1, False), (2, True)]), weights=file_digest(weights))
     check_belongs(fitted, tmp_path, weights, SETTINGS)
     no_guesses = settings_of("multi", Detect(), Decoder(complete=False))
     check_belongs(fitted, tmp_path, weights, no_guesses)
