@@ -113,13 +113,18 @@ def derive(
         pairs,
         source,
     )
-    heading = f"body: {len(keypoints)} keypoints ({', '.join(keypoints[:6])}"
-    heading += " ...)" if len(keypoints) > 6 else ")"
-    shown = ", ".join(f"{value:.3f}" for value in sigmas[:8])
-    shown += " ..." if len(sigmas) > 8 else ""
     mirrors = f"mirror pairs: {len(pairs)}, " + ("given" if given.mirror else "by their names")
-    notes = [heading, how, mirrors, f"OKS sigmas {source}: {shown}"]
-    return Derived(skeleton, notes, suspicions)
+    return Derived(skeleton, [_heading(keypoints), how, mirrors, _told(sigmas, source)], suspicions)
+
+
+def _heading(keypoints: tuple[str, ...]) -> str:
+    more = " ..." if len(keypoints) > 6 else ""
+    return f"body: {len(keypoints)} keypoints ({', '.join(keypoints[:6])}{more})"
+
+
+def _told(sigmas: tuple[float, ...], source: str) -> str:
+    shown = ", ".join(f"{value:.3f}" for value in sigmas[:8])
+    return f"OKS sigmas {source}: {shown}" + (" ..." if len(sigmas) > 8 else "")
 
 
 def _check(keypoints: tuple[str, ...], given: Given) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,14 +80,7 @@ def write(
             file.attrs["skeleton"] = json.dumps(to_dict(skeleton), sort_keys=True)
         for name, column in columns.items():
             file.create_dataset(name, data=column, track_times=False)
-        jpeg_bytes = file.create_dataset(
-            "jpeg/bytes", shape=(size,), dtype=np.uint8, track_times=False, fill_time="never"
-        )
-        offset = 0
-        for source, row in progress(packed_images):
-            data = _checked_image(source, row)
-            jpeg_bytes[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
-            offset += len(data)
+        _write_images(file, progress(packed_images), size)
     counts = {
         "images": "images/id",
         "samples": "samples/image",
@@ -95,6 +88,18 @@ def write(
         "mask_bytes": "mask/bytes",
     }
     return {name: len(columns[column]) for name, column in counts.items()} | {"jpeg_bytes": size}
+
+
+def _write_images(file: h5py.File, images: Iterable[tuple[Source, int]], size: int) -> None:
+    """The JPEGs one after the other, `size` bytes together."""
+    jpeg_bytes = file.create_dataset(
+        "jpeg/bytes", shape=(size,), dtype=np.uint8, track_times=False, fill_time="never"
+    )
+    offset = 0
+    for source, row in images:
+        data = _checked_image(source, row)
+        jpeg_bytes[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+        offset += len(data)
 
 
 def _check_room(path: Path, needed: int) -> None:
