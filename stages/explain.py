@@ -131,7 +131,8 @@ def _revision(name: str) -> str:
 def _git(*command: str) -> str:
     done = subprocess.run(["git", *command], capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
-        raise InputError(f"git {' '.join(command)}: {done.stderr.strip() or 'failed'}")
+        said = " ".join(done.stderr.split())  # of a foreign owner in four lines
+        raise InputError(f"git {' '.join(command)}: {said or 'failed'}")
     return done.stdout
 
 

@@ -152,3 +152,10 @@ def test_names_that_stand_for_nothing_are_one_line(project, monkeypatch, names, 
     evaluated(project / "third", [1, 1, 1, 0], split="val1k")
     with pytest.raises(SystemExit, match=problem):
         run(monkeypatch, explain.main, *names)
+
+
+def test_what_git_says_of_a_repository_of_another_user_is_one_line(project, monkeypatch):
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(SystemExit, match=r"safe\.directory") as ended:
+        run(monkeypatch, explain.main, "HEAD~1", "HEAD")
+    assert "\n" not in str(ended.value)

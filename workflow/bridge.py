@@ -218,8 +218,9 @@ class Bridge:
         return re.sub(r"\$\{(\w+)\.(\w+)\}", lambda m: str(self.settings[m[1]][m[2]]), template)
 
 
-def connect(root: Path, config: dict, *, main: bool, dry: bool = False) -> Bridge:
-    """Read dvc.yaml; in the `main` process also find out which stages are stale and mark them.
+def connect(root: Path, config: dict, *, main: bool) -> Bridge:
+    """Read dvc.yaml; in the `main` process also find out which stages are stale and mark them. That
+    of a dry run takes its turn too: Snakemake does not say before, and the marks are the same.
 
     Raises WorkflowError where the environment is not active, `config` holds what no rule reads,
     dvc.yaml is not valid or another run is at work.
@@ -232,12 +233,11 @@ def connect(root: Path, config: dict, *, main: bool, dry: bool = False) -> Bridg
             "dvc repro --force --single-item STAGE",
             file=sys.stderr,
         )
-    if main and not dry:
+    if main:
         _take_turn()
         for job in Path(".snakemake/incomplete").glob("*"):
             job.unlink()  # DVC decides by content, see docs/how-it-works.md
         _mend_list()
-    if main:
         try:
             params.check(root / "params.yaml")  # before any command is made of its names
         except InputError as problem:
@@ -393,8 +393,14 @@ def _refuse_future(paths: Iterable[str]) -> None:
 
 def _take_turn() -> None:
     """Hold a lock until this process ends; the kernel frees it whatever the end is."""
-    Path(".snakemake").mkdir(exist_ok=True)
-    _take_turn.file = open(".snakemake/bridge.lock", "a")  # noqa: SIM115 - open for the life of the process
+    try:
+        Path(".snakemake").mkdir(exist_ok=True)
+        _take_turn.file = open(".snakemake/bridge.lock", "a")  # noqa: SIM115 - open for the life of the process
+    except OSError as problem:
+        raise WorkflowError(
+            f"{problem.filename}: {problem.strerror}; a run writes into {Path.cwd()}, so work in a "
+            "clone or a copy of your own"
+        ) from None
     try:
         fcntl.flock(_take_turn.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as problem:

@@ -148,6 +148,24 @@ def test_a_file_system_without_locks_is_said_and_goes_on(here, monkeypatch, caps
     assert "no locks here (No locks available)" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(here, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(bridge, "open", refuse, raising=False)
+    with pytest.raises(WorkflowError, match=r"lock: Permission denied; .* copy of your own"):
+        bridge._take_turn()
+
+
+def test_a_dry_run_beside_a_run_leaves_its_marks_alone(project):
+    (project.folder / ".snakemake/stale").mkdir(parents=True)
+    (project.folder / ".snakemake/stale/train").touch()
+    with open(project.folder / ".snakemake/bridge.lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "another snakemake is at work" in project.run(DRY, fails=True)
+    assert (project.folder / ".snakemake/stale/train").exists()
+
+
 def listed(here, pid: int, age: float = 0) -> dict:
     """DVC's list with one process at work, written `age` seconds ago, as the bridge leaves it."""
     path = here / ".dvc/tmp/rwlock"
