@@ -48,7 +48,8 @@ def run(stage: Callable[[argparse.Namespace], dict | None], arguments: argparse.
     except InputError as problem:
         sys.exit(f"error: {problem}")
     except OSError as problem:
-        written = getattr(arguments, "output", None) or getattr(arguments, "model", "output")
+        places = (getattr(arguments, name, None) for name in ("output", "model", "results"))
+        written = next(filter(None, places), "output")
         where = "" if problem.filename else f"{written}: "
         sys.exit(f"error: {where}{' '.join(str(problem).split())}")  # HDF5 says it in many lines
     except KeyboardInterrupt:

@@ -30,6 +30,8 @@ def export(arguments: argparse.Namespace) -> dict:
             f"{arguments.model}: expected a model of kind keras, found {model['kind']}"
         )
     load_quietly()
+    import tensorflow as tf  # here: slow, and after what it is to know
+
     from stages.openpose.network import exporting
     from stages.openpose.network.architecture import build
     from stages.openpose.network.weights import load_weights
@@ -37,7 +39,10 @@ def export(arguments: argparse.Namespace) -> dict:
     skeleton = skeleton_of(model)
     network = build(model["network"], skeleton=skeleton)
     load_weights(network, arguments.model / model["file"])
-    exporting.export(network, arguments.output, arguments.formats, skeleton)
+    try:
+        exporting.export(network, arguments.output, arguments.formats, skeleton)
+    except tf.errors.OpError as problem:  # a full disk is one: TensorFlow writes files itself
+        raise OSError(problem.message.rpartition("}} ")[2]) from None
     return {"formats": list(arguments.formats)}
 
 

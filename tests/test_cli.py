@@ -26,6 +26,14 @@ def test_a_full_disk_is_told_with_its_place(name):
     assert "\n" not in line
 
 
+def test_a_full_disk_under_results_is_told_with_their_folder():
+    def stage(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(SystemExit, match=r"^error: mine: \[Errno 28\]"):
+        cli.run(stage, argparse.Namespace(results=Path("mine"), record=None))
+
+
 def test_words_without_an_end_are_cut():
     assert len(str(InputError("found " + "9" * 10**6 + "; correct it"))) < 300
     assert str(InputError(f"{'/folder' * 100}: no such file")).startswith("/folder" * 100)

@@ -1,12 +1,14 @@
 """Exported networks give the maps of the network, each in its own runtime, on a real image."""
 
 import importlib.util
+import re
 import sys
 
 import cv2
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import yaml
 
 from stages import cli, export
@@ -139,6 +141,18 @@ def test_missing_converter_is_named(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"export to openvino: .*openvino"):
         exporting.export(build("light"), tmp_path, ["openvino"])
     assert not (tmp_path / "openvino").exists()
+
+
+def test_what_tensorflow_says_of_a_full_disk_is_one_line(model, tmp_path, monkeypatch):
+    def fill(self, path, **options):
+        message = f"{{{{function_node SaveV2}}}} {path}: No space left on device"
+        raise tf.errors.ResourceExhaustedError(None, None, message)
+
+    monkeypatch.setattr(keras.Model, "export", fill)
+    with pytest.raises(SystemExit) as ended:
+        exported(model, tmp_path / "out", "tf_saved_model")
+    assert re.match(rf"error: {tmp_path}\S+: {tmp_path}\S+: No space left", str(ended.value.code))
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_model_of_another_kind_is_refused(tmp_path, capsys):
