@@ -10,6 +10,8 @@ network `full`; of an OpenVINO model with `network`, as those of that one.
 """
 
 import argparse
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from stages.openpose.network.forward import (
 
 MAIN_FILE = {"openvino": ".xml", "onnx": ".onnx", "keras": ".h5", "caffe": ".caffemodel"}
 MD5_DIGITS = 32
+STRUCTURE_BYTES = 2_000_000  # what HDF5 adds at most, to hundreds of small arrays
 NOT_DESCRIBED = ("folder", "files")  # the model folder does not depend on where the files came from
 # what networks of ours know of themselves
 OF_A_FILE_THAT_RUNS = ("layout", "colour", "mean", "scale", "heatmaps", "pafs")
@@ -98,12 +101,24 @@ def _take(model: dict[str, Any], key: str, target: Path) -> None:
         # here, because the backend is chosen by then
         from stages.openpose.network.weights import convert_weights
 
+        _require_room(target, list(sources.values()))
         convert_weights(sources[main[0]], network, target / KERAS_WEIGHTS)
         described |= {"kind": "keras", "network": network}
     else:
         for name, source in sources.items():
             shutil.copyfile(source, target / (described["file"] if name == main[0] else name))
     (target / "model.yaml").write_text(yaml.safe_dump(described, sort_keys=False), encoding="utf-8")
+
+
+def _require_room(target: Path, sources: list[Path]) -> None:
+    """Raise OSError where weights as float32 may not fit: HDF5 ends the process on a full disk."""
+    stored = sum(source.stat().st_size for source in sources)
+    halves = any(source.suffix == MAIN_FILE["openvino"] for source in sources)  # may be float16
+    needed = stored * (2 if halves else 1) + STRUCTURE_BYTES
+    if (free := shutil.disk_usage(target).free) < needed:
+        raise OSError(
+            errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {needed:,} bytes needed, {free:,} free"
+        )
 
 
 def _verified(source: Path, expected: str, key: str) -> str:

@@ -1,6 +1,7 @@
 """An OpenVINO file whose weights a network of ours takes: imported and run without OpenVINO."""
 
 import hashlib
+import shutil
 import sys
 
 import keras
@@ -84,3 +85,11 @@ def test_a_lost_bin_is_named(tmp_path, monkeypatch, theirs):
         SystemExit, match=r"net\.bin: no such file; an OpenVINO IR is a \.xml beside its \.bin"
     ):
         take(tmp_path, monkeypatch, theirs)
+
+
+def test_a_disk_too_full_is_said_before_hdf5_writes(tmp_path, monkeypatch, theirs):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10_000_000))
+    with pytest.raises(SystemExit, match=r"models/net: \[Errno 28\] No space .* 10,000,000 free"):
+        take(tmp_path, monkeypatch, theirs)
+    assert not list((tmp_path / "models").iterdir())
