@@ -1,6 +1,7 @@
 import hashlib
 import json
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -266,3 +267,24 @@ def test_a_missing_area_is_that_of_the_segment_else_about_half_of_the_box(tmp_pa
     path = write_json(tmp_path / "train.json", [image(1)], raw)
     people = annotations.read_people(path, annotations.read_images(path))
     np.testing.assert_allclose(people.areas, [30 * 30, 0.53 * 60 * 100])
+
+
+def test_size_is_the_height_of_cocos_people_and_the_longer_side_of_other_bodies():
+    boxes = np.array([[0, 900, 20, 50], [900, 0, 70, 30]], np.float64)
+    other = replace(COCO, late_limbs=())
+    np.testing.assert_allclose(annotations.scales_provided(boxes) * 368, [50, 30])
+    np.testing.assert_allclose(annotations.scales_provided(boxes, other) * 368, [50, 70])
+
+
+def test_people_of_an_image_come_by_id_or_in_the_order_of_the_file(tmp_path):
+    path = write_json(tmp_path / "a.json", [image(1)], [person(7, 1), person(3, 1)])
+    images = annotations.read_images(path)
+    assert annotations.read_people(path, images).ids.tolist() == [3, 7]
+    assert annotations.read_people(path, images, file_order=True).ids.tolist() == [7, 3]
+
+
+def test_a_file_that_is_no_json_object_is_shown_by_its_first_20_bytes(tmp_path):
+    path = tmp_path / "bad.json"
+    path.write_text("<html><body>no such page")
+    with pytest.raises(InputError, match=r"found b'<html><body>no such '$"):
+        annotations.read_images(path)

@@ -160,3 +160,15 @@ def test_a_prior_is_made_of_bodies_that_stand_one_way_only():
         priors.append(fit_where_it_tells(places.xy, places.known))
     assert priors[0] is not None
     assert priors[1] is None
+
+
+def test_what_is_said_of_a_body_names_six_keypoints_and_shows_eight_sigmas():
+    def said(count):
+        names, people = tuple("abcdefghij"[:count]), people_at(np.zeros((1, count, 2)))
+        notes = derive(names, (), people, Given(sigmas=[0.1] * count)).notes
+        return notes[0], notes[3]
+
+    assert said(6)[0] == "body: 6 keypoints (a, b, c, d, e, f)"
+    assert said(7)[0] == "body: 7 keypoints (a, b, c, d, e, f ...)"
+    assert said(8)[1] == f"OKS sigmas {GIVEN}: " + ", ".join(["0.100"] * 8)
+    assert said(9)[1] == f"OKS sigmas {GIVEN}: " + ", ".join(["0.100"] * 8) + " ..."

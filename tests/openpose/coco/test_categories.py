@@ -75,3 +75,11 @@ def test_cocos_names_with_a_misspelt_one_are_refused_unless_meant():
         read({"id": 1, "name": "person", "keypoints": names})
     meant = read({"id": 1, "name": "person", "keypoints": names}, wanted=Wanted(tuple(names)))
     assert meant.keypoints[0] == "nosee"
+
+
+def test_two_bodies_are_refused_and_the_first_looked_at_for_misspelt_names():
+    people = {"id": 1, "name": "person", "keypoints": ["nosee", *COCO_KEYPOINTS[1:]]}
+    findings = Findings(Path("a.json"))
+    read_categories([people, MOUSE], findings)
+    assert ["2 different bodies" in text for text in findings.problems] == [True, False]
+    assert "unknown: nosee" in findings.problems[1]

@@ -1,3 +1,4 @@
+import io
 import os
 import struct
 import zipfile
@@ -6,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.openpose.coco import image_files
 from stages.openpose.errors import InputError
@@ -250,3 +252,46 @@ def test_a_pointer_may_name_an_archive(tmp_path):
     (tmp_path / "train.folder").write_text(f"{tmp_path / 'own.zip'}\n")
     with image_files.open_images(tmp_path / "train.folder") as opened:
         assert opened.read("1.jpg") == b"bytes"
+
+
+def test_an_archive_frees_its_file_once(tmp_path):
+    with image_files.Archive(write_zip(tmp_path / "a.zip", FILES)) as archive:
+        number = archive._file
+    archive.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+    os.fstat(1)  # closing twice closes nothing else
+
+
+def test_a_image_of_too_many_pixels_is_named_with_its_size(monkeypatch):
+    assert image_files.LARGEST_IMAGE_PX == 2**27
+    monkeypatch.setattr(image_files, "LARGEST_IMAGE_PX", 23)
+    for suffix in (".jpg", ".png"):
+        data = cv2.imencode(suffix, np.zeros((4, 6, 3), np.uint8))[1].tobytes()
+        with pytest.raises(InputError, match=r"big: 6 x 4 pixels \(width x height\)"):
+            image_files.decode_bgr(data, "big")
+    monkeypatch.setattr(image_files, "LARGEST_IMAGE_PX", 24)
+    assert image_files.decode_bgr(data, "big").shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it is a HEIC"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"\n <!DOCTYPE html>", "error page"),
+    ],
+)
+def test_what_is_taken_for_images_now_and_then_is_told(data, message):
+    with pytest.raises(InputError, match=message):
+        image_files.decode_bgr(data, "1.jpg")
+
+
+@pytest.mark.parametrize(("number", "read"), [(1, 1), (6, 6), (8, 8), (9, 1), (0, 1)])
+def test_an_orientation_that_exif_does_not_know_is_none(number, read):
+    exif = Image.Exif()
+    exif[0x0112] = number
+    data = io.BytesIO()
+    Image.new("RGB", (6, 4)).save(data, "JPEG", exif=exif)
+    header = image_files.read_header(data.getvalue())
+    assert (header.hw, header.orientation) == ((4, 6), read)

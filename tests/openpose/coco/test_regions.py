@@ -126,7 +126,13 @@ def test_rles_of_another_size_are_errors(rle):
 
 
 @pytest.mark.parametrize(
-    "polygon", [[1, 2, 3], [0.0, 0, 1e300, 1, 2, 2], [0.0, 0, 5, 1, 2, float("nan")]]
+    "polygon",
+    [
+        [1, 2, 3],
+        [0.0, 0, 1e6, 1, 2, 2],
+        [0.0, 0, 1e300, 1, 2, 2],
+        [0.0, 0, 5, 1, 2, float("nan")],
+    ],
 )
 def test_polygons_of_half_points_and_of_absurd_reach_are_errors(polygon):
     with pytest.raises(ValueError, match=r"polygon of pairs|polygon reaches"):
