@@ -48,6 +48,15 @@ def test_found_parts_stay_as_they_are():
     np.testing.assert_array_equal(parts[:, others], before[:, others])
 
 
+@pytest.mark.parametrize("place_px", [(5.0, 170.0), (150.0, 5.0)])
+def test_found_parts_beyond_the_upper_and_the_left_edge_stay_as_they_are(place_px):
+    parts, before = (usual_person(place_px=place_px, missing=[WRIST]) for _ in range(2))
+    assert (before[..., :2] < 0).any()
+    complete(parts, NO_HEAT, 8, PRIOR)
+    others = [part for part in range(18) if part != WRIST]
+    np.testing.assert_array_equal(parts[:, others], before[:, others])
+
+
 @pytest.mark.parametrize("stride", [2, 8])
 def test_heat_below_the_threshold_draws_the_guess_to_its_maximum(stride):
     parts = usual_person(missing=[WRIST])
@@ -177,3 +186,50 @@ def test_unknown_prior_is_named():
         decode(*maps(people, grid), prior="cats")
     assert np.linalg.eigvalsh(PRIOR.covariance).min() > -1e-3
     assert np.linalg.eigvalsh(PRIOR.covariance).min() > -1e-3
+
+
+def most_likely_cell(person, missing, heat, stride):
+    """(row, column) of the cell where Gaussian times heat is largest, by its definition: found
+    parts believed to 0.1 of the size, variance of the guess doubled, 2.5 deviations searched.
+    """
+    found = [part for part in range(18) if part != missing]
+    place, size = frame(person[found, :2].astype(float), USUAL[found])
+    known = np.ravel([(2 * part, 2 * part + 1) for part in found])
+    own = [2 * missing, 2 * missing + 1]
+    gain = np.linalg.solve(
+        PRIOR.covariance[np.ix_(known, known)] + 0.1**2 * np.eye(len(known)),
+        PRIOR.covariance[np.ix_(known, own)],
+    )
+    deviation = ((person[found, :2] - place) / size - USUAL[found]).ravel()
+    mean = place + size * (USUAL[missing] + deviation @ gain)
+    spread = PRIOR.covariance[np.ix_(own, own)] - PRIOR.covariance[np.ix_(own, known)] @ gain
+    spread = 2 * (size / stride) ** 2 * spread + 0.02 * np.eye(2)
+    rows, columns = np.mgrid[: heat.shape[0], : heat.shape[1]]
+    apart = np.dstack([columns, rows]) - (mean - (stride - 1) / 2) / stride
+    square = np.einsum("...i,ij,...j", apart, np.linalg.inv(spread), apart)
+    inside = (np.abs(apart) <= 2.5 * np.sqrt(np.diag(spread)) + 1).all(axis=-1) & (heat > 0)
+    value = np.where(inside, (heat + 0.005) * np.exp(-square / 2), 0)
+    return np.unravel_index(value.argmax(), value.shape) if value.max() > 0.005 else None
+
+
+@pytest.mark.parametrize("missing", [WRIST, ELBOW, 0, 10])
+def test_guesses_stand_where_body_and_heat_together_are_likeliest(missing):
+    rng = np.random.default_rng(missing)
+    drawn_by_heat = 0
+    for _ in range(40):
+        parts = usual_person(rng.uniform(30, 60), rng.uniform(130, 190, 2))
+        parts[0, :, :2] += rng.normal(0, 3, (18, 2))
+        parts[0, missing] = 0
+        heat = np.zeros((40, 40, 19), np.float32)
+        heat[..., missing] = rng.uniform(0, 0.05, (40, 40)) * (rng.random((40, 40)) < 0.15)
+        expected = most_likely_cell(parts[0], missing, heat[..., missing], 8)
+        complete(parts, heat, 8, PRIOR)
+        x, y, score = parts[0, missing]
+        if expected is None:
+            assert score == pytest.approx(0.01 * GUESS_SCORE)
+            continue
+        drawn_by_heat += 1
+        assert abs((y - 3.5) / 8 - expected[0]) <= 0.5 + 1e-4
+        assert abs((x - 3.5) / 8 - expected[1]) <= 0.5 + 1e-4
+        assert score == pytest.approx(GUESS_SCORE * max(heat[(*expected, missing)], 0.01))
+    assert drawn_by_heat > 10

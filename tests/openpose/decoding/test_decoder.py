@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchmarks.painted import FRONT, LABELS, crowd, maps, person
 from stages.openpose.coco.annotations import network_parts
-from stages.openpose.decoding.decoder import decode
+from stages.openpose.decoding.decoder import _people, decode
 from stages.openpose.decoding.people import People
 from stages.openpose.errors import InputError
 from stages.openpose.evaluation import scoring
@@ -160,6 +160,14 @@ def test_people_with_too_few_parts_or_too_low_a_score_are_left_out():
     assert len(decode(heatmaps, pafs, min_parts=3).scores) == 2
     assert len(decode(heatmaps, pafs, min_parts=4).scores) == 1
     assert len(decode(heatmaps * 0.3, pafs * 0.3, min_score=0.7).scores) == 0
+
+
+@pytest.mark.parametrize(("min_score", "people"), [(0.5, 1), (np.nextafter(0.5, 1), 0)])
+def test_who_reaches_the_least_score_is_a_person(min_score, people):
+    peaks = np.array([[1, 1, 0.5], [2, 2, 0.25]], np.float32)
+    members, limb_sums = np.array([[0, 1]]), np.array([0.25], np.float32)
+    found = _people(peaks, members, limb_sums, 8, 2, float(min_score), 1.0)
+    assert len(found[0]) == people
 
 
 def test_peaks_below_the_threshold_are_not_found():

@@ -173,3 +173,34 @@ def test_pieces_farther_apart_than_a_body_is_long_stay_two(away, joined):
 def test_pieces_of_low_score_stay_two(score, joined):
     arm, leg = (LEFT_ARM, (30, 10), 40), (RIGHT_LEG, (30, 10), 40)
     assert (put_together(arm, leg, score=score)[1] == set()) == joined
+
+
+def test_the_body_at_rest_is_the_same_on_both_sides():
+    for name, (x, y) in AT_REST.items():
+        other = name.replace("left", "RIGHT").replace("right", "left").replace("RIGHT", "right")
+        assert AT_REST[other] == ((-x, y) if other != name else (0.0, y))
+    assert list(AT_REST["neck"]) < [0.0, 1.0]
+
+
+def test_lengths_along_limbs_are_shortest_paths_and_none_from_a_part_to_itself():
+    straight, along = body_lengths(COCO.parts, COCO.limbs)
+    assert not along.diagonal().any()
+    np.testing.assert_array_equal(along, along.T)
+    assert (along >= straight - 1e-6).all()
+    assert (along[:, :, None] <= along[:, None] + along[None].swapaxes(1, 2) + 1e-6).all()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_two_pieces_are_as_strange_as_their_distances_differ_from_those_at_rest(seed):
+    rng = np.random.default_rng(seed)
+    straight, along = body_lengths(COCO.parts, COCO.limbs)
+    places = np.array([AT_REST[name] for name in COCO.parts]) * 30 + rng.normal(0, 1, (18, 2))
+    peaks = np.column_stack([places, np.ones(18)]).astype(np.float32)
+    piece, other = np.full(18, -1), np.full(18, -1)
+    piece[[2, 3, 4]], other[[8, 9]] = [2, 3, 4], [8, 9]
+    lengths = np.array([40, 1.2], np.float32), np.array([20, 0.7], np.float32)
+    found = pieces_module._strangeness(peaks, piece, other, *lengths, straight, along)
+    pairs = [(a, b) for a in (2, 3, 4) for b in (8, 9)]
+    scale = 60 / 1.9
+    apart = [np.hypot(*(places[a] - places[b])) / scale - straight[a, b] for a, b in pairs]
+    assert found == pytest.approx(np.mean(np.square(apart)), rel=1e-3)
