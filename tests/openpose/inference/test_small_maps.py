@@ -53,3 +53,11 @@ def test_written_maps_come_back_by_image(tmp_path):
         np.testing.assert_array_equal(array, vars(kept[3])[name])
     write_small_maps(tmp_path / "again.npz", dict(reversed(kept.items())))
     assert (tmp_path / "again.npz").read_bytes() == path.read_bytes()
+
+
+def test_values_beyond_one_are_one():
+    maps = maps_of(10, 12)
+    maps.heatmaps[4, 6, 3], maps.pafs[2, 1, 9] = 1.7, -1.7
+    small = small_maps(maps, (80, 96), 80)
+    assert small.heat[4, 6] == 255
+    assert small.field[2, 1].tolist() == [0, -127]

@@ -239,3 +239,18 @@ def test_as_many_are_mirrored_as_the_probability_says(probability):
     drawn = [augment.draw_augmentation(np.random.default_rng((3, k)), section) for k in range(500)]
     assert np.mean([one.flip for one in drawn]) == pytest.approx(probability, abs=0.06)
     assert probability not in (0, 1) or len({one.flip for one in drawn}) == 1
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ([[1, 0, 5], [0, 2, 5]], False),
+        ([[-1, 0, 5], [0, 2, 5]], True),
+        ([[0, -1, 5], [1, 0, 5]], False),
+        ([[0, 1, 5], [1, 0, 5]], True),
+        ([[1, 1, 0], [3, 4, 0]], False),
+        ([[4, 3, 0], [3, 2, 0]], True),
+    ],
+)
+def test_a_map_mirrors_where_its_determinant_is_negative(matrix, expected):
+    assert augment.mirrors(np.array(matrix, float)) is expected

@@ -1,3 +1,5 @@
+import itertools
+
 import cv2
 import h5py
 import numpy as np
@@ -143,3 +145,18 @@ def test_masks_of_other_annotations_and_missing_shards_are_errors(tmp_path):
         file.attrs["version"] = 99
     with pytest.raises(InputError, match="version"):
         crowd_masks.read_masks(tmp_path, "train", sha)
+
+
+def test_the_offsets_of_a_shard_say_where_each_region_stands(tmp_path):
+    people = [crowd(1, 1, box_mask(3, 4, 20, 20)), crowd(2, 2, box_mask(0, 0, 9, 30))]
+    path = write_json(tmp_path / "a.json", [image(1, HW), image(2, HW)], people)
+    crowd_masks.write_masks(tmp_path / "train-0.h5", path, 0, 1)
+    with h5py.File(tmp_path / "train-0.h5") as file:
+        offset, rle = file["offset"][:], file["rle"][:]
+    assert (offset[0], offset[-1]) == (0, len(rle))
+    masks = [
+        crowd_masks.mask_miss(rle[first:last].tobytes(), HW) == 0
+        for first, last in itertools.pairwise(offset)
+    ]
+    np.testing.assert_array_equal(masks[0], box_mask(3, 4, 20, 20))
+    np.testing.assert_array_equal(masks[1], box_mask(0, 0, 9, 30))

@@ -1,24 +1,27 @@
 """From packed files to batches: order, threads, resume, damaged records."""
 
 import gc
+import io
 import os
 import threading
 from collections import Counter
 from concurrent.futures import wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from benchmarks.real_images import pack_mini
 from stages.openpose.coco.annotations import Images, People
 from stages.openpose.coco.normalise import Categories
 from stages.openpose.errors import InputError
-from stages.openpose.samples import packing, sampling
+from stages.openpose.samples import loader, packing, sampling
 from stages.openpose.samples.crowd_masks import Masks
 from stages.openpose.samples.device_labels import device_targets
 from stages.openpose.samples.loader import TrainingBatches, ValidationBatches, epoch_order
@@ -241,6 +244,17 @@ def test_any_batch_can_be_made_without_those_before_it(file):
         assert [flat(resumed[i]) for i in range(start, len(resumed))] == expected[start:]
     backwards = training(file)
     assert [flat(backwards[i]) for i in reversed(range(len(backwards)))] == expected[::-1]
+
+
+def test_the_shards_of_a_batch_are_the_batch_one_after_the_other(file):
+    whole = training(file)
+    shards = [training(file, shard=(i, 2)) for i in (0, 1)]
+    for index in range(len(whole)):
+        images, (targets, mask) = whole[index]
+        parts = [shard[index] for shard in shards]
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), images)
+        np.testing.assert_array_equal(np.concatenate([part[1][0] for part in parts]), targets)
+        np.testing.assert_array_equal(np.concatenate([part[1][1] for part in parts]), mask)
 
 
 def test_window_and_cache_change_the_order_but_no_sample(file):
@@ -496,3 +510,30 @@ def test_batches_of_an_epoch_that_is_over_hold_no_thread_and_no_file(file):
     assert not any(thread.is_alive() for thread in threads)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+def test_the_last_thread_at_work_may_be_the_one_that_frees_the_others(file):
+    batches = training(file)
+    batches[0]
+    release = batches._pool.submit(loader._release, batches._pool, batches.packed)
+    release.result(timeout=60)
+    assert batches.packed._file < 0
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_jpeg_in_printers_colours_is_left_to_the_decoder_that_knows_them(mode):
+    data = io.BytesIO()
+    Image.new(mode, (24, 16)).save(data, "JPEG")
+    pixels = sampling._decode_jpeg(data.getvalue(), (16, 24), 1, sampling._Memory())
+    assert (pixels is None) == (mode == "CMYK")
+
+
+def test_an_image_of_another_size_than_the_file_says_is_named_with_both():
+    data = cv2.imencode(".png", np.zeros((12, 34, 3), np.uint8))[1].tobytes()
+    packed = SimpleNamespace(
+        sizes=np.array([[10, 20]]), path="a.h5", image_ids=[5], jpeg=lambda _: data,
+        image=lambda _: np.zeros((12, 34, 3), np.uint8),
+    )  # fmt: skip
+    reader = SimpleNamespace(packed=packed, _memory=sampling._Memory())
+    with pytest.raises(InputError, match="image 5: expected 20 x 10 pixels, the image has 34 x 12"):
+        sampling.Samples._pixels(reader, 0, 1)

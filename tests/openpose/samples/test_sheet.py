@@ -73,6 +73,14 @@ def test_the_heatmap_glows_where_the_part_is(draw_sheet):
     assert abs(x - SIDE / 2) <= 8
 
 
+def test_the_image_id_stands_on_black(draw_sheet):
+    tile = draw_sheet()[sheet.GAP_PX :, sheet.GAP_PX :][:SIDE]
+    (width, height), below = cv2.getTextSize("1", cv2.FONT_HERSHEY_PLAIN, 1.0, 1)
+    above_text = tile[-height - below - 3].sum(axis=1)
+    assert not above_text[: width + 6].any()
+    assert above_text[width + 8 : SIDE].all()
+
+
 def test_same_seed_draws_the_same_sheet(draw_sheet):
     np.testing.assert_array_equal(draw_sheet(rotation_deg=40.0), draw_sheet(rotation_deg=40.0))
 
