@@ -295,3 +295,12 @@ def test_an_orientation_that_exif_does_not_know_is_none(number, read):
     Image.new("RGB", (6, 4)).save(data, "JPEG", exif=exif)
     header = image_files.read_header(data.getvalue())
     assert (header.hw, header.orientation) == ((4, 6), read)
+
+
+def test_of_files_of_one_name_the_one_with_most_folders_in_common_is_meant(tmp_path):
+    files = {"a/x/1.jpg": b"a", "b/y/1.jpg": b"b"}
+    with image_files.Archive(write_zip(tmp_path / "a.zip", files, folder="")) as archive:
+        assert archive.locate("data/y/1.jpg") == "b/y/1.jpg"
+        assert archive.locate("data/x/1.jpg") == "a/x/1.jpg"
+        with pytest.raises(InputError, match=r"several files of this name \(a/x/1.jpg, b/y/1.jpg"):
+            archive.locate("data/1.jpg")

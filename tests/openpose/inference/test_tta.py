@@ -348,3 +348,25 @@ def test_absent_keypoints_stay_at_zero_in_the_image():
     )
     np.testing.assert_allclose(people.keypoints[0, 3], [20.5, 40.5, 0.5])
     assert not people.keypoints[0, :3].any()
+
+
+def test_each_output_is_the_mean_of_its_own_views_each_once():
+    settings = SimpleNamespace(**(vars(SETTINGS) | {"average_stride_px": 8}))
+    views = {  # of constant maps: 1 of the plain view, 4 of the mirrored one
+        View(1.0, mirrored): tuple(
+            np.full((23, 23, channels), 1.0 + 3 * mirrored, np.float32) for channels in (19, 38)
+        )
+        for mirrored in (False, True)
+    }
+    maps = tta.maps_for(tta.OUTPUTS, views, (184, 184), settings)
+    for output, expected in (("single", 1.0), ("multi", 1.0), ("multi_flip", 2.5)):
+        np.testing.assert_allclose(maps[output].heatmaps, expected, atol=1e-6)
+
+
+def test_what_lies_at_one_border_of_the_maps_is_not_seen_at_the_other():
+    mean = tta.MapMean((184, 184), SimpleNamespace(**(vars(SETTINGS) | {"average_stride_px": 2})))
+    heatmaps, pafs = np.zeros((23, 23, 19), np.float32), np.zeros((23, 23, 38), np.float32)
+    heatmaps[-1], heatmaps[:, -1] = 1, 1
+    mean.add(View(1.0, False), heatmaps, pafs)
+    assert not mean.mean().heatmaps[:80, :80].any()
+    assert mean.mean().heatmaps[-1].all()

@@ -368,3 +368,9 @@ def test_a_field_that_no_sample_uses_changes_no_byte(data):
         packing.write(data / "train.h5", [source(data)], {})
         written.append((data / "train.h5").read_bytes())
     assert written[0] == written[1]
+
+
+def test_what_is_no_packed_file_is_told(tmp_path):
+    (tmp_path / "train.h5").write_text("<html>")
+    with pytest.raises(InputError, match=r"not a whole HDF5 file .*run the stage pack again"):
+        packed.open_packed(tmp_path / "train.h5")
