@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from stages.openpose.coco import image_files
 from stages.openpose.errors import InputError
@@ -304,3 +304,17 @@ def test_of_files_of_one_name_the_one_with_most_folders_in_common_is_meant(tmp_p
         assert archive.locate("data/x/1.jpg") == "a/x/1.jpg"
         with pytest.raises(InputError, match=r"several files of this name \(a/x/1.jpg, b/y/1.jpg"):
             archive.locate("data/1.jpg")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_exif_says(orientation):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(image_files.turned(pixels, orientation), expected)
+
+
+def test_the_size_of_an_image_that_is_no_jpeg_is_that_of_its_pixels():
+    data = cv2.imencode(".png", np.zeros((4, 6, 3), np.uint8))[1].tobytes()
+    assert image_files.size_hw(data, "1.png") == (4, 6)
