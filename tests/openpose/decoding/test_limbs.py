@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stages.openpose.decoding.limbs import match, sample_positions
+from stages.openpose.decoding.limbs import REFUSED, _inner, match, sample_positions
 
 ONE_KIND = np.array([[0, 1]], np.int64)
 
@@ -61,3 +61,11 @@ def test_nothing_is_joined_against_the_field_or_across_it():
     assert limbs_between([(50, 50)], [(30, 50)]) == {}
     assert limbs_between([(50, 50)], [(50, 80)]) == {}
     assert limbs_between([(50, 50)], [(50, 50)]) == {}
+
+
+@pytest.mark.parametrize(("threshold", "refused"), [(0.5, True), (0.49, False)])
+def test_a_sample_counts_where_the_field_exceeds_the_threshold(threshold, refused):
+    field = np.full(10 * 10 * 2, 0.5, np.float32)
+    across = np.float32([2, 3, 5, 0, 1, 0])  # x, y of the start, dx, dy, and the direction
+    found = _inner(field, 2, 10, 10, *across, sample_positions(5), np.float32(threshold), 0)
+    assert (found == REFUSED) == refused
