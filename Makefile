@@ -67,7 +67,7 @@ lock:
 lock-extras:
 	sed 's/ [\\]$$//; /--hash/d' envs/requirements.lock > .lock-constraints
 	$(COMPILE) --extra pipeline --extra test --extra openvino --extra s3 --extra ssh --extra slurm --extra export --extra judge \
-	  --extra test-remotes --extra test-backends -c .lock-constraints \
+	  --extra convert --extra test-remotes --extra test-backends --extra test-page -c .lock-constraints \
 	  pyproject.toml -o envs/requirements-extras.lock
 	$(COMPILE) --extra pipeline --extra test --extra gpu-jax -c .lock-constraints pyproject.toml -o envs/requirements-gpu-jax.lock
 	$(COMPILE) --extra pipeline --extra test --extra gpu-tensorflow -c .lock-constraints pyproject.toml -o envs/requirements-gpu-tensorflow.lock

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+import numpy as np
 import yaml
 
 from tests.tiny_coco import jpeg
@@ -284,6 +285,31 @@ def write_deeplabcut(content, folder, columns=3, individuals=True):
     edges = [[names[a - 1], names[b - 1]] for a, b in category["skeleton"]]
     (folder / "config.yaml").write_text(yaml.safe_dump({"Task": "t", "skeleton": edges}))
     return folder
+
+
+def sleap_labels(content, folder):
+    """sleap_io.Labels of the people, with an instance that was predicted in every empty image."""
+    import sleap_io
+
+    category = content["categories"][0]
+    names = list(category["keypoints"])  # sleap-io changes it
+    edges = [(names[a - 1], names[b - 1]) for a, b in category["skeleton"]]
+    skeleton = sleap_io.Skeleton(names, edges=edges, name=category["name"])
+
+    def instance(values, kind=sleap_io.Instance, **more):
+        points = np.array(values, float).reshape(-1, 3)
+        points[points[:, 2] == 0, :2] = np.nan
+        return kind.from_numpy(points[:, :2], skeleton=skeleton, **more)
+
+    frames = []
+    for image in content["images"]:
+        video = sleap_io.Video.from_filename([str(folder / image["file_name"])])
+        people = [instance(p["keypoints"]) for p in people_of(content, image)]
+        if not people:
+            more = {"point_scores": np.ones(len(names)), "score": 0.5}
+            people = [instance([1, 1, 2] * len(names), sleap_io.PredictedInstance, **more)]
+        frames.append(sleap_io.LabeledFrame(video=video, frame_idx=0, instances=people))
+    return sleap_io.Labels(frames)
 
 
 def write_coco(content, folder):

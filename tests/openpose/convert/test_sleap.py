@@ -9,34 +9,14 @@ from stages.openpose.convert import sleap
 from stages.openpose.convert.labelled import to_coco
 from tests import export_forms as forms
 
-sleap_io = pytest.importorskip("sleap_io", reason="sleap-io (extra convert) is not installed")
-
-
-def instance(values, skeleton, kind=sleap_io.Instance, **more):
-    """An instance of keypoints x, y, visibility ..."""
-    points = np.array(values, float).reshape(-1, 3)
-    points[points[:, 2] == 0, :2] = np.nan
-    return kind.from_numpy(points[:, :2], skeleton=skeleton, **more)
+pytest.importorskip("sleap_io", reason="sleap-io (extra convert) is not installed")
 
 
 @pytest.fixture
 def labels(tmp_path):
     """sleap_io.Labels of the two mice, with an instance that was predicted in the empty image."""
     truth = forms.two_mice()
-    folder = forms.write_images(truth, tmp_path / "images")
-    names = list(forms.MOUSE["keypoints"])  # sleap-io changes it
-    edges = [(names[a - 1], names[b - 1]) for a, b in forms.MOUSE["skeleton"]]
-    skeleton = sleap_io.Skeleton(names, edges=edges, name="mouse")
-    frames = []
-    for image in truth["images"]:
-        video = sleap_io.Video.from_filename([str(folder / image["file_name"])])
-        people = [instance(p["keypoints"], skeleton) for p in forms.people_of(truth, image)]
-        if not people:
-            values = [1, 1, 2] * 4
-            more = {"point_scores": np.ones(4), "score": 0.5}
-            people = [instance(values, skeleton, sleap_io.PredictedInstance, **more)]
-        frames.append(sleap_io.LabeledFrame(video=video, frame_idx=0, instances=people))
-    return sleap_io.Labels(frames)
+    return forms.sleap_labels(truth, forms.write_images(truth, tmp_path / "images"))
 
 
 @pytest.mark.parametrize("embed", [False, "user"])
