@@ -10,15 +10,19 @@ PATH=$PATH:/usr/sbin:/usr/local/sbin
 [ $# = 2 ] || { echo "usage: $0 start|stop FOLDER" >&2; exit 2; }
 folder=$(realpath -m "$2")
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'; }
+# two that are not the same
+free_ports() {
+  python3 -c 'import socket; s = [socket.create_server(("", 0)) for _ in "ab"]; print(*(one.getsockname()[1] for one in s))'
+}
 
 configure() {
-  local host=$(hostname -s)
+  local host=$(hostname -s) ports
+  read -ra ports < <(free_ports)
   cat > "$folder/slurm.conf" <<CONF
 ClusterName=trial
 SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=$(free_port)
-SlurmdPort=$(free_port)
+SlurmctldPort=${ports[0]}
+SlurmdPort=${ports[1]}
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=socket=$folder/munge.socket
@@ -39,6 +43,11 @@ JobAcctGatherType=jobacct_gather/none
 SlurmdParameters=config_overrides
 ReturnToService=2
 KillWait=2
+# scontrol knows ended jobs for a day (else 300 s: less than a pipeline takes on a busy machine), and nobody gives up early
+MinJobAge=86400
+MessageTimeout=60
+TCPTimeout=30
+BatchStartTimeout=120
 GresTypes=gpu
 NodeName=$host NodeAddr=127.0.0.1 CPUs=16 RealMemory=64000 Gres=gpu:1 State=UNKNOWN
 PartitionName=work Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -62,7 +71,7 @@ start() {
     --pid-file="$folder/munge.pid" --seed-file="$folder/munge.seed" >&2
   slurmctld >&2
   slurmd >&2
-  for _ in $(seq 60); do
+  for _ in $(seq 240); do
     if [ "$(sinfo --noheader --format=%t 2>/dev/null)" = idle ]; then
       echo "export SLURM_CONF=$SLURM_CONF PATH=$folder/bin:\$PATH"
       return
