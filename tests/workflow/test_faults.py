@@ -47,6 +47,15 @@ def end(process, how: signal.Signals) -> None:
     process.wait(timeout=60)
 
 
+@pytest.fixture
+def hold(tmp_path):
+    """A file; a stage that TOY_HOLD_<stage> names it to is at work until it is gone."""
+    file = tmp_path / "hold"
+    file.touch()
+    yield file
+    file.unlink(missing_ok=True)
+
+
 def outputs_of(project) -> dict:
     """Hashes of the outputs by stage, as dvc.lock holds them."""
     stages = yaml.safe_load((project.folder / "dvc.lock").read_text())["stages"]
@@ -68,11 +77,12 @@ def test_a_run_that_was_ended_in_every_stage_finishes_as_an_unbroken_one(
     assert project.work_of(REPRO if engine == SNAKEMAKE else SNAKEMAKE) == []
 
 
-def test_a_second_snakemake_says_that_one_is_at_work_and_the_first_goes_on(project):
+def test_a_second_snakemake_says_that_one_is_at_work_and_the_first_goes_on(project, hold):
     project.edit("stages/train.py", "main()", "main()  # changed")
-    first = project.start(SNAKEMAKE, TOY_SLEEP_train="12")
+    first = project.start(SNAKEMAKE, TOY_HOLD_train=str(hold))
     project.wait_for({"train"}, first)
     assert "another snakemake is at work" in project.run(SNAKEMAKE, fails=True)
+    hold.unlink()
     assert first.wait(timeout=120) == 0
     assert project.work_of(REPRO) == []
 
@@ -89,7 +99,7 @@ def test_snakemake_beside_dvc_repro_waits_or_says_that_it_cannot(project):
     assert project.work_of(SNAKEMAKE) == []
 
 
-def test_dvc_repro_beside_snakemake_makes_it_wait_and_it_finishes(project, tmp_path):
+def test_dvc_repro_beside_snakemake_makes_it_wait_and_it_finishes(project, hold, tmp_path):
     project.edit("stages/train.py", "main()", "main()  # changed")
     log = project.folder / "logs/train.log"
     log.unlink()
@@ -97,13 +107,13 @@ def test_dvc_repro_beside_snakemake_makes_it_wait_and_it_finishes(project, tmp_p
     while not log.exists():  # its job for train has begun, the DVC in it has not
         assert running.poll() is None, (project.folder / ".printed").read_text()
         time.sleep(0.05)
-    beside = project.start(REPRO, TOY_SLEEP_train="6")
-    codes, printed = (
-        (beside.wait(timeout=120), running.wait(timeout=120)),
-        (project.folder / ".printed").read_text(),
-    )
-    assert codes == (0, 0), printed
-    assert "waiting for the end of that process" in printed
+    beside = project.start(REPRO, TOY_HOLD_train=str(hold))
+    printed = project.folder / ".printed"
+    while "waiting for the end of that process" not in printed.read_text():
+        assert running.poll() is None, printed.read_text()
+        time.sleep(0.05)
+    hold.unlink()
+    assert (beside.wait(timeout=120), running.wait(timeout=120)) == (0, 0), printed.read_text()
     assert (project.folder / ".journal").read_text().split().count("train") == 1
     assert project.work_of(SNAKEMAKE) == []
     assert project.work_of(REPRO) == []
@@ -122,10 +132,11 @@ def path_with_a_slow_dvc(folder: Path) -> str:
     return f"{folder}{os.pathsep}{path}"
 
 
-def test_dvc_repro_beside_snakemake_leaves_alone_what_is_at_work(project):
+def test_dvc_repro_beside_snakemake_leaves_alone_what_is_at_work(project, hold):
     project.edit("stages/train.py", "main()", "main()  # changed")
-    running = project.start(SNAKEMAKE, TOY_SLEEP_train="6")
+    running = project.start(SNAKEMAKE, TOY_HOLD_train=str(hold))
     project.wait_for({"train"}, running)
     assert "is busy" in project.run(REPRO, fails=True)
+    hold.unlink()
     assert running.wait(timeout=120) == 0, (project.folder / ".printed").read_text()
     assert project.work_of(REPRO) == []

@@ -66,6 +66,13 @@ def jobs(cluster: dict[str, str]) -> dict[str, list[dict[str, str]]]:
     return found
 
 
+def state_of(number: str, cluster: dict[str, str]) -> str:
+    """JobState of the job of a rule."""
+    return next(
+        job["JobState"] for runs in jobs(cluster).values() for job in runs if job["JobId"] == number
+    )
+
+
 @pytest.mark.slow
 def test_the_whole_pipeline_runs_as_slurm_jobs(fresh, tmp_path, cluster):
     project = fresh.copy(tmp_path / "project")
@@ -129,8 +136,10 @@ def test_a_killed_job_is_submitted_again(finished, tmp_path, cluster):
     before = len(jobs(cluster).get("report", []))
     journal = project.folder / ".journal"
     journal.unlink(missing_ok=True)
+    hold = tmp_path / "hold"
+    hold.touch()
     with open(tmp_path / "log", "w") as log:
-        environment = project.environment(TOY_SLEEP_report="8", **cluster)
+        environment = project.environment(TOY_HOLD_report=str(hold), **cluster)
         run = subprocess.Popen(
             SNAKEMAKE.split(), cwd=project.folder, env=environment, stdout=log, stderr=log
         )
@@ -139,6 +148,10 @@ def test_a_killed_job_is_submitted_again(finished, tmp_path, cluster):
         assert run.poll() is None, (tmp_path / "log").read_text()
         job = jobs(cluster)["report"][-1]
         subprocess.run(["scancel", job["JobId"]], env={**os.environ, **cluster}, check=True)
+        while state_of(job["JobId"], cluster) != "CANCELLED":  # only then may a job end by itself
+            assert run.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.2)
+        hold.unlink()
         assert run.wait() == 0, (tmp_path / "log").read_text()
     states = [job["JobState"] for job in jobs(cluster)["report"][before:]]
     assert sorted(states) == ["CANCELLED", "COMPLETED"]

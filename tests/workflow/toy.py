@@ -44,6 +44,8 @@ def main() -> None:
     with open(os.environ.get("TOY_JOURNAL", os.devnull), "a") as journal:
         journal.write(f"{stage}\n")
     time.sleep(float(os.environ.get(f"TOY_SLEEP_{stage}", "0")))
+    if f"TOY_HOLD_{stage}" in os.environ:
+        _wait_while_there_is(Path(os.environ[f"TOY_HOLD_{stage}"]))
     if os.environ.get("TOY_FAIL") == stage:
         sys.exit(f"error: {stage} fails on purpose")
     digest = _digest(stage, arguments)
@@ -53,6 +55,13 @@ def main() -> None:
             _write(Path(path), FILES.get(stage, {}).get(option), digest)
     Path(arguments.record).parent.mkdir(parents=True, exist_ok=True)
     Path(arguments.record).write_text('{"seconds": 1.5, "peak_memory_mb": 20}')
+
+
+def _wait_while_there_is(file: Path) -> None:
+    """A test that failed may leave it; nobody then waits for ever."""
+    until = time.monotonic() + 600
+    while file.exists() and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _parser() -> argparse.ArgumentParser:
