@@ -28,7 +28,7 @@ test: $(ENV)
 	@$(ACTIVE) python -m pytest -m "not slow" -n 2 $(PYTEST_ARGS)
 
 test-slow: $(ENV)
-	@$(ACTIVE) python -m pytest -m slow $(PYTEST_ARGS)
+	@$(ACTIVE) python -m pytest -m slow -n 2 --dist loadscope $(PYTEST_ARGS)
 
 lint: $(ENV)
 	@$(ACTIVE) ruff check . && $(ACTIVE) ruff format --check .
