@@ -184,6 +184,14 @@ def test_a_list_of_running_commands_cut_short_by_a_kill_stops_nothing(project):
     assert project.work_of("dvc repro") == []
 
 
+def test_a_job_that_is_tried_again_passes_a_list_that_its_killed_dvc_cut_short(project):
+    """As Slurm's jobs are: the run that started them goes on, nothing looks at the list anew."""
+    project.edit("stages/report.py", "main()", "main()  # changed")
+    (project.folder / ".dvc/tmp/rwlock").write_text("")
+    job = "bash workflow/one_stage.sh report logs/report.log"
+    assert project.work_of(job) == ["report"]
+
+
 @pytest.mark.parametrize("room", ["decoding", "inference", "evaluation", "report"])
 def test_a_change_behind_the_network_does_not_train_again(project, room):
     (project.folder / "stages/openpose" / room / "changed.py").write_text("# changed\n")
