@@ -17,11 +17,12 @@ STAGES = {
     name: stage.get("do", stage)
     for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
-# these carry messages, argument parsing and file renaming; no result depends on them
+# these carry messages, arguments, names of files, numbers of threads; no result depends on them
 PLUMBING = {"stages/__init__.py", "stages/cli.py", "stages/params/__init__.py",
             "stages/unchanged.py", "stages/versions.py", "stages/openpose/__init__.py",
             "stages/openpose/errors.py", "stages/openpose/files.py",
-            "stages/openpose/compiled.py", "stages/openpose/plain_yaml.py"}  # fmt: skip
+            "stages/openpose/compiled.py", "stages/openpose/plain_yaml.py",
+            "stages/openpose/threads.py"}  # fmt: skip
 # of these no result depends on the version: they read and write text, look at headers, show
 # progress and curves; JAX, PyTorch and OpenVINO are of the user's choice and not in the lock
 PLUMBING_LIBRARIES = {"dvc", "jax", "jsonschema", "matplotlib", "openvino", "orjson", "packaging",
