@@ -144,7 +144,10 @@ def test_metrics_are_there_while_training_goes_on(data, tmp_path):
 def test_record_says_how_fast_training_was(trained):
     record = json.loads((trained / "record.json").read_text())
     assert record["samples"] == 8
-    assert record["samples_per_s"] > 0
+    seconds = record["train_seconds"]
+    assert seconds > 0
+    rounded = 0.06 + 8 / seconds * 0.06 / seconds
+    assert record["samples_per_s"] == pytest.approx(8 / seconds, abs=rounded)
     assert record["loader_wait_share"] >= 0
 
 
