@@ -6,8 +6,11 @@ set -euo pipefail
 stage=$1 log=$2
 until dvc --wait-for-lock repro --single-item "$stage" 2>&1 | tee "$log"; do
     # a DVC that was killed may have cut short its list of who is at work, as a job of a cluster that is then tried again;
-    # of live ones none is writing it: they stop at it too
-    if grep -q 'Unable to read RWLock-file' "$log"; then rm -f .dvc/tmp/rwlock; continue; fi
+    # of live ones none is writing it: they stop at it too. One that another job has begun anew meanwhile stays.
+    if grep -q 'Unable to read RWLock-file' "$log"; then
+        python -m json.tool .dvc/tmp/rwlock >/dev/null 2>&1 || rm -f .dvc/tmp/rwlock
+        continue
+    fi
     grep -q 'is busy, it is being blocked by' "$log" || exit 1
     echo 'waiting for the end of that process ...'
     sleep 1
